@@ -1,0 +1,1 @@
+"""The benchmark: task cards, the sweep over them, and its report."""

@@ -1,0 +1,7 @@
+"""``python -m moe_mat`` is ``moe-mat``."""
+
+import sys
+
+from moe_mat.cli import main
+
+sys.exit(main())

@@ -1,0 +1,203 @@
+"""Expert cards: the YAML file that says what an expert is, where its weights are and what it was trained on."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+import moe_mat.experts
+
+# Part of every fingerprint: raise it when a change of code changes embeddings.
+CODE_VERSION = 1
+
+
+class CardError(ValueError):
+    """A card that is not valid, not there, or does not fit its weights."""
+
+
+def zoo_folder() -> Path:
+    """The folder of the cards and weights that come with the package."""
+    return Path(str(files(moe_mat.experts)))
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class ExpertCard:
+    """One card. The fields are those of ``experts/card.schema.json``; ``path`` is the file that it was read from."""
+
+    tag: str
+    title: str
+    dim: int
+    license: str
+    citation: str | list[str]
+    path: Path
+    weights: dict[str, str] | None = None
+    encoder: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    readout: dict[str, Any] = field(default_factory=dict)
+    trunk: list[str] = field(default_factory=list)
+    trunk_fingerprint: str | None = None
+    network: dict[str, Any] = field(default_factory=dict)
+    target: str | None = None
+    unit: str | None = None
+    source: str | dict[str, Any] | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    fingerprints: str | None = None
+
+    @property
+    def reference(self) -> str:
+        """What finds this card again: the tag of a card of the package, the path of any other."""
+        return self.tag if self.path.parent == zoo_folder() else str(self.path.resolve())
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The safetensors file beside the card, if the expert has one."""
+        return self.path.parent / self.weights["file"] if self.weights and "file" in self.weights else None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of everything that the embedding depends on: code, encoder, settings, readout and weights."""
+        content = [CODE_VERSION, self.encoder, self.settings, self.readout, self.network, self.weights]
+        return _digest([*content, trunk_fingerprint(find_trunk(self)) if self.trunk else None])
+
+    @property
+    def encoder_fingerprint(self) -> str:
+        """Hex digest of the encoder alone: experts that share it are read off one pass over the crystals."""
+        return _digest([CODE_VERSION, self.encoder, self.settings, self.weights])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The card as it stands in its file: fields that are empty are left out, except ``weights``."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "path"}
+        return {name: value for name, value in values.items() if name == "weights" or value not in (None, {}, [])}
+
+
+@lru_cache(maxsize=1)
+def _validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads((zoo_folder() / "card.schema.json").read_text()))
+
+
+def read_card(path: Path) -> ExpertCard:
+    """Read and validate one card.
+
+    Raises:
+        CardError: When the file is missing, is not YAML, or does not fit the schema; names the file and the field.
+    """
+    try:
+        return _read_card(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise CardError(f"cannot read the expert card {path}: {error}") from error
+
+
+@lru_cache(maxsize=1024)  # a hub of networks asks for the cards of its trunks again and again
+def _read_card(path: Path, changed: int) -> ExpertCard:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CardError(f"cannot read the expert card {path}: {error}") from error
+    problems = [f"{e.json_path.removeprefix('$.')}: {e.message}" for e in _validator().iter_errors(content)]
+    if problems:
+        raise CardError(f"the expert card {path} is not valid: {'; '.join(problems)}")
+    if content["tag"] != path.stem:
+        raise CardError(f"the expert card {path} has the tag {content['tag']!r}: name the file {content['tag']}.yaml")
+    return ExpertCard(path=path, **content)
+
+
+def write_card(card: ExpertCard) -> None:
+    """Write a card to its path, whole or not at all."""
+    part = card.path.with_suffix(".yaml.part")
+    part.write_text(yaml.safe_dump(card.to_dict(), sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
+    part.replace(card.path)
+
+
+def find_trunk(card: ExpertCard) -> list[ExpertCard]:
+    """The cards of the experts that a network reads, each beside the network's card or in the package.
+
+    Raises:
+        CardError: When one is not there, or is not the one that the network was trained on.
+    """
+    beside = [card.path.parent / f"{tag}.yaml" for tag in card.trunk]
+    trunk = [read_card(path if path.exists() else zoo_folder() / path.name) for path in beside]
+    if card.trunk_fingerprint is not None and trunk_fingerprint(trunk) != card.trunk_fingerprint:
+        raise CardError(
+            f"expert {card.tag} was trained on another version of its trunk ({', '.join(card.trunk)}): pretrain it again"
+        )
+    return trunk
+
+
+def trunk_fingerprint(trunk: Sequence[ExpertCard]) -> str:
+    """Hex digest of the experts that a network reads."""
+    return _digest([card.fingerprint for card in trunk])
+
+
+def list_experts(pattern: str = "*", *, folder: str | Path | None = None) -> list[str]:
+    """Tags of the experts whose tag fits a pattern.
+
+    Args:
+        pattern: A shell pattern such as ``"mp_*"``.
+        folder: Look here and not among the experts of the package.
+
+    Example:
+        >>> list_experts("chgnet")
+        ['chgnet']
+    """
+    paths = Path(folder or zoo_folder()).glob("*.yaml")
+    return sorted(path.stem for path in paths if fnmatch.fnmatchcase(path.stem, pattern))
+
+
+def _find(name: str) -> list[ExpertCard]:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        found = [path / f"{tag}.yaml" for tag in list_experts(folder=path)]
+    elif path.is_file():
+        found = [path]
+    elif path.parent != Path() and path.parent.is_dir():
+        found = [path.parent / f"{tag}.yaml" for tag in list_experts(path.name, folder=path.parent)]
+    else:
+        found = [zoo_folder() / f"{tag}.yaml" for tag in list_experts(name)]
+    if not found:
+        close = difflib.get_close_matches(path.name, list_experts(), n=3)
+        hint = f" Did you mean {', '.join(close)}?" if close else ""
+        raise CardError(
+            f"no expert {name!r}: neither a tag of the package (moe-mat experts list) nor a folder with cards.{hint}"
+        )
+    return [read_card(path) for path in found]
+
+
+def find_cards(names: str | Sequence[str]) -> list[ExpertCard]:
+    """Resolve names to cards.
+
+    Args:
+        names: Tags, patterns, folders of cards, card files, ``folder/pattern``, or ``"default"`` for the experts that
+            the package recommends; one, or several.
+
+    Raises:
+        CardError: When a name finds nothing, or when two different experts have the same tag.
+    """
+    cards: dict[str, ExpertCard] = {}
+    for name in [names] if isinstance(names, str) else names:
+        for card in [c for tag in moe_mat.experts.DEFAULT for c in _find(tag)] if name == "default" else _find(name):
+            known = cards.setdefault(card.tag, card)
+            if known.path != card.path:
+                raise CardError(f"two experts have the tag {card.tag}: {known.path} and {card.path}; rename one")
+    return list(cards.values())

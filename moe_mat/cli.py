@@ -1,0 +1,222 @@
+"""The command line: Lightning's subcommands for training, and the package's own beside them."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import pickle
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.loggers import CSVLogger
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from moe_mat import commands
+from moe_mat.data import Batch, CrystalDataModule
+from moe_mat.model import MixtureOfExperts
+from moe_mat.run_folder import RunReport, evaluate, write_run
+
+LIGHTNING_COMMANDS = {
+    "fit": "Train gate and head on your crystals; with no arguments, on the embedded quickstart.",
+    "validate": "Score a checkpoint on the validation rows.",
+    "test": "Score a checkpoint on the test rows.",
+    "predict": "Predict new crystals with a checkpoint, into a CSV file.",
+}
+
+
+class PredictionWriter(Callback):
+    """Writes predictions as they come, so that any number of crystals fits into memory.
+
+    Args:
+        path: CSV file to write.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.rows = 0
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: D102
+        self.part = self.path.with_name(self.path.name + ".part")
+        self.part.parent.mkdir(parents=True, exist_ok=True)
+        self.file = self.part.open("w", newline="", encoding="utf-8")
+        self.writer = csv.writer(self.file)
+        self.writer.writerow(["material_id", *pl_module.hparams["targets"]])
+
+    def on_predict_batch_end(  # noqa: D102
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        for name, values in zip(batch.ids, outputs.tolist(), strict=True):
+            self.writer.writerow([name, *values])
+        self.rows += len(batch.ids)
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: D102
+        self.file.close()
+        self.part.replace(self.path)
+
+
+class MoeMatCLI(LightningCLI):
+    """LightningCLI with the mixture, its data and its run folder."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what Lightning's own arguments lack."""
+        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.set_defaults(
+            {"early_stopping.monitor": "val_mae", "early_stopping.mode": "min", "early_stopping.patience": 50}
+        )
+        parser.add_argument("--output", type=str, default="predictions.csv", help="CSV file that predict writes")
+
+    def before_instantiate_classes(self) -> None:
+        """Tell data and model what they need to know of each other."""
+        config = self.config[self.subcommand]
+        data, model = config["data"], config["model"]
+        if self.subcommand != "fit" and not config.get("ckpt_path"):
+            raise ValueError(f"moe-mat {self.subcommand} needs a trained model: name it with --ckpt_path")
+        if data["target"] is None:
+            if config.get("ckpt_path"):
+                data["target"] = model["targets"]
+            elif data["path"] is None and data["dataset"] is None:
+                data["target"] = "bulk_modulus"
+        if data["target"] is not None:
+            model["targets"] = [data["target"]] if isinstance(data["target"], str) else data["target"]
+        data["experts"], data["trainable"] = model["experts"], model["trainable"]
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Log to ``runs/<data>/version_N`` unless another logger is asked for."""
+        settings = self._get(self.config_init, "trainer")
+        if settings["logger"] in (None, True):
+            folder = settings["default_root_dir"] or "runs"
+            name = self.datamodule.name if self.subcommand == "fit" else f"{self.datamodule.name}_{self.subcommand}"
+            kwargs["logger"] = CSVLogger(folder, name=name) if self.subcommand != "predict" else False
+        callbacks: list[Callback] = [RichProgressBar(leave=False)] if sys.stderr.isatty() else []
+        if self.subcommand == "fit":
+            callbacks.append(
+                ModelCheckpoint(
+                    monitor="val_mae", mode="min", filename="best", save_last=True, enable_version_counter=False
+                )
+            )
+        elif self.subcommand == "predict":
+            callbacks.append(PredictionWriter(self._get(self.config_init, "output")))
+        kwargs["callbacks"] = [*(settings["callbacks"] or []), *callbacks]
+        if not sys.stderr.isatty() and settings["enable_progress_bar"] is None:
+            kwargs["enable_progress_bar"] = False
+        return super().instantiate_trainer(**kwargs)
+
+    def after_fit(self) -> None:
+        """Score the best epoch and write the run folder."""
+        best = cast(ModelCheckpoint, self.trainer.checkpoint_callback).best_model_path
+        model = cast(MixtureOfExperts, self.model)
+        if best:
+            model.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")["state_dict"])
+        self._report(best)
+
+    def after_test(self) -> None:
+        """Write what a fit writes, for the checkpoint that was tested."""
+        self._report(None)
+
+    def _report(self, checkpoint: str | None) -> None:
+        data = cast(CrystalDataModule, self.datamodule)
+        report = evaluate(cast(MixtureOfExperts, self.model).cpu(), data, data.target_columns)
+        folder = Path(self.trainer.log_dir or ".")
+        write_run(folder, report, seed=self._get(self.config, "seed_everything"), left_out=data.left_out)
+        print_report(report, data=data, folder=folder, checkpoint=checkpoint)
+
+    def predict(self, model: pl.LightningModule, **kwargs: Any) -> None:
+        """Predict without keeping the predictions in memory."""
+        self.trainer.predict(model, return_predictions=False, **kwargs)
+
+    def after_predict(self) -> None:
+        """Say where the predictions are and what is missing."""
+        data = cast(CrystalDataModule, self.datamodule)
+        writer = next(c for c in self.trainer.callbacks if isinstance(c, PredictionWriter))  # type: ignore[attr-defined]
+        console = Console()
+        console.print(f"{writer.rows} predictions in [bold]{writer.path}[/bold]")
+        if data.left_out:
+            console.print(f"{len(data.left_out)} crystals left out:")
+            for left_out in data.left_out:
+                console.print(f"  {left_out}", highlight=False, markup=False)
+
+
+def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, checkpoint: str | None) -> None:
+    """Show the split, the errors beside those of the training median, and the gate weights."""
+    console = Console()
+    rows = ", ".join(f"{count} {part}" for part, count in report.rows.items())
+    console.print(f"\n[bold]{data.name}[/bold]: {rows} rows; {len(data.left_out)} crystals left out")
+    if data.left_out:
+        console.print(f"  first: {data.left_out[0]}; all in left_out.csv", highlight=False, markup=False)
+    scores = Table("target", "part", "rows", "MAE", "MAE of the training median", "RMSE", "R2")
+    for row in report.metrics.itertuples():
+        numbers = [f"{value:.4g}" for value in (row.mae, row.median_mae, row.rmse, row.r2)]
+        scores.add_row(row.target, row.part, str(row.n), *numbers, style="bold" if row.part == "test" else None)
+    console.print(scores)
+    weights = Table("expert", "gate weight")
+    for tag, weight in sorted(report.gate_weights.items(), key=lambda item: -item[1]):
+        weights.add_row(tag, f"{weight:.3f}")
+    console.print(weights)
+    console.print(f"run folder: {folder}", highlight=False)
+    if checkpoint:
+        console.print(
+            f"predict new crystals: moe-mat predict --ckpt_path {checkpoint} --data.path <crystals>", highlight=False
+        )
+
+
+def run_lightning(arguments: Sequence[str]) -> None:
+    """Run one of Lightning's subcommands."""
+    MoeMatCLI(
+        MixtureOfExperts,
+        CrystalDataModule,
+        args=None if list(arguments) == sys.argv[1:] else list(arguments),
+        seed_everything_default=0,
+        save_config_callback=SaveConfigCallback,
+        save_config_kwargs={"overwrite": True},
+        # Checkpoints hold plain data, and so load with weights_only=True.
+        load_from_checkpoint_support=False,
+        trainer_defaults={"max_epochs": 200, "accelerator": "auto", "log_every_n_steps": 1},
+        parser_kwargs={
+            "prog": "moe-mat",
+            **{
+                name: {"prog": f"moe-mat {name}", "description": text, "default_env": False}
+                for name, text in LIGHTNING_COMMANDS.items()
+            },
+        },
+    )
+
+
+def _usage() -> str:
+    lines = ["usage: moe-mat <command> [options]", "", "commands:"]
+    lines += [f"  {name:<10} {text}" for name, text in {**LIGHTNING_COMMANDS, **commands.summaries()}.items()]
+    return "\n".join([*lines, "", "moe-mat <command> --help tells the options of one."])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``moe-mat``; returns the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(
+        level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_time=False, show_path=False)]
+    )
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(_usage() + "\n")
+        return 0 if arguments else 2
+    try:
+        if arguments[0] in LIGHTNING_COMMANDS:
+            run_lightning(arguments)
+        else:
+            commands.run(arguments)
+    except (ValueError, OSError, ImportError, KeyError, pickle.UnpicklingError) as error:
+        logging.getLogger(__name__).debug("", exc_info=True)
+        sys.stderr.write(f"moe-mat {arguments[0]}: {error}\n")
+        return 1
+    return 0

@@ -1,0 +1,235 @@
+"""The package's own commands. Each is a function: its signature is the command's options, its docstring the help."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from moe_mat.cache import EmbeddingCache
+from moe_mat.cards import find_cards, list_experts, zoo_folder
+from moe_mat.convert import import_cgcnn
+from moe_mat.embeddings import embed_stream
+from moe_mat.graph import Ties
+from moe_mat.readers import iter_crystals
+from moe_mat.structures import CrystalError, LeftOut, OnError
+from moe_mat.zoo import build_expert
+
+
+def embed(
+    path: str,
+    *,
+    output: str = "embeddings.parquet",
+    experts: list[str] = ["default"],  # noqa: B006 - never changed
+    id_column: str | None = None,
+    structure_column: str | None = None,
+    on_error: OnError = "raise",
+) -> None:
+    """Embed crystals: Parquet with material_id and one column of vectors an expert.
+
+    Args:
+        path: Crystals in any readable format.
+        output: Parquet file to write.
+        experts: Tags, patterns or folders of cards.
+        id_column: Column with the crystals' names.
+        structure_column: Column with structures or their files.
+        on_error: ``raise`` stops at the first crystal that cannot be used, ``skip`` leaves it out and lists it.
+    """
+    left_out: list[LeftOut] = []
+
+    def refuse(problem: LeftOut) -> None:
+        if on_error == "raise":
+            raise CrystalError(problem)
+        left_out.append(problem)
+
+    cards = find_cards(experts)
+    schema = pa.schema(
+        [("material_id", pa.string()), *((card.tag, pa.list_(pa.float32(), card.dim)) for card in cards)]
+    )
+    crystals = iter_crystals(
+        path, id_column=id_column, structure_column=structure_column, on_error=on_error, left_out=left_out
+    )
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    part = Path(f"{output}.part")
+    rows = 0
+    with Progress(*Progress.get_default_columns()[:1], "{task.completed} crystals", transient=True) as progress:
+        task = progress.add_task("embedding", total=None)
+        with pq.ParquetWriter(part, schema) as writer:
+            for chunk, values in embed_stream(cards, crystals, refuse=refuse):
+                columns: list[Any] = [pa.array([crystal.material_id for crystal in chunk])]
+                columns += [pa.FixedSizeListArray.from_arrays(v.ravel(), v.shape[1]) for v in values.values()]
+                writer.write_table(pa.table(columns, schema=schema))
+                rows += len(chunk)
+                progress.update(task, completed=rows)
+    part.replace(output)
+    console = Console()
+    console.print(f"{rows} crystals by {len(cards)} experts in [bold]{output}[/bold]; {len(left_out)} left out")
+    for problem in left_out:
+        console.print(f"  {problem}", highlight=False, markup=False)
+
+
+def experts_list(pattern: str = "*", *, folder: str | None = None) -> None:
+    """List experts with what they were trained on.
+
+    Args:
+        pattern: Shell pattern of tags.
+        folder: Folder of cards; by default those of the package.
+    """
+    tags = list_experts(pattern, folder=folder)
+    table = Table("tag", "dim", "target", "source", "validation MAE", "licence")
+    for card in find_cards([str(Path(folder or zoo_folder()) / f"{tag}.yaml") for tag in tags]):
+        source = card.source.get("dataset", "") if isinstance(card.source, dict) else card.source or ""
+        mae = card.metrics.get("validation_mae")
+        shown = f"{mae:.4g} {card.unit or ''}" if mae is not None else ""
+        table.add_row(card.tag, str(card.dim), card.target or "", str(source), shown, card.license)
+    Console().print(table)
+
+
+def experts_show(name: str) -> None:
+    """Print an expert's card.
+
+    Args:
+        name: Tag, folder or card file.
+    """
+    for card in find_cards(name):
+        sys.stdout.write(yaml.safe_dump(card.to_dict(), sort_keys=False, allow_unicode=True))
+
+
+def experts_verify(names: list[str] = ["*"]) -> None:  # noqa: B006 - never changed
+    """Load experts, check their weights against their cards, and embed a crystal with each.
+
+    Args:
+        names: Tags, patterns or folders of cards.
+
+    Raises:
+        ValueError: When an expert fails; all are tried first.
+    """
+    from ase.build import bulk
+
+    failed = []
+    for card in find_cards(names):
+        try:
+            embedding = build_expert(card).embed([bulk("NaCl", "rocksalt", a=5.64)])
+            if not np.isfinite(embedding).all():
+                raise ValueError("its embedding of rocksalt is not finite")
+            sys.stdout.write(f"ok      {card.tag}\n")
+        except ImportError as error:
+            sys.stdout.write(f"skipped {card.tag}: {error}\n")
+        except ValueError as error:
+            failed.append(card.tag)
+            sys.stdout.write(f"FAILED  {card.tag}: {error}\n")
+    if failed:
+        raise ValueError(f"{len(failed)} experts failed: {', '.join(failed)}")
+
+
+def experts_import(
+    files: list[str],
+    *,
+    folder: str,
+    ties: Ties = "canonical",
+    license: str = "not stated",
+    citation: str = "not stated",
+) -> None:
+    """Convert CGCNN checkpoints (.pth.tar or .safetensors) into cards and weights.
+
+    Args:
+        files: The checkpoints; the file names become the tags.
+        folder: Where the experts go.
+        ties: Rule for equally distant neighbours: ``canonical``, or ``order`` as the published experts were trained.
+        license: Licence of the weights.
+        citation: What to cite.
+    """
+    for file in files:
+        card = import_cgcnn(file, folder=folder, ties=ties, license=license, citation=citation)
+        sys.stdout.write(f"{card.path}\n")
+
+
+def cache_list() -> None:
+    """List what the embedding cache holds."""
+    with EmbeddingCache() as cache:
+        sys.stdout.write(f"{cache}\n{cache.spaces().to_string(index=False)}\n")
+
+
+def cache_clear(space: str | None = None) -> None:
+    """Empty the embedding cache.
+
+    Args:
+        space: Empty only this space, see ``moe-mat cache list``.
+    """
+    with EmbeddingCache() as cache:
+        sys.stdout.write(f"{cache.clear(space)} embeddings removed\n")
+
+
+COMMANDS: dict[str, Callable[..., None] | dict[str, Callable[..., None]]] = {
+    "embed": embed,
+    "experts": {"list": experts_list, "show": experts_show, "verify": experts_verify, "import": experts_import},
+    "cache": {"list": cache_list, "clear": cache_clear},
+}
+_GROUPS = {
+    "experts": "list, show, verify or import experts.",
+    "cache": "list or clear the cache of embeddings.",
+}
+
+
+def summaries() -> dict[str, str]:
+    """Command to the line that says what it does."""
+    return {
+        name: _GROUPS[name].capitalize() if isinstance(command, dict) else str(command.__doc__).splitlines()[0]
+        for name, command in COMMANDS.items()
+    }
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run one command.
+
+    Raises:
+        ValueError: When there is no such command.
+    """
+    name = arguments[0]
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, ["fit", "validate", "test", "predict", *COMMANDS], n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"there is no such command{hint} (moe-mat --help lists them)")
+    command = COMMANDS[name]
+    if not isinstance(command, dict):
+        _call(command, _parser(command, prog=f"moe-mat {name}").parse_args(list(arguments[1:])))
+        return
+    parser = ArgumentParser(prog=f"moe-mat {name}", description=_GROUPS[name].capitalize())
+    subcommands = parser.add_subcommands(dest="action")
+    for action, function in command.items():
+        subcommands.add_subcommand(action, _parser(function), help=str(function.__doc__).splitlines()[0])
+    parsed = parser.parse_args(list(arguments[1:]))
+    _call(command[parsed.action], parsed[parsed.action])
+
+
+def _parser(function: Callable[..., None], **settings: Any) -> ArgumentParser:
+    """Positional parameters become positional arguments (a list takes one or more), the others become options."""
+    parser = ArgumentParser(description=str(function.__doc__).splitlines()[0], **settings)
+    positional = []
+    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+            positional.append(name)
+            required = parameter.default is parameter.empty
+            count = {"nargs": "+" if required else "*"} if parameter.annotation == list[str] else {}
+            if not count and not required:
+                count = {"nargs": "?"}
+            default = {} if required else {"default": parameter.default}
+            parser.add_argument(name, **count, **default)
+    parser.add_function_arguments(function, skip=set(positional), sub_configs=False)
+    return parser
+
+
+def _call(function: Callable[..., None], parsed: Namespace) -> None:
+    function(**{name: parsed[name] for name in inspect.signature(function).parameters})

@@ -1,0 +1,5 @@
+"""Encoders: code that turns a crystal into features per layer. Weights and cards live in the zoo."""
+
+from moe_mat.encoders.base import Encoder, Features, UnsupportedCrystalError, get_encoder, register_encoder
+
+__all__ = ["Encoder", "Features", "UnsupportedCrystalError", "get_encoder", "register_encoder"]

@@ -1,0 +1,150 @@
+"""The encoder protocol: a crystal becomes a sample, samples become a batch, a batch becomes features per layer."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from pymatgen.core import Structure
+from torch import Tensor, nn
+
+
+class UnsupportedCrystalError(ValueError):
+    """A valid crystal that this encoder cannot represent, for example because of an element it was not trained on."""
+
+
+@dataclass
+class Features:
+    """What an encoder says about one batch of crystals.
+
+    Attributes:
+        nodes: Layer name to atom features ``[n_atoms, width]``.
+        crystals: Layer name to features ``[n_crystals, width]`` that belong to the crystal as a whole.
+        crystal_of_node: Index of the crystal that each atom belongs to ``[n_atoms]``.
+        n_crystals: Number of crystals in the batch.
+    """
+
+    nodes: dict[str, Tensor]
+    crystal_of_node: Tensor
+    n_crystals: int
+    crystals: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Encoder(nn.Module, ABC):
+    """Base class of all encoders.
+
+    A subclass takes plain settings (numbers, strings, lists) in its constructor, because they come from a card. Weights
+    are loaded strictly from the card's safetensors file; an encoder whose weights come with a Python package loads them
+    in its constructor.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def node_layers(self) -> dict[str, int]:
+        """Names and widths of the layers that describe atoms, in the order in which they are computed."""
+
+    @property
+    def crystal_layers(self) -> dict[str, int]:
+        """Names and widths of the layers that describe the whole crystal."""
+        return {}
+
+    @property
+    @abstractmethod
+    def prepare_key(self) -> Hashable:
+        """Encoders with equal keys share prepared samples and batches."""
+
+    @abstractmethod
+    def prepare(self, structure: Structure) -> Any:
+        """Turn one checked crystal into a sample, on the CPU.
+
+        Raises:
+            UnsupportedCrystalError: When this encoder has no representation for the crystal.
+        """
+
+    @abstractmethod
+    def collate(self, samples: list[Any]) -> Any:
+        """Join samples into one batch."""
+
+    @abstractmethod
+    def forward(self, batch: Any) -> Features:
+        """Compute the features of every layer for one batch."""
+
+
+def pool(nodes: Tensor, crystal_of_node: Tensor, n_crystals: int, *, statistics: list[str]) -> Tensor:
+    """Pool atom features into crystal features.
+
+    The spread is the population standard deviation, so that it does not change when a cell is repeated.
+
+    Args:
+        nodes: Atom features ``[n_atoms, width]``.
+        crystal_of_node: Crystal index of each atom ``[n_atoms]``.
+        n_crystals: Number of crystals.
+        statistics: Any of ``"mean"`` and ``"std"``, in the order wanted.
+
+    Returns:
+        Features ``[n_crystals, len(statistics) * width]``.
+    """
+    ones = torch.ones(len(nodes), dtype=nodes.dtype, device=nodes.device)
+    count = torch.zeros(n_crystals, dtype=nodes.dtype, device=nodes.device).index_add_(0, crystal_of_node, ones)
+
+    def mean_over_atoms(values: Tensor) -> Tensor:
+        total = torch.zeros(n_crystals, values.shape[1], dtype=values.dtype, device=values.device)
+        return total.index_add_(0, crystal_of_node, values) / count[:, None]
+
+    mean = mean_over_atoms(nodes)
+    parts = {"mean": lambda: mean, "std": lambda: mean_over_atoms((nodes - mean[crystal_of_node]) ** 2).sqrt()}
+    return torch.cat([parts[statistic]() for statistic in statistics], dim=1)
+
+
+# Built-in encoders are imported on first use: each brings a heavy dependency of its own.
+_BUILT_IN = {
+    "cgcnn": "moe_mat.encoders.cgcnn",
+    "chgnet": "moe_mat.encoders.chgnet",
+    "sevennet": "moe_mat.encoders.sevennet",
+    "matgl": "moe_mat.encoders.matgl",
+    "descriptors": "moe_mat.encoders.descriptors",
+}
+ENCODERS: dict[str, type[Encoder]] = {}
+EncoderClass = TypeVar("EncoderClass", bound=type[Encoder])
+
+
+def register_encoder(name: str) -> Callable[[EncoderClass], EncoderClass]:
+    """Make an encoder class known under the name that cards use in their ``encoder`` field.
+
+    Raises:
+        ValueError: When another class already has this name.
+    """
+
+    def register(cls: EncoderClass) -> EncoderClass:
+        known = ENCODERS.get(name)
+        if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ValueError(f"encoder name {name!r} is taken by {known.__module__}.{known.__qualname__}")
+        cls.name = name
+        ENCODERS[name] = cls
+        return cls
+
+    return register
+
+
+def get_encoder(name: str) -> type[Encoder]:
+    """Look up an encoder class: built in, registered, or from an installed package's ``moe_mat.encoders`` entry point.
+
+    Raises:
+        KeyError: When nothing has this name.
+    """
+    if name not in ENCODERS and name in _BUILT_IN:
+        importlib.import_module(_BUILT_IN[name])
+    if name not in ENCODERS:
+        for entry_point in entry_points(group="moe_mat.encoders", name=name):
+            register_encoder(name)(entry_point.load())
+    if name not in ENCODERS:
+        known = ", ".join(sorted({*_BUILT_IN, *ENCODERS, *(e.name for e in entry_points(group="moe_mat.encoders"))}))
+        raise KeyError(f"unknown encoder {name!r}; known: {known}. See docs/add-an-expert.md to add one")
+    return ENCODERS[name]

@@ -1,0 +1,146 @@
+"""CGCNN: crystal graph convolutions (Xie and Grossman, Phys. Rev. Lett. 120, 145301, 2018), factorised for speed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import matminer.utils.data
+import torch
+import torch.nn.functional as F
+from pymatgen.core import Structure
+from torch import Tensor, nn
+
+from moe_mat.encoders.base import Encoder, Features, UnsupportedCrystalError, register_encoder
+from moe_mat.graph import CrystalGraph, Ties, neighbor_graph
+from moe_mat.message_passing import GraphBatch, batch_graphs
+
+
+@lru_cache(maxsize=1)
+def element_features() -> Tensor:
+    """CGCNN's features of the elements, row ``Z``: ``[101, 92]``; all zero for an element that has none."""
+    path = Path(matminer.utils.data.__file__).parent / "data_files" / "cgcnn_atom_feature.json"
+    of_element = {int(number): values for number, values in json.loads(path.read_text()).items()}
+    table = torch.zeros(max(of_element) + 1, len(next(iter(of_element.values()))))
+    for number, values in of_element.items():
+        table[number] = torch.tensor(values, dtype=torch.float32)
+    return table
+
+
+class CGCNNConvolution(nn.Module):
+    """One convolution: ``h_i <- softplus(h_i + BN(sum_j sigmoid(z_ij) * softplus(z'_ij)))``.
+
+    ``[z, z'] = BN(W [h_i, h_j, e_ij] + b)``. The product is computed as ``W_i h_i + W_j h_j`` per atom plus ``W_e e_ij``
+    per edge: the same numbers with about a third of the arithmetic. Parameter names are those of the published
+    checkpoints.
+
+    Args:
+        width: Width of the atom features.
+        edge_width: Width of the edge features.
+    """
+
+    def __init__(self, width: int, edge_width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.fc_full = nn.Linear(2 * width + edge_width, 2 * width)
+        self.bn1 = nn.BatchNorm1d(2 * width)
+        self.bn2 = nn.BatchNorm1d(width)
+
+    def forward(self, nodes: Tensor, batch: GraphBatch, edges: Tensor) -> Tensor:
+        """Map atom features ``[n_atoms, width]`` and edge features ``[n_edges, edge_width]`` to new atom features."""
+        weight, bias = self.fc_full.weight, self.fc_full.bias
+        folded = not self.bn1.training and self.bn1.running_var is not None
+        if folded:  # fixed statistics make the normalisation part of the matrix
+            scale = self.bn1.weight * torch.rsqrt(self.bn1.running_var + self.bn1.eps)
+            weight = weight * scale[:, None]
+            bias = (bias - self.bn1.running_mean) * scale + self.bn1.bias
+        w_center, w_neighbor, w_edge = weight.split([self.width, self.width, edges.shape[1]], dim=1)
+        at_center, at_neighbor = F.linear(nodes, w_center, bias), F.linear(nodes, w_neighbor)
+        if folded:
+            # Each half on its own and in place: what is touched at once stays in the processor's cache.
+            gate, core = (
+                batch.gather_add(at_center[:, half].contiguous(), at_neighbor[:, half].contiguous()).addmm_(
+                    edges, w_edge[half].t()
+                )
+                for half in (slice(0, self.width), slice(self.width, None))
+            )
+        else:
+            z = torch.addmm(batch.gather_add(at_center, at_neighbor), edges, w_edge.t())
+            gate, core = self.bn1(z).chunk(2, dim=1)
+        messages = gate.sigmoid() * F.softplus(core)
+        return F.softplus(nodes + self.bn2(batch.edge_sum(messages)))
+
+
+@register_encoder("cgcnn")
+class CGCNNEncoder(Encoder):
+    """CGCNN on 12-neighbour graphs, with the published sizes by default.
+
+    Args:
+        width: Width of the atom features.
+        n_convolutions: Number of convolutions.
+        cutoff: Largest neighbour distance in Å.
+        max_neighbors: Largest number of neighbours.
+        ties: Rule for equally distant neighbours at the cut, see `moe_mat.graph.neighbor_graph`.
+        pad: Pad missing neighbours as the published experts do.
+        step: Spacing and width of the Gaussian edge features, in Å.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int = 64,
+        n_convolutions: int = 4,
+        cutoff: float = 8.0,
+        max_neighbors: int = 12,
+        ties: Ties = "canonical",
+        pad: bool = True,
+        step: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.graph_settings: dict[str, Any] = {
+            "cutoff": cutoff,
+            "max_neighbors": max_neighbors,
+            "ties": ties,
+            "pad": pad,
+        }
+        self.step = step
+        centers = torch.arange(0, cutoff + step / 2, step)
+        self.register_buffer("elements", element_features(), persistent=False)
+        self.register_buffer("edge_centers", centers, persistent=False)
+        self.embedding = nn.Linear(element_features().shape[1], width)
+        self.convs = nn.ModuleList(CGCNNConvolution(width, len(centers)) for _ in range(n_convolutions))
+
+    @property
+    def node_layers(self) -> dict[str, int]:  # noqa: D102
+        width = self.embedding.out_features
+        return {"embedding": width} | {f"conv{i}": width for i in range(1, len(self.convs) + 1)}
+
+    @property
+    def prepare_key(self) -> Hashable:  # noqa: D102
+        return ("cgcnn", *self.graph_settings.values())
+
+    def prepare(self, structure: Structure) -> CrystalGraph:  # noqa: D102
+        for i, site in enumerate(structure):
+            number = site.specie.Z
+            if number >= len(self.elements) or not self.elements[number].any():
+                raise UnsupportedCrystalError(f"element {site.specie.symbol} (site {i}) has no CGCNN features")
+        return neighbor_graph(structure, **self.graph_settings)
+
+    def collate(self, samples: list[CrystalGraph]) -> GraphBatch:  # noqa: D102
+        return batch_graphs(samples)
+
+    def edge_features(self, batch: GraphBatch) -> Tensor:
+        """Gaussian expansion of the edge lengths: ``[n_edges, 41]`` with the published settings."""
+        return torch.exp(-(((batch.distances[:, None] - self.edge_centers) / self.step) ** 2))
+
+    def forward(self, batch: GraphBatch) -> Features:  # noqa: D102
+        edges = self.edge_features(batch)
+        nodes = self.embedding(self.elements[batch.atomic_numbers])
+        layers = {"embedding": nodes}
+        for i, convolution in enumerate(self.convs, start=1):
+            nodes = convolution(nodes, batch, edges)
+            layers[f"conv{i}"] = nodes
+        return Features(layers, batch.crystal_of_node, batch.n_crystals)

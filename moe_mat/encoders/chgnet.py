@@ -1,0 +1,233 @@
+"""CHGNet: atoms, bonds and angles (Deng et al., Nat. Mach. Intell. 5, 1031, 2023), as a frozen encoder."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Hashable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pymatgen.core import Structure
+from torch import Tensor, nn
+
+from moe_mat.encoders.base import Encoder, Features, pool, register_encoder
+from moe_mat.encoders.radius_graph import pairs_of_bonds, radius_graph
+
+ATOM_CUTOFF = 6.0  # Å, bonds that atoms see
+BOND_CUTOFF = 3.0  # Å, bonds that bonds see, and that form angles
+# The embedding has 94 rows, but Po, At, Rn, Fr and Ra do not occur in the training data: theirs are random.
+KNOWN_ELEMENTS = frozenset(range(1, 95)) - frozenset(range(84, 89))
+CHECKPOINTS = {
+    "0.3.0": "0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar",
+    "r2scan": "r2scan/chgnet_r2scan_transfer_learning_e15f36s161m23.pth.tar",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CHGNetSample:
+    """The graphs of one crystal; indices count from its first atom and its first bond.
+
+    A bond is undirected and has one length; it is seen from either end as a directed bond.
+
+    Attributes:
+        atomic_numbers: ``[n_atoms]``.
+        directed: Centre, neighbour and bond of each directed bond ``[3, n_directed]``.
+        lengths: In Å ``[n_bonds]``.
+        angled: Centre, bond that looks and bond that is seen, of each angle ``[3, n_angles]``.
+        angles: In radians ``[n_angles]``.
+    """
+
+    atomic_numbers: np.ndarray
+    directed: np.ndarray
+    lengths: np.ndarray
+    angled: np.ndarray
+    angles: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class CHGNetBatch:
+    """Several crystals as one disconnected graph; the tensors are those of `CHGNetSample`, joined."""
+
+    atomic_numbers: Tensor
+    directed: Tensor
+    lengths: Tensor
+    angled: Tensor
+    angles: Tensor
+    crystal_of_node: Tensor
+    n_crystals: int
+
+    def to(self, device: torch.device | str) -> CHGNetBatch:
+        """Move the batch to a device."""
+        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "n_crystals"}
+        return CHGNetBatch(**moved, n_crystals=self.n_crystals)
+
+
+def undirected_bonds(centers: np.ndarray, neighbors: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pair each bond with the same bond seen from its other end.
+
+    Returns:
+        A directed bond for each undirected one ``[n_bonds]`` and the undirected bond of each directed one
+        ``[n_directed]``.
+    """
+    if len(centers) == 0:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    span = int(np.abs(images).max()) * 2 + 1
+    n_atoms = int(max(centers.max(), neighbors.max())) + 1
+
+    def key(i: np.ndarray, j: np.ndarray, image: np.ndarray) -> np.ndarray:
+        shifted = image + span // 2
+        return (((i * n_atoms + j) * span + shifted[:, 0]) * span + shifted[:, 1]) * span + shifted[:, 2]
+
+    either_end = np.minimum(key(centers, neighbors, images), key(neighbors, centers, -images))
+    _, one_of_two, bond = np.unique(either_end, return_index=True, return_inverse=True)
+    return one_of_two, bond
+
+
+def gated_mlp(block: nn.Module, parts: list[tuple[Tensor, Tensor | None]]) -> Tensor:
+    """CHGNet's gated MLP of concatenated rows, without concatenating them.
+
+    Its first matrix acts on each part before the rows are gathered, because ``W [a_i, b_j] = (W_a a)_i + (W_b b)_j`` and
+    there are many more pairs and angles than atoms and bonds.
+
+    Args:
+        block: A ``chgnet.model.functions.GatedMLP``.
+        parts: Values ``[n, width]`` and which of their rows to take ``[n_rows]``, or None for all.
+
+    Returns:
+        ``[n_rows, width]``.
+    """
+    core, gate = block.mlp_core.layers, block.mlp_gate.layers
+    first = next(i for i, layer in enumerate(core) if isinstance(layer, nn.Linear))
+    weight = torch.cat([core[first].weight, gate[first].weight])
+    bias = torch.cat([core[first].bias, gate[first].bias])
+    weights = weight.split([values.shape[1] for values, _ in parts], dim=1)
+    terms = [
+        F.linear(values, w) if index is None else F.linear(values, w).index_select(0, index)
+        for (values, index), w in zip(parts, weights, strict=True)
+    ]
+    rows = sum(terms[1:], start=terms[0] + bias)
+    core_rows, gate_rows = rows.chunk(2, dim=1)
+    core_rows = block.activation(block.bn1(core[first + 1 :](core_rows)))
+    return core_rows * torch.sigmoid(block.bn2(gate[first + 1 :](gate_rows)))
+
+
+@register_encoder("chgnet")
+class CHGNetEncoder(Encoder):
+    """CHGNet with the weights that ship in the chgnet package; no download, no autograd, no forces.
+
+    Layers: the atom features ``embedding`` and ``conv1`` to ``conv4``; of the crystal, ``crystal`` (the mean of the
+    normalised last atom features; CHGNet itself sums them, which grows with the cell) and ``energy`` (eV/atom). Both
+    cutoffs are smooth, so that no tie rule is needed. An atom without neighbours receives no messages, which is the
+    limit that the smooth cutoff approaches.
+
+    Graphs are built here, vectorised and with bond vectors in double precision: it is faster than the package's own
+    converter, and that one refuses isolated atoms and writes a file into the working folder when it fails.
+
+    Args:
+        model: ``"0.3.0"`` (PBE, Materials Project trajectories) or ``"r2scan"`` (transferred to r2SCAN).
+
+    Raises:
+        ValueError: When there is no such model.
+    """
+
+    def __init__(self, *, model: str = "0.3.0") -> None:
+        super().__init__()
+        import chgnet
+        from chgnet.model import CHGNet
+
+        if model not in CHECKPOINTS:
+            raise ValueError(f"unknown CHGNet model {model!r}; known: {', '.join(CHECKPOINTS)}")
+        path = Path(chgnet.__file__).parent / "pretrained" / CHECKPOINTS[model]
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)["model"]
+        with contextlib.redirect_stdout(io.StringIO()):  # the constructor prints
+            self.model = CHGNet(**checkpoint["model_args"], version=model)
+        self.model.load_state_dict(checkpoint["state_dict"], strict=True)
+        self.model.eval().requires_grad_(False)
+
+    @property
+    def node_layers(self) -> dict[str, int]:  # noqa: D102
+        width = self.model.atom_fea_dim
+        return {"embedding": width} | {f"conv{i}": width for i in range(1, self.model.n_conv + 1)}
+
+    @property
+    def crystal_layers(self) -> dict[str, int]:  # noqa: D102
+        return {"crystal": self.model.atom_fea_dim, "energy": 1}
+
+    @property
+    def prepare_key(self) -> Hashable:  # noqa: D102
+        return "chgnet"
+
+    def prepare(self, structure: Structure) -> CHGNetSample:  # noqa: D102
+        graph = radius_graph(structure, cutoff=ATOM_CUTOFF, known=KNOWN_ELEMENTS, encoder="CHGNet")
+        one_of_two, bond = undirected_bonds(graph.centers, graph.neighbors, graph.images)
+        lengths = graph.lengths
+        short = np.flatnonzero(lengths < BOND_CUTOFF)
+        looking, seen = (short[i] for i in pairs_of_bonds(graph.centers[short]))
+        directions = np.zeros_like(graph.vectors)
+        directions[short] = graph.vectors[short] / lengths[short, None]
+        cosines = np.einsum("ij,ij->i", directions[looking], directions[seen])
+        return CHGNetSample(
+            atomic_numbers=graph.atomic_numbers,
+            directed=np.stack([graph.centers, graph.neighbors, bond]),
+            lengths=lengths[one_of_two].astype(np.float32),
+            angled=np.stack([graph.centers[looking], bond[looking], bond[seen]]),
+            # CHGNet keeps the arccosine away from its poles by the same factor.
+            angles=np.arccos(cosines * (1 - 1e-6)).astype(np.float32),
+        )
+
+    def collate(self, samples: list[CHGNetSample]) -> CHGNetBatch:  # noqa: D102
+        n_atoms = np.array([len(sample.atomic_numbers) for sample in samples])
+        n_bonds = np.array([len(sample.lengths) for sample in samples])
+        atom, bond = np.cumsum(n_atoms) - n_atoms, np.cumsum(n_bonds) - n_bonds
+        directed = [s.directed + np.array([[i], [i], [b]]) for s, i, b in zip(samples, atom, bond, strict=True)]
+        angled = [s.angled + np.array([[i], [b], [b]]) for s, i, b in zip(samples, atom, bond, strict=True)]
+        return CHGNetBatch(
+            atomic_numbers=torch.from_numpy(np.concatenate([sample.atomic_numbers for sample in samples])),
+            directed=torch.from_numpy(np.concatenate(directed, axis=1)),
+            lengths=torch.from_numpy(np.concatenate([sample.lengths for sample in samples])),
+            angled=torch.from_numpy(np.concatenate(angled, axis=1)),
+            angles=torch.from_numpy(np.concatenate([sample.angles for sample in samples])),
+            crystal_of_node=torch.from_numpy(np.repeat(np.arange(len(samples)), n_atoms)),
+            n_crystals=len(samples),
+        )
+
+    def forward(self, batch: CHGNetBatch) -> Features:  # noqa: D102
+        model = self.model
+        encoder = model.bond_basis_expansion
+        atom_basis = encoder.rbf_expansion_ag(batch.lengths)
+        bond_basis = encoder.rbf_expansion_bg(batch.lengths)
+        angle_basis = model.angle_basis_expansion.fourier_expansion(batch.angles)
+
+        atoms = model.atom_embedding(batch.atomic_numbers - 1)
+        bonds = model.bond_embedding(atom_basis)
+        angles = model.angle_embedding(angle_basis)
+        atom_weights, bond_weights = model.bond_weights_ag(atom_basis), model.bond_weights_bg(bond_basis)
+
+        layers = {"embedding": atoms}
+        center, neighbor, bond = batch.directed
+        vertex, looking, seen = batch.angled
+        for i, layer in enumerate(model.atom_conv_layers):
+            messages = gated_mlp(layer.twoBody_atom, [(atoms, center), (bonds, bond), (atoms, neighbor)])
+            messages *= atom_weights[bond]
+            atoms = atoms + layer.mlp_out(torch.zeros_like(atoms).index_add_(0, center, messages))
+            layers[f"conv{i + 1}"] = atoms
+            if i == len(model.bond_conv_layers):
+                break
+            layer = model.bond_conv_layers[i]
+            messages = gated_mlp(layer.twoBody_bond, [(bonds, looking), (bonds, seen), (angles, None), (atoms, vertex)])
+            messages *= bond_weights[looking] * bond_weights[seen]
+            bonds = bonds + layer.mlp_out(torch.zeros_like(bonds).index_add_(0, looking, messages))
+            layer = model.angle_layers[i].twoBody_bond
+            angles = angles + gated_mlp(layer, [(bonds, looking), (bonds, seen), (angles, None), (atoms, vertex)])
+
+        readout = model.readout_norm(atoms)
+        energies = model.mlp(readout) + model.composition_model.fc.weight.T[batch.atomic_numbers - 1]
+        crystals = {
+            name: pool(values, batch.crystal_of_node, batch.n_crystals, statistics=["mean"])
+            for name, values in {"crystal": readout, "energy": energies}.items()
+        }
+        return Features(layers, batch.crystal_of_node, batch.n_crystals, crystals)

@@ -1,0 +1,56 @@
+"""Figures of a run: parity and gate weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+COLOURS = {"train": "#b8c4cf", "val": "#e0a458", "test": "#1f5f8b"}
+
+
+def parity_plot(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], *, label: str, path: Path) -> None:
+    """Predicted against true values.
+
+    Args:
+        parts: ``train``, ``val`` and ``test`` to true and predicted values ``[n]`` each.
+        label: Name of the target, with its unit if known.
+        path: PNG file to write.
+    """
+    figure = Figure(figsize=(4.5, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for part, (true, predicted) in parts.items():
+        if len(true):
+            mae = np.abs(true - predicted).mean()
+            style = {"s": 14, "alpha": 0.8, "linewidths": 0, "color": COLOURS[part]}
+            axes.scatter(true, predicted, label=f"{part} ({len(true)}), MAE {mae:.4g}", **style)
+    values = np.concatenate([np.concatenate(pair) for pair in parts.values()])
+    limits = np.array([values.min(), values.max()])
+    axes.plot(limits, limits, color="black", linewidth=0.8, zorder=0)
+    axes.set(xlabel=f"true {label}", ylabel=f"predicted {label}", aspect="equal")
+    axes.legend(frameon=False, fontsize=8)
+    _save(figure, path)
+
+
+def gate_plot(weights: Mapping[str, float], *, path: Path) -> None:
+    """Bars of the experts' weights, the largest on top.
+
+    Args:
+        weights: Expert tag to weight.
+        path: PNG file to write.
+    """
+    ordered = sorted(weights.items(), key=lambda item: item[1])
+    figure = Figure(figsize=(5, 0.8 + 0.25 * len(ordered)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh([tag for tag, _ in ordered], [weight for _, weight in ordered], color=COLOURS["test"])
+    axes.set(xlabel="gate weight (sums to 1)")
+    axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with mpl.rc_context({"font.size": 9}):
+        figure.savefig(path, dpi=160)

@@ -1,0 +1,62 @@
+"""Projections: embeddings of different widths and scales are brought to one width, so that they can be mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Projections(nn.Module):
+    """Standardise each expert's embedding with constants of the training rows, then map it to a common width.
+
+    Args:
+        dims: Widths of the experts' embeddings.
+        width: Common width. ``None`` mixes the embeddings as they are, which needs equal widths (Chang et al. 2022).
+
+    Raises:
+        ValueError: When ``width`` is ``None`` and the experts' widths differ.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, dims: Sequence[int], *, width: int | None) -> None:
+        super().__init__()
+        if width is None and len(set(dims)) > 1:
+            raise ValueError(f"embeddings of widths {sorted(set(dims))} cannot be mixed as they are: set a width")
+        self.dims = list(dims)
+        self.width = width if width is not None else dims[0]
+        self.linear = width is not None
+        # Experts of equal width share one batched product: twenty small ones would cost more in calls than in arithmetic.
+        self.groups = {dim: [i for i, d in enumerate(dims) if d == dim] for dim in sorted(set(dims))}
+        if width is not None:
+            self.weights = nn.ParameterList(
+                nn.init.kaiming_uniform_(torch.empty(width, dim, len(group)), nonlinearity="linear").permute(2, 1, 0)
+                for dim, group in self.groups.items()
+            )
+            self.bias = nn.Parameter(torch.zeros(len(dims), width))
+        self.register_buffer("mean", torch.zeros(sum(dims)))
+        self.register_buffer("std", torch.ones(sum(dims)))
+
+    def fit(self, embeddings: Tensor) -> None:
+        """Set the constants from training embeddings ``[n, sum(dims)]``."""
+        if not self.linear:
+            return
+        self.mean.copy_(embeddings.mean(0))
+        std = embeddings.std(0, correction=0)
+        # A feature that is constant in training says nothing; dividing by its noise would make it shout later.
+        self.std.copy_(torch.where(std > 1e-6 * (1 + self.mean.abs()), std, torch.inf))
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Embeddings side by side ``[batch, sum(dims)]`` to ``[batch, n_experts, width]``."""
+        if not self.linear:
+            return embeddings.view(len(embeddings), len(self.dims), self.width)
+        # A crystal unlike any in training must not drown the mixture.
+        scaled = ((embeddings - self.mean) / self.std).clamp(-10, 10).split(self.dims, dim=1)
+        projected: dict[int, Tensor] = {}
+        for group, weight in zip(self.groups.values(), self.weights, strict=True):
+            values = torch.stack([scaled[i] for i in group]) @ weight
+            projected.update(zip(group, values, strict=True))
+        return torch.stack([projected[i] for i in range(len(self.dims))], dim=1) + self.bias

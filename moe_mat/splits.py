@@ -1,0 +1,87 @@
+"""Splits into train, validation and test rows: seeded random ones, and published ones from a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+PARTS = ("train", "val", "test")
+
+
+class Split(NamedTuple):
+    """Row numbers of each part."""
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+
+
+def random_split(n_rows: int, *, fractions: tuple[float, float, float] = (0.7, 0.15, 0.15), seed: int = 0) -> Split:
+    """Split rows at random.
+
+    Args:
+        n_rows: Number of rows.
+        fractions: Shares of train, validation and test rows; they sum to 1.
+        seed: The same seed gives the same split.
+
+    Raises:
+        ValueError: When the shares do not sum to 1 or leave no training or validation row.
+    """
+    if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ValueError(f"the fractions {fractions} are not shares that sum to 1")
+    order = np.random.default_rng(seed).permutation(n_rows)
+    n_val, n_test = (max(round(share * n_rows), share > 0) for share in fractions[1:])
+    n_train = n_rows - n_val - n_test
+    if n_train < 1 or n_val < 1:
+        raise ValueError(f"{n_rows} rows are too few to split into {fractions}: at least one must be for validation")
+    return Split(*(np.sort(part) for part in np.split(order, [n_train, n_train + n_val])))
+
+
+def read_split(
+    path: str | Path, name: int | str, table: pd.DataFrame, *, left_out: Collection[str | None] = ()
+) -> Split:
+    """Read one split from a JSON file ``{"0": {"train": [...], "val": [...], "test": [...]}, ...}``.
+
+    Args:
+        path: The file.
+        name: Which split.
+        table: The rows as `moe_mat.read_structures` gives them. Entries that are strings are matched with its
+            ``material_id``; numbers with its column ``row``, or with the rows' own numbers where it has none.
+        left_out: Ids of the crystals that reading left out; they may be in the file.
+
+    Raises:
+        ValueError: When the split is not there, a part is missing, a row is named twice, or a row is not in the table.
+    """
+    try:
+        splits = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not a JSON file: {error}") from error
+    if str(name) not in splits:
+        raise ValueError(f"{path} has no split {name!r}; it has {', '.join(splits)}")
+    parts = splits[str(name)]
+    if missing := [part for part in PARTS if part not in parts]:
+        raise ValueError(f"split {name} of {path} has no {', '.join(missing)} rows")
+    named = [entry for part in PARTS for entry in parts[part]]
+    if len(set(named)) < len(named):
+        twice = next(entry for entry in named if named.count(entry) > 1)
+        raise ValueError(f"split {name} of {path} names row {twice!r} more than once")
+
+    numbers = all(isinstance(entry, int) for entry in named)
+    if numbers and "row" not in table and left_out:
+        raise ValueError(
+            f"{path} counts rows, and rows were left out of a table that has no column 'row': "
+            "use material ids in the split file, or repair the rows"
+        )
+    column = table["material_id"] if not numbers else table["row"] if "row" in table else pd.Series(table.index)
+    position = {entry: at for at, entry in enumerate(column.tolist())}
+    unknown = [entry for entry in named if entry not in position]
+    # Row numbers do not tell which crystal they were, so as many may be missing as were left out.
+    excused = len(left_out) if numbers else sum(entry in left_out for entry in unknown)
+    if len(unknown) > excused:
+        raise ValueError(f"split {name} of {path} names rows that the data do not have: {unknown[:5]}")
+    return Split(*(np.array([position[e] for e in parts[part] if e in position], dtype=int) for part in PARTS))

@@ -1,0 +1,62 @@
+"""One training run outside the command line: the same LightningModule, data and trainer, kept quiet and in memory."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+from moe_mat.data import EmbeddingDataModule
+from moe_mat.model import MixtureOfExperts
+
+
+def train(model: MixtureOfExperts, data: EmbeddingDataModule, *, max_epochs: int, patience: int, seed: int) -> float:
+    """Train in place and keep the epoch with the best validation MAE.
+
+    Args:
+        model: A new mixture.
+        data: Its data.
+        max_epochs: Largest number of epochs.
+        patience: Epochs without a better validation MAE after which training stops.
+        seed: Of batches and dropout; the caller's random state is left as it was.
+
+    Returns:
+        The best validation MAE.
+    """
+    with tempfile.TemporaryDirectory() as folder, _quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        best = ModelCheckpoint(folder, monitor="val_mae", mode="min", save_weights_only=True)
+        trainer = pl.Trainer(
+            max_epochs=max_epochs,
+            callbacks=[best, EarlyStopping("val_mae", mode="min", patience=patience)],
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        trainer.fit(model, datamodule=data)
+        model.load_state_dict(torch.load(best.best_model_path, weights_only=True, map_location="cpu")["state_dict"])
+        assert best.best_model_score is not None
+        score = float(best.best_model_score)
+    model.trainer = None  # a trained model can be pickled; its trainer cannot
+    model.cpu().eval()
+    return score
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence Lightning's notes on devices, which say nothing new on the tenth fit of a cross-validation."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

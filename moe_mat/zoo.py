@@ -1,0 +1,252 @@
+"""The zoo: from a tag to a frozen expert with checked weights."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from pymatgen.core import Structure
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from moe_mat.cards import CardError, ExpertCard, file_sha256, find_cards, find_trunk
+from moe_mat.encoders import Encoder, Features, get_encoder
+from moe_mat.encoders.base import pool
+from moe_mat.structures import as_structure
+
+
+class WeightsError(ValueError):
+    """Weights that are missing, damaged, of an unsafe format, or of another architecture."""
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file; nothing else is accepted, because other formats can run code.
+
+    Raises:
+        WeightsError: When the file is missing, truncated, or of another format; names the file.
+    """
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise WeightsError(f"the weights file {path} is missing") from error
+    except (SafetensorError, OSError) as error:
+        with path.open("rb") as file:
+            start = file.read(64)
+        if start[:1] == b"\x80" or start[:2] == b"PK":
+            reason = "it is a pickle or torch.save file, which can run code; convert it with 'moe-mat experts import'"
+        elif start.lstrip()[:1] == b"<":
+            reason = "it is an HTML page, probably of a failed download; fetch it again"
+        else:
+            reason = f"it is truncated or damaged ({error}); fetch it again"
+        raise WeightsError(f"{path} is not a usable safetensors file: {reason}") from error
+
+
+class PropertyNetwork(nn.Module):
+    """A small network on the embedding of a trunk; its last layer is the embedding of a property expert.
+
+    Args:
+        dim: Width of the trunk's embedding.
+        sizes: Widths of the layers; the last one is the expert's width.
+        output: ``silu``, or ``none`` for a last layer without activation.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, dim: int, sizes: Sequence[int], output: str = "silu") -> None:
+        super().__init__()
+        self.output = output
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("std", torch.ones(dim))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise([dim, *sizes]))
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """Map trunk embeddings ``[n, dim]`` to property embeddings ``[n, sizes[-1]]``."""
+        hidden = ((embedding - self.mean) / self.std).clamp(-10, 10)  # a crystal far from the source must not explode
+        for i, layer in enumerate(self.layers, start=1):
+            hidden = layer(hidden)
+            if i < len(self.layers) or self.output == "silu":
+                hidden = F.silu(hidden)
+        return hidden
+
+
+def _load_weights(module: nn.Module, card: ExpertCard) -> None:
+    path = card.weights_file
+    if path is None:
+        return
+    weights = read_weights(path)
+    assert card.weights is not None
+    if file_sha256(path) != card.weights["sha256"]:
+        raise WeightsError(f"{path} does not have the SHA-256 of its card {card.path}: fetch the file again")
+    try:
+        module.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise WeightsError(f"{path} does not fit expert {card.tag}: {error}") from error
+
+
+def load_network(card: ExpertCard) -> PropertyNetwork:
+    """Load the frozen network of a property expert, without the trunk that feeds it."""
+    network = PropertyNetwork(sum(trunk.dim for trunk in find_trunk(card)), **card.network)
+    _load_weights(network, card)
+    return network.requires_grad_(False).eval()
+
+
+class Expert(nn.Module, ABC):
+    """Frozen weights with a card, from crystals to embeddings.
+
+    Frozen means frozen: no parameter takes a gradient, and ``train()`` leaves the expert in eval mode, so that the
+    statistics of its normalisation layers never move.
+
+    Args:
+        card: The expert's card.
+    """
+
+    def __init__(self, card: ExpertCard) -> None:
+        super().__init__()
+        self.card = card
+
+    def _freeze(self, width: int) -> None:
+        if width != self.card.dim:
+            raise CardError(f"expert {self.tag}: its card says dim {self.card.dim}, but its embedding has {width}")
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Expert:
+        """Stay in eval mode, whatever is asked."""
+        return super().train(False)
+
+    @property
+    def tag(self) -> str:
+        """The expert's name."""
+        return self.card.tag
+
+    @property
+    def dim(self) -> int:
+        """Width of the embedding."""
+        return self.card.dim
+
+    @abstractmethod
+    def embed(self, structures: Sequence[Structure], *, batch_size: int = 64) -> np.ndarray:
+        """Embed crystals, without a cache.
+
+        Args:
+            structures: pymatgen structures or ASE atoms.
+            batch_size: Crystals that go through the encoder at once; does not change the result.
+
+        Returns:
+            Embeddings ``[n_structures, dim]``, float32.
+
+        Raises:
+            UnsupportedCrystalError: When the encoder cannot represent one of the crystals.
+        """
+
+
+class EncoderExpert(Expert):
+    """An expert that sees the crystal: an encoder, and a readout of its layers.
+
+    Args:
+        card: A card with ``encoder`` and ``readout``.
+
+    Raises:
+        WeightsError: When the weights do not have the checksum of the card or do not fit the encoder.
+        CardError: When the card does not fit the encoder.
+    """
+
+    def __init__(self, card: ExpertCard) -> None:
+        super().__init__(card)
+        assert card.encoder is not None
+        try:
+            self.encoder: Encoder = get_encoder(card.encoder)(**card.settings)
+        except (TypeError, KeyError) as error:
+            raise CardError(f"expert {card.tag} ({card.path}): {error}") from error
+        width = 0
+        for layer in card.readout["layers"]:
+            if layer in self.encoder.node_layers:
+                width += self.encoder.node_layers[layer] * len(self._statistics)
+            elif layer in self.encoder.crystal_layers:
+                width += self.encoder.crystal_layers[layer]
+            else:
+                known = ", ".join([*self.encoder.node_layers, *self.encoder.crystal_layers])
+                raise CardError(f"expert {card.tag}: {card.encoder} has no layer {layer!r}; it has {known}")
+        _load_weights(self.encoder, card)
+        self._freeze(width)
+
+    @property
+    def _statistics(self) -> list[str]:
+        return self.card.readout.get("statistics", ["mean"])
+
+    def forward(self, features: Features) -> Tensor:
+        """Read the encoder's features out into the embedding ``[n_crystals, dim]``."""
+        parts = [
+            features.crystals[layer]
+            if layer in features.crystals
+            else pool(
+                features.nodes[layer], features.crystal_of_node, features.n_crystals, statistics=self._statistics
+            )
+            for layer in self.card.readout["layers"]
+        ]
+        embedding = torch.cat(parts, dim=1)
+        return F.softplus(embedding) if self.card.readout.get("activation") == "softplus" else embedding
+
+    def embed(self, structures: Sequence[Structure], *, batch_size: int = 64) -> np.ndarray:  # noqa: D102
+        batches = [np.zeros((0, self.dim), dtype=np.float32)]
+        for start in range(0, len(structures), batch_size):
+            samples = [self.encoder.prepare(as_structure(s)) for s in structures[start : start + batch_size]]
+            with torch.inference_mode():
+                batches.append(self(self.encoder(self.encoder.collate(samples))).float().numpy())
+        return np.concatenate(batches)
+
+
+class NetworkExpert(Expert):
+    """An expert that sees other experts' embeddings: a small network on its trunk.
+
+    Args:
+        card: A card with ``trunk`` and ``network``.
+
+    Raises:
+        WeightsError: When the weights do not have the checksum of the card or do not fit the trunk.
+        CardError: When the trunk is not the one of the card.
+    """
+
+    def __init__(self, card: ExpertCard) -> None:
+        super().__init__(card)
+        self.trunk = nn.ModuleList(build_expert(trunk) for trunk in find_trunk(card))
+        self.network = load_network(card)
+        self._freeze(card.network["sizes"][-1])
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """Map the trunk's embeddings, side by side, to the embedding ``[n_crystals, dim]``."""
+        return self.network(embedding)
+
+    def embed(self, structures: Sequence[Structure], *, batch_size: int = 64) -> np.ndarray:  # noqa: D102
+        of_trunk = [cast(Expert, expert).embed(structures, batch_size=batch_size) for expert in self.trunk]
+        with torch.inference_mode():
+            return self(torch.from_numpy(np.concatenate(of_trunk, axis=1))).numpy()
+
+
+def build_expert(card: ExpertCard) -> Expert:
+    """The frozen expert of a card."""
+    return NetworkExpert(card) if card.trunk else EncoderExpert(card)
+
+
+def load_expert(name: str | Path) -> Expert:
+    """Load one frozen expert.
+
+    Args:
+        name: A tag of the package, a folder with one card, or a card file.
+
+    Raises:
+        CardError: When the name finds no card or several.
+        WeightsError: When the weights are damaged or do not fit.
+    """
+    cards = find_cards(str(name))
+    if len(cards) != 1:
+        raise CardError(f"{name!r} names {len(cards)} experts ({', '.join(c.tag for c in cards)}): name one of them")
+    return build_expert(cards[0])
