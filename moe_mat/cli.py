@@ -22,7 +22,8 @@ from rich.table import Table
 from moe_mat import commands
 from moe_mat.data import Batch, CrystalDataModule
 from moe_mat.model import MixtureOfExperts
-from moe_mat.run_folder import RunReport, evaluate, write_run
+from moe_mat.run_folder import RunReport, evaluate, finish, write_run
+from moe_mat.training import DEFAULT_EPOCHS
 
 LIGHTNING_COMMANDS = {
     "fit": "Train gate and head on your crystals; with no arguments, on the embedded quickstart.",
@@ -48,7 +49,8 @@ class PredictionWriter(Callback):
         self.part.parent.mkdir(parents=True, exist_ok=True)
         self.file = self.part.open("w", newline="", encoding="utf-8")
         self.writer = csv.writer(self.file)
-        self.writer.writerow(["material_id", *pl_module.hparams["targets"]])
+        targets = pl_module.hparams["targets"]
+        self.writer.writerow(["material_id", *targets, *(f"{target}_std" for target in targets)])
 
     def on_predict_batch_end(  # noqa: D102
         self,
@@ -59,7 +61,9 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        for name, values in zip(batch.ids, outputs.tolist(), strict=True):
+        std = pl_module.mixture.std(batch)
+        columns = outputs if std is None else torch.cat([outputs, std], dim=1)
+        for name, values in zip(batch.ids, columns.tolist(), strict=True):
             self.writer.writerow([name, *values])
         self.rows += len(batch.ids)
 
@@ -92,6 +96,8 @@ class MoeMatCLI(LightningCLI):
                 data["target"] = "bulk_modulus"
         if data["target"] is not None:
             model["targets"] = [data["target"]] if isinstance(data["target"], str) else data["target"]
+        if config["trainer"]["max_epochs"] is None:
+            config["trainer"]["max_epochs"] = DEFAULT_EPOCHS[model["head"]]
         data["experts"], data["trainable"] = model["experts"], model["trainable"]
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -116,20 +122,22 @@ class MoeMatCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     def after_fit(self) -> None:
-        """Score the best epoch and write the run folder."""
+        """Complete the best epoch, score it and write the run folder."""
         best = cast(ModelCheckpoint, self.trainer.checkpoint_callback).best_model_path
-        model = cast(MixtureOfExperts, self.model)
-        if best:
-            model.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")["state_dict"])
-        self._report(best)
+        model, data = cast(MixtureOfExperts, self.model).cpu(), cast(CrystalDataModule, self.datamodule)
+        model.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")["state_dict"])
+        report = finish(model, data, data.target_columns)
+        self.trainer.save_checkpoint(best)
+        self._report(report, best)
 
     def after_test(self) -> None:
         """Write what a fit writes, for the checkpoint that was tested."""
-        self._report(None)
-
-    def _report(self, checkpoint: str | None) -> None:
         data = cast(CrystalDataModule, self.datamodule)
-        report = evaluate(cast(MixtureOfExperts, self.model).cpu(), data, data.target_columns)
+        model = cast(MixtureOfExperts, self.model).cpu()
+        self._report(evaluate(model, data, data.target_columns, parts=("test",)), None)
+
+    def _report(self, report: RunReport, checkpoint: str | None) -> None:
+        data = cast(CrystalDataModule, self.datamodule)
         folder = Path(self.trainer.log_dir or ".")
         write_run(folder, report, seed=self._get(self.config, "seed_everything"), left_out=data.left_out)
         print_report(report, data=data, folder=folder, checkpoint=checkpoint)
@@ -184,7 +192,7 @@ def run_lightning(arguments: Sequence[str]) -> None:
         save_config_kwargs={"overwrite": True},
         # Checkpoints hold plain data, and so load with weights_only=True.
         load_from_checkpoint_support=False,
-        trainer_defaults={"max_epochs": 200, "accelerator": "auto", "log_every_n_steps": 1},
+        trainer_defaults={"log_every_n_steps": 1},
         parser_kwargs={
             "prog": "moe-mat",
             **{

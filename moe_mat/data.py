@@ -101,6 +101,11 @@ class EmbeddingDataModule(pl.LightningDataModule):
         self.partial = partial
         self.batch_size = batch_size
 
+    def part(self, *names: str) -> Batch:
+        """All rows of some parts, ``train``, ``val`` or ``test``, as one batch."""
+        rows = torch.cat([self.rows[name] for name in names])
+        return _Rows(self, rows).__getitems__(list(range(len(rows))))
+
     def evaluation_loader(self, part: str) -> DataLoader[Batch]:
         """Batches of ``train``, ``val`` or ``test`` rows in their order."""
         return DataLoader(_Rows(self, self.rows[part]), batch_size=self.batch_size, collate_fn=_as_is)

@@ -17,13 +17,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from moe_mat.cache import EmbeddingCache
 from moe_mat.cards import find_cards
-
 from moe_mat.data import Batch, EmbeddingDataModule, side_by_side
 from moe_mat.embeddings import embed
 from moe_mat.model import MixtureOfExperts, gate_weights
 from moe_mat.splits import random_split
 from moe_mat.structures import CrystalError, LeftOut, crystals_from_objects
-from moe_mat.training import train
+from moe_mat.training import DEFAULT_EPOCHS, train
 from moe_mat.transforms import Transform
 
 Crystals = Sequence[Structure] | Sequence[Atoms] | pd.Series | NDArray[Any]
@@ -33,22 +32,23 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
     """Mixture-of-experts regression on crystals.
 
     Crystals are embedded once by frozen experts and cached; then a few gates and heads are trained on the embeddings,
-    each on another random part of the data, and averaged. Their disagreement is the uncertainty.
+    each on another random part of the data, and averaged. The uncertainty is their disagreement and, for the kernel
+    head, what each says of its own error.
 
     Args:
         experts: Tags, patterns or folders of cards; ``"default"`` for those that the package recommends.
         gate: ``"global"`` or ``"crystal"``, see `moe_mat.model.MixtureOfExperts`.
-        head: ``"mlp"``.
+        head: ``"kernel"`` or ``"mlp"``.
         n_members: Number of gates and heads.
-        width: Common width of the projected embeddings.
+        width: Common width of the projected embeddings, for an ``mlp`` head.
         n_gates: Gates of each member.
         top_k: Number of experts that each gate uses; ``None`` for all.
-        hidden: Widths of the head's hidden layers.
-        target_transform: What the head learns: ``none``, ``standardise``, ``log`` or ``asinh`` of the target.
-        loss: ``"mse"``, ``"mae"`` or ``"huber"``.
-        learning_rate: Of projections and head.
-        dropout: In the head.
-        max_epochs: Largest number of epochs.
+        hidden: Widths of the hidden layers of an ``mlp`` head.
+        target_transform: What the head learns of the target: ``auto``, ``none``, ``standardise``, ``log`` or ``asinh``.
+        loss: ``"mse"``, ``"mae"`` or ``"huber"``, for an ``mlp`` head.
+        learning_rate: Of projections and ``mlp`` head.
+        dropout: In the ``mlp`` head.
+        max_epochs: Largest number of epochs; ``None`` for the usual one of the head.
         patience: Epochs without a better validation MAE after which training stops.
         validation_fraction: Share of the crystals that choose the epoch of each member.
         random_state: Seed or generator.
@@ -72,17 +72,17 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         experts: str | Sequence[str] = "default",
         *,
         gate: Literal["global", "crystal"] = "global",
-        head: Literal["mlp"] = "mlp",
-        n_members: int = 5,
+        head: Literal["kernel", "mlp"] = "kernel",
+        n_members: int = 3,
         width: int | None = 64,
-        n_gates: int = 1,
+        n_gates: int = 2,
         top_k: int | None = None,
         hidden: Sequence[int] = (64, 64),
-        target_transform: Transform = "asinh",
+        target_transform: Transform = "auto",
         loss: Literal["mse", "mae", "huber"] = "huber",
         learning_rate: float = 3e-3,
         dropout: float = 0.1,
-        max_epochs: int = 200,
+        max_epochs: int | None = None,
         patience: int = 50,
         validation_fraction: float = 0.15,
         random_state: int | np.random.RandomState | None = None,
@@ -147,13 +147,14 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         return self
 
     def _new_member(self, n_targets: int, *, seed: int) -> MixtureOfExperts:
-        if self.head != "mlp":
-            raise ValueError(f"unknown head {self.head!r}; known: mlp")
+        if self.head not in DEFAULT_EPOCHS:
+            raise ValueError(f"unknown head {self.head!r}; known: {', '.join(DEFAULT_EPOCHS)}")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return MixtureOfExperts(
                 experts=self._names(),
                 targets=[f"target{i}" for i in range(n_targets)],
+                head=self.head,
                 gate=self.gate,
                 width=self.width,
                 n_gates=self.n_gates,
@@ -170,7 +171,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
 
         Args:
             X: pymatgen structures or ASE atoms ``[n]``.
-            return_std: Also return the standard deviation over the members.
+            return_std: Also return the standard deviation: over the members, and that of the kernel heads themselves.
 
         Returns:
             Mean ``[n]`` or ``[n, n_targets]`` in the targets' units, and the standard deviation of the same shape.
@@ -179,17 +180,20 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         batch = Batch(self._embed(X), None, [])
         with torch.inference_mode():
             of_members = torch.stack([member(batch) for member in self.members_]).double().numpy()
+            own = [member.mixture.std(batch) for member in self.members_] if return_std else []
         mean, std = of_members.mean(0), of_members.std(0)
+        if variances := [values.double().numpy() ** 2 for values in own if values is not None]:
+            std = np.sqrt(std**2 + np.mean(variances, axis=0))
         if self._one_dimensional:
             mean, std = mean[:, 0], std[:, 0]
         return (mean, std) if return_std else mean
 
     def transform(self, X: Crystals) -> NDArray[Any]:
-        """Mixed embedding of crystals, the members' side by side: ``[n, n_members * n_gates * width]``."""
+        """Mixed embedding of crystals ``[n, width]``, those of members and gates side by side."""
         check_is_fitted(self)
         batch = Batch(self._embed(X), None, [])
         with torch.inference_mode():
-            return torch.cat([member.embed(batch)[0] for member in self.members_], dim=1).numpy()
+            return torch.cat([member.mixture.embed(batch)[0] for member in self.members_], dim=1).numpy()
 
     def _names(self) -> list[str]:
         return [self.experts] if isinstance(self.experts, str) else list(self.experts)

@@ -12,6 +12,7 @@ Ties = Literal["canonical", "order"]
 
 # Distances closer than this belong to one shell: it is far above the noise of a rotation and far below any physics.
 TIE_TOLERANCE = 1e-4  # Å
+ENVIRONMENT_TOLERANCE = 1e-7  # relative
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +43,23 @@ def neighbor_graph(
     """Connect each atom to its nearest neighbours.
 
     When more neighbours than ``max_neighbors`` lie within the cutoff, some shell of equally distant atoms may be cut in
-    two. ``ties="canonical"`` then keeps the heavier elements, so that the graph does not depend on the orientation of
-    the cell or the order of its sites. ``ties="order"`` keeps whatever the neighbour search lists first, as Chang et
-    al. (npj Comput. Mater. 8, 242, 2022) did.
+    two. ``ties="canonical"`` then keeps the heavier elements, and among atoms of one element those in the denser
+    surroundings, so that the graph does not depend on the orientation of the cell or the order of its sites.
+    ``ties="order"`` keeps whatever the neighbour search lists first, as Chang et al. (npj Comput. Mater. 8, 242, 2022)
+    did.
 
     Args:
         structure: An ordered crystal.
         cutoff: Largest distance of a neighbour, in Å.
         max_neighbors: Largest number of neighbours of an atom.
         ties: The rule for equal distances.
-        pad: Fill an atom's missing neighbours with edges to the first atom of the cell at ``cutoff + 1`` Å, as the
-            published CGCNN experts were trained. Without it an isolated atom has no edges.
+        pad: Fill an atom's missing neighbours with edges of ``cutoff + 1`` Å: to the first atom of the cell with
+            ``ties="order"``, as the published CGCNN experts were trained, and to the atom itself with
+            ``ties="canonical"``, where the order of the sites must not matter. Without it an isolated atom has no
+            edges.
+
+    Raises:
+        ValueError: When there is no such rule.
     """
     atomic_numbers = np.array([site.specie.Z for site in structure], dtype=np.int64)
     centers, neighbors, _, distances = structure.get_neighbor_list(cutoff, exclude_self=True)
@@ -63,7 +70,8 @@ def neighbor_graph(
         # Shells by gaps, not by rounding: two equal distances never fall on either side of a rounding step.
         new_shell = np.ones(len(distances), dtype=bool)
         new_shell[1:] = (np.diff(distances) > TIE_TOLERANCE) | (np.diff(centers) != 0)
-        order = np.lexsort((-atomic_numbers[neighbors], np.cumsum(new_shell), centers))
+        surroundings = _surroundings(atomic_numbers, centers, neighbors, 1 - distances / cutoff)
+        order = np.lexsort((-surroundings[neighbors], -atomic_numbers[neighbors], np.cumsum(new_shell), centers))
     elif ties == "order":
         order = np.lexsort((distances, centers))
     else:
@@ -78,7 +86,7 @@ def neighbor_graph(
         missing = max_neighbors - np.bincount(centers, minlength=len(structure))
         padded = np.repeat(np.arange(len(structure)), missing)
         centers = np.concatenate([centers, padded])
-        neighbors = np.concatenate([neighbors, np.zeros_like(padded)])
+        neighbors = np.concatenate([neighbors, padded if ties == "canonical" else np.zeros_like(padded)])
         distances = np.concatenate([distances, np.full(len(padded), cutoff + 1.0)])
         order = np.argsort(centers, kind="stable")
         centers, neighbors, distances = centers[order], neighbors[order], distances[order]
@@ -86,3 +94,20 @@ def neighbor_graph(
     return CrystalGraph(
         atomic_numbers, centers.astype(np.int64), neighbors.astype(np.int64), distances.astype(np.float32)
     )
+
+
+def _surroundings(
+    atomic_numbers: np.ndarray, centers: np.ndarray, neighbors: np.ndarray, nearness: np.ndarray
+) -> np.ndarray:
+    """Rank the atoms by how dense and heavy their surroundings are; equivalent sites have equal ranks ``[n_atoms]``.
+
+    Three rounds reach three cutoffs far. ``nearness`` is 0 at the cutoff, where the list of neighbours is noise.
+    """
+    density = atomic_numbers.astype(float)
+    for _ in range(3):
+        around = np.bincount(centers, nearness**2 * density[neighbors], minlength=len(atomic_numbers))
+        density = atomic_numbers + around
+    order = np.argsort(density)
+    ranks = np.zeros(len(density), dtype=np.int64)
+    ranks[order[1:]] = np.cumsum(np.diff(density[order]) > ENVIRONMENT_TOLERANCE * density.max())
+    return ranks

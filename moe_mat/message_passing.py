@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -156,15 +156,19 @@ class DGLBatch(GraphBatch):
         return batch.to(device)
 
 
+def _dgl() -> Any:
+    if dgl is None:
+        raise ImportError("DGL is not installed: it has wheels for Python 3.11 (pip install dgl==1.1.3)")
+    return dgl
+
+
 def to_dgl(graph: CrystalGraph) -> Any:
     """One crystal's graph as a ``dgl.DGLGraph`` with ``ndata["atomic_number"]`` and ``edata["distance"]`` (Å).
 
     Raises:
         ImportError: When DGL is not installed.
     """
-    if dgl is None:
-        raise ImportError("DGL is not installed: it has wheels for Python 3.11 (pip install dgl==1.1.3)")
-    result = dgl.graph((graph.neighbors, graph.centers), num_nodes=graph.n_atoms)
+    result = _dgl().graph((graph.neighbors, graph.centers), num_nodes=graph.n_atoms)
     result.ndata["atomic_number"] = torch.from_numpy(graph.atomic_numbers)
     result.edata["distance"] = torch.from_numpy(graph.distances)
     return result
@@ -179,13 +183,21 @@ def from_dgl(graph: Any) -> CrystalGraph:
 
 
 def save_graphs(path: str | os.PathLike[str], graphs: Sequence[CrystalGraph]) -> None:
-    """Write graphs to one file in DGL's binary format."""
-    dgl.save_graphs(os.fspath(path), [to_dgl(graph) for graph in graphs])
+    """Write graphs to one file in DGL's binary format.
+
+    Raises:
+        ImportError: When DGL is not installed.
+    """
+    _dgl().save_graphs(os.fspath(path), [to_dgl(graph) for graph in graphs])
 
 
 def load_graphs(path: str | os.PathLike[str]) -> list[CrystalGraph]:
-    """Read graphs that `save_graphs` wrote."""
-    return [from_dgl(graph) for graph in dgl.load_graphs(os.fspath(path))[0]]
+    """Read graphs that `save_graphs` wrote.
+
+    Raises:
+        ImportError: When DGL is not installed.
+    """
+    return [from_dgl(graph) for graph in _dgl().load_graphs(os.fspath(path))[0]]
 
 
 def batch_graphs(graphs: Sequence[CrystalGraph], *, backend: Backend = "auto") -> GraphBatch:
@@ -195,7 +207,13 @@ def batch_graphs(graphs: Sequence[CrystalGraph], *, backend: Backend = "auto") -
         graphs: At least one graph.
         backend: ``"auto"`` takes DGL where it is installed and torch elsewhere; ``GraphBatch.to`` changes to torch for
             a GPU.
+
+    Raises:
+        ImportError: When DGL is asked for and not installed.
+        ValueError: When there is no such backend.
     """
+    if backend not in get_args(Backend):
+        raise ValueError(f"backend must be one of {get_args(Backend)}, not {backend!r}")
     counts = np.array([graph.n_atoms for graph in graphs])
     offsets = np.cumsum(counts) - counts
     joined = CrystalGraph(

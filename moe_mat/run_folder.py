@@ -36,39 +36,61 @@ class RunReport:
     predictions: pd.DataFrame
 
 
-def evaluate(model: MixtureOfExperts, data: EmbeddingDataModule, targets: Sequence[str]) -> RunReport:
-    """Predict all parts of the data and score them.
+def evaluate(
+    model: MixtureOfExperts, data: EmbeddingDataModule, targets: Sequence[str], *, parts: Sequence[str]
+) -> RunReport:
+    """Predict parts of the data and score them.
 
     Args:
         model: A trained mixture.
         data: The data it was trained on, set up.
         targets: Names of the target columns.
+        parts: Any of ``train``, ``val`` and ``test``.
     """
     model.eval()
     frames, scores = [], []
     medians = torch.nanmedian(data.targets[data.rows["train"]], dim=0).values.numpy()
-    for part, loader in (
-        ("train", data.evaluation_loader("train")),
-        ("val", data.evaluation_loader("val")),
-        ("test", data.evaluation_loader("test")),
-    ):
+    for part in parts:
         with torch.no_grad():
-            batches = [(batch.ids, batch.targets, model(batch)) for batch in loader]
+            loader = data.evaluation_loader(part)
+            batches = [(b.ids, b.targets, model(b), model.mixture.std(b)) for b in loader]
         if not batches:
             continue
-        frame = pd.DataFrame({"material_id": [name for ids, _, _ in batches for name in ids], "part": part})
-        true = torch.cat([values for _, values, _ in batches if values is not None]).numpy()
-        predicted = torch.cat([values for *_, values in batches]).numpy()
+        frame = pd.DataFrame({"material_id": [name for ids, *_ in batches for name in ids], "part": part})
+        true = torch.cat([values for _, values, _, _ in batches if values is not None]).numpy()
+        predicted = torch.cat([values for _, _, values, _ in batches]).numpy()
+        stds = [values for *_, values in batches if values is not None]
         for column, target in enumerate(targets):
             frame[target] = true[:, column]
             frame[f"{target}_predicted"] = predicted[:, column]
+            if stds:
+                frame[f"{target}_std"] = torch.cat(stds)[:, column].numpy()
             scores.append(
                 {"target": target, "part": part, **_scores(true[:, column], predicted[:, column], medians[column])}
             )
         frames.append(frame)
     weights = gate_weights(model, data.embeddings[data.rows["train"]])
     rows = {part: len(of_part) for part, of_part in data.rows.items()}
-    return RunReport(rows, pd.DataFrame(scores), weights, pd.concat(frames, ignore_index=True))
+    predictions = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return RunReport(rows, pd.DataFrame(scores), weights, predictions)
+
+
+def finish(model: MixtureOfExperts, data: EmbeddingDataModule, targets: Sequence[str]) -> RunReport:
+    """Complete a model whose best epoch is loaded, and score it.
+
+    Training and validation rows are scored first; only then do the validation rows, which have nothing more to choose,
+    become support of a kernel head.
+    """
+    model.mixture.finish(data.part("train"), data.part("val"))
+    before = evaluate(model, data, targets, parts=("train", "val"))
+    model.mixture.refit(data.part("train", "val"))
+    after = evaluate(model, data, targets, parts=("test",))
+    return RunReport(
+        before.rows,
+        pd.concat([before.metrics, after.metrics], ignore_index=True),
+        before.gate_weights,
+        pd.concat([before.predictions, after.predictions], ignore_index=True),
+    )
 
 
 def _scores(true: np.ndarray, predicted: np.ndarray, median: float) -> dict[str, float]:
@@ -94,7 +116,7 @@ def write_run(folder: Path, report: RunReport, *, seed: int | None, left_out: Se
         "seed": seed,
         "rows": report.rows,
         "left_out": len(left_out),
-        "metrics": report.metrics.to_dict("records"),
+        "metrics": json.loads(report.metrics.to_json(orient="records", double_precision=15)),
         "gate_weights": report.gate_weights,
     }
     (folder / "metrics.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")

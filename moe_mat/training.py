@@ -14,14 +14,19 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from moe_mat.data import EmbeddingDataModule
 from moe_mat.model import MixtureOfExperts
 
+# The likelihood of a kernel head is exact and needs few steps; a network sees batches.
+DEFAULT_EPOCHS = {"kernel": 60, "mlp": 200}
 
-def train(model: MixtureOfExperts, data: EmbeddingDataModule, *, max_epochs: int, patience: int, seed: int) -> float:
+
+def train(
+    model: MixtureOfExperts, data: EmbeddingDataModule, *, max_epochs: int | None, patience: int, seed: int
+) -> float:
     """Train in place and keep the epoch with the best validation MAE.
 
     Args:
         model: A new mixture.
         data: Its data.
-        max_epochs: Largest number of epochs.
+        max_epochs: Largest number of epochs; ``None`` for the usual one of the head.
         patience: Epochs without a better validation MAE after which training stops.
         seed: Of batches and dropout; the caller's random state is left as it was.
 
@@ -32,7 +37,7 @@ def train(model: MixtureOfExperts, data: EmbeddingDataModule, *, max_epochs: int
         torch.manual_seed(seed)
         best = ModelCheckpoint(folder, monitor="val_mae", mode="min", save_weights_only=True)
         trainer = pl.Trainer(
-            max_epochs=max_epochs,
+            max_epochs=max_epochs or DEFAULT_EPOCHS[model.hparams["head"]],
             callbacks=[best, EarlyStopping("val_mae", mode="min", patience=patience)],
             logger=False,
             enable_progress_bar=False,
@@ -42,6 +47,8 @@ def train(model: MixtureOfExperts, data: EmbeddingDataModule, *, max_epochs: int
         trainer.fit(model, datamodule=data)
         model.load_state_dict(torch.load(best.best_model_path, weights_only=True, map_location="cpu")["state_dict"])
         assert best.best_model_score is not None
+        model.mixture.finish(data.part("train"), data.part("val"))
+        model.mixture.refit(data.part("train", "val"))
         score = float(best.best_model_score)
     model.trainer = None  # a trained model can be pickled; its trainer cannot
     model.cpu().eval()

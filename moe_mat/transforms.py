@@ -7,7 +7,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Transform = Literal["none", "standardise", "log", "asinh"]
+Transform = Literal["auto", "none", "standardise", "log", "asinh"]
+
+# The maps by their number in the checkpoint.
+_BENDS = ("identity", "log", "asinh")
+# A target is heavy-tailed, for ``auto``, when the skewness of its training values is beyond this.
+SKEWED = 1.5
+# Standard deviations, from quartiles, beyond which a value is an outlier to a Gaussian.
+OUTLIER = 4.5
 
 
 class TargetTransform(nn.Module):
@@ -18,7 +25,11 @@ class TargetTransform(nn.Module):
     ``standardise``           (y - mean) / std
     ``log``                   ln y, standardised; for positive targets
     ``asinh``                 asinh(y / median of abs(y)), standardised; for heavy tails of either sign
+    ``auto``                  for each column: ``standardise``, or for skewed training values ``log`` where all are
+                              positive and ``asinh`` where not
     ========================  =====================================================
+
+    Mean and standard deviation are those of the values without outliers.
 
     Args:
         kind: The map.
@@ -31,19 +42,24 @@ class TargetTransform(nn.Module):
         tensor([[5.]])
     """
 
+    bend: Tensor
     median: Tensor
     mean: Tensor
     std: Tensor
     spread: Tensor
+    limits: Tensor
 
     def __init__(self, kind: Transform, n_targets: int) -> None:
         super().__init__()
         self.kind = kind
+        self.register_buffer("bend", torch.zeros(n_targets, dtype=torch.long))
         self.register_buffer("median", torch.ones(n_targets))
         self.register_buffer("mean", torch.zeros(n_targets))
         self.register_buffer("std", torch.ones(n_targets))
         # Standard deviation of the training targets in their units, whatever the map.
         self.register_buffer("spread", torch.ones(n_targets))
+        # Lowest and highest value that is no outlier, as mapped.
+        self.register_buffer("limits", torch.tensor([[-torch.inf], [torch.inf]]).repeat(1, n_targets))
 
     def fit(self, targets: Tensor) -> None:
         """Set the constants from training targets ``[n, n_targets]``; NaN means no value.
@@ -55,34 +71,62 @@ class TargetTransform(nn.Module):
             values = values[values.isfinite()]
             if not len(values):
                 raise ValueError(f"target {column} has no value in the training rows")
-            self.spread[column] = values.std(correction=0).clamp_min(1e-12)
             if self.kind == "log" and (values <= 0).any():
                 raise ValueError(
                     f"target {column} has {int((values <= 0).sum())} training values that are not positive: "
                     "use transform 'asinh' or 'standardise' and not 'log'"
                 )
-            if self.kind == "asinh":
-                # More than half zeros would make the median useless as a scale.
-                scale = values.abs().median()
-                self.median[column] = scale if scale > 0 else values.abs().mean().clamp_min(1e-12)
-            if self.kind != "none":
-                bent = self._bend(values, self.median[column].double())
-                self.mean[column] = bent.mean()
-                # A constant target stays at its value, whatever the network says.
-                self.std[column] = bent.std(correction=0).clamp_min(1e-12)
+            self.spread[column] = values.std(correction=0).clamp_min(1e-12)
+            self.bend[column] = _BENDS.index(_choose_bend(self.kind, values))
+            # More than half zeros would make the median useless as a scale.
+            scale = values.abs().median()
+            self.median[column] = scale if scale > 0 else values.abs().mean().clamp_min(1e-12)
+            if self.kind == "none":
+                continue
+            bent = self._bent(values, column)
+            low, middle, high = bent.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.double))
+            width = OUTLIER * torch.maximum((high - low) / 1.349, 0.25 * bent.std(correction=0))
+            bent = bent.clamp(middle - width, middle + width)
+            self.mean[column] = bent.mean()
+            # A constant target stays at its value, whatever the network says.
+            self.std[column] = bent.std(correction=0).clamp_min(1e-12)
+            self.limits[:, column] = torch.stack([middle - width, middle + width])
 
-    def _bend(self, values: Tensor, median: Tensor) -> Tensor:
-        if self.kind == "log":
-            return values.log()
-        return (values / median).asinh() if self.kind == "asinh" else values
+    def _bent(self, values: Tensor, column: int) -> Tensor:
+        median = self.median[column].to(values.dtype)
+        bend = _BENDS[int(self.bend[column])]
+        if bend == "log":
+            return values.clamp_min(1e-3 * median).log()
+        return (values / median).asinh() if bend == "asinh" else values
 
     def forward(self, targets: Tensor) -> Tensor:
         """Targets ``[n, n_targets]`` in their units to what the head learns."""
-        return (self._bend(targets, self.median) - self.mean) / self.std
+        bent = torch.stack([self._bent(values, column) for column, values in enumerate(targets.unbind(1))], dim=1)
+        return (bent - self.mean) / self.std
+
+    def without_outliers_of(self, outputs: Tensor, column: int) -> Tensor:
+        """Move the values of one mapped column ``[n]`` that lie beyond the limits of a Gaussian onto them."""
+        low, high = (self.limits[:, column] - self.mean[column]) / self.std[column]
+        return outputs.clamp(low, high)
+
+    def inverse_of(self, outputs: Tensor, column: int) -> Tensor:
+        """What the head says of one target ``[n]`` to that target in its unit."""
+        bent = outputs * self.std[column] + self.mean[column]
+        bend = _BENDS[int(self.bend[column])]
+        if bend == "log":
+            return bent.exp()
+        return bent.sinh() * self.median[column] if bend == "asinh" else bent
 
     def inverse(self, outputs: Tensor) -> Tensor:
         """What the head says ``[n, n_targets]`` to targets in their units."""
-        bent = outputs * self.std + self.mean
-        if self.kind == "log":
-            return bent.exp()
-        return bent.sinh() * self.median if self.kind == "asinh" else bent
+        return torch.stack([self.inverse_of(bent, column) for column, bent in enumerate(outputs.unbind(1))], dim=1)
+
+
+def _choose_bend(kind: str, values: Tensor) -> str:
+    if kind == "auto":
+        centred = values - values.mean()
+        skewness = (centred**3).mean() / (centred**2).mean().clamp_min(1e-24) ** 1.5
+        if abs(skewness) < SKEWED:
+            return "identity"
+        return "log" if (values > 0).all() else "asinh"
+    return kind if kind in _BENDS else "identity"

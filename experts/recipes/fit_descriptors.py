@@ -4,8 +4,8 @@ From the root of the repository, with the JARVIS-DFT 3D crystals as prepared dat
 
     python experts/recipes/fit_descriptors.py DATA/pretrain/jarvis_dft_3d.parquet experts
 
-It writes ``magpie.safetensors`` and ``structure_features.safetensors`` and prints their SHA-256 for the cards. The result
-depends on the crystals, their number and the seed only.
+It writes ``magpie.safetensors`` and ``structure_features.safetensors`` and prints their SHA-256 for the cards. The
+result depends on the crystals, their number and the seed only.
 """
 
 from __future__ import annotations

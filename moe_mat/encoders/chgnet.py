@@ -7,10 +7,10 @@ import io
 from collections.abc import Hashable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pymatgen.core import Structure
 from torch import Tensor, nn
 
@@ -87,11 +87,11 @@ def undirected_bonds(centers: np.ndarray, neighbors: np.ndarray, images: np.ndar
     return one_of_two, bond
 
 
-def gated_mlp(block: nn.Module, parts: list[tuple[Tensor, Tensor | None]]) -> Tensor:
+def gated_mlp(block: Any, parts: list[tuple[Tensor, Tensor | None]]) -> Tensor:
     """CHGNet's gated MLP of concatenated rows, without concatenating them.
 
-    Its first matrix acts on each part before the rows are gathered, because ``W [a_i, b_j] = (W_a a)_i + (W_b b)_j`` and
-    there are many more pairs and angles than atoms and bonds.
+    Its first matrix acts on each part before the rows are gathered, because ``W [a_i, b_j] = (W_a a)_i + (W_b b)_j``
+    and there are many more pairs and angles than atoms and bonds.
 
     Args:
         block: A ``chgnet.model.functions.GatedMLP``.
@@ -106,7 +106,7 @@ def gated_mlp(block: nn.Module, parts: list[tuple[Tensor, Tensor | None]]) -> Te
     bias = torch.cat([core[first].bias, gate[first].bias])
     weights = weight.split([values.shape[1] for values, _ in parts], dim=1)
     terms = [
-        F.linear(values, w) if index is None else F.linear(values, w).index_select(0, index)
+        nn.functional.linear(values, w) if index is None else nn.functional.linear(values, w).index_select(0, index)
         for (values, index), w in zip(parts, weights, strict=True)
     ]
     rows = sum(terms[1:], start=terms[0] + bias)
@@ -133,6 +133,8 @@ class CHGNetEncoder(Encoder):
     Raises:
         ValueError: When there is no such model.
     """
+
+    model: Any
 
     def __init__(self, *, model: str = "0.3.0") -> None:
         super().__init__()

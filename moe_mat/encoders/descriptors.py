@@ -21,10 +21,10 @@ LAYERS = ("composition", "structure")
 class DescriptorEncoder(Encoder):
     """Hand-made descriptors of crystals, standardised; there are no atom features.
 
-    Layers of the crystal: ``composition``, the 132 Magpie statistics (Ward et al., npj Comput. Mater. 2, 16028, 2016), and
-    ``structure``, see `moe_mat.encoders.structure_features`. Both are per atom or per bond, so that they do not change
-    when a cell is repeated. A value that does not exist, such as the electronegativity of argon, becomes the mean of the
-    crystals that the standardisation was fitted on, which is zero.
+    Layers of the crystal: ``composition``, the 132 Magpie statistics (Ward et al., npj Comput. Mater. 2, 16028, 2016),
+    and ``structure``, see `moe_mat.encoders.structure_features`. Both are per atom or per bond, so that they do not
+    change when a cell is repeated. A value that does not exist, such as the electronegativity of argon, becomes the
+    mean of the crystals that the standardisation was fitted on, which is zero.
 
     Args:
         layers: Which of the two to compute.

@@ -43,6 +43,9 @@ class MatGLEncoder(Encoder):
         RuntimeError: When there is no such folder and the hub has no such model or cannot be reached.
     """
 
+    potential: Any
+    types: Tensor
+
     def __init__(self, *, model: str) -> None:
         super().__init__()
         try:
@@ -53,6 +56,7 @@ class MatGLEncoder(Encoder):
             raise ImportError("MatGL models need the matgl package: pip install moe_mat[matgl]") from error
 
         self._decompose, self._norm = decompose_tensor, tensor_norm
+        potential: Any
         try:
             potential = matgl.load_model(model)
         except (RuntimeError, ValueError) as error:
@@ -62,10 +66,11 @@ class MatGLEncoder(Encoder):
             ) from error
         if not isinstance(potential, Potential) or type(potential.model).__name__ not in ARCHITECTURES:
             raise ValueError(f"{model} is not a potential of the kind {', '.join(ARCHITECTURES)}")
-        if potential.calc_repuls or potential.model.is_intensive or potential.model.include_state:
-            raise ValueError(f"{model} uses nuclear repulsion, an intensive readout or a state, none of which we support")
+        network: Any = potential.model
+        if potential.calc_repuls or network.is_intensive or network.include_state:
+            raise ValueError(f"{model} has nuclear repulsion, an intensive readout or a state: not supported")
         self.potential = potential.to("cpu").eval().requires_grad_(False)
-        elements = [Element(symbol).Z for symbol in potential.model.element_types]
+        elements = [Element(symbol).Z for symbol in network.element_types]
         self.type_of_element = {number: i for i, number in enumerate(elements)}
         types = torch.full((max(elements) + 1,), -1)
         types[elements] = torch.arange(len(elements))

@@ -1,8 +1,9 @@
-"""SevenNet-0: equivariant message passing (Park et al., J. Chem. Theory Comput. 20, 4857, 2024), as a frozen encoder."""
+"""SevenNet-0: equivariant message passing (Park et al., J. Chem. Theory Comput. 20, 4857, 2024), frozen."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Any
 
 import torch
 from pymatgen.core import Structure
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from moe_mat.encoders.base import Encoder, Features, pool, register_encoder
 from moe_mat.encoders.radius_graph import RadiusBatch, RadiusGraph, batch_radius_graphs, radius_graph
 
-CHECKPOINT = "7net-0"  # the release of July 2024, the only one whose name we use: it ships in the wheel
+CHECKPOINT = "7net-0"  # the release of July 2024, which ships in the wheel
 BONDS_AT_ONCE = 1024
 
 
@@ -19,16 +20,19 @@ BONDS_AT_ONCE = 1024
 class SevenNetEncoder(Encoder):
     """SevenNet-0 with the weights that ship in the sevenn package; no download, no autograd, no forces.
 
-    Layers: the scalar (l = 0) channels of the atom features, ``embedding`` and ``layer1`` to ``layer5``; the vectors and
-    tensors beside them turn with the crystal and are left out. Of the crystal, ``energy`` (eV/atom). The cutoff is
+    Layers: the scalar (l = 0) channels of the atom features, ``embedding`` and ``layer1`` to ``layer5``; the vectors
+    and tensors beside them turn with the crystal and are left out. Of the crystal, ``energy`` (eV/atom). The cutoff is
     smooth, so that no tie rule is needed, and an atom without neighbours works.
 
-    sevenn reads its own checkpoint, a pickle, without ``weights_only``: it is as trustworthy as the code it is installed
-    with, and no other file can be named here.
+    sevenn reads its own checkpoint, a pickle, without ``weights_only``: it is as trustworthy as the code it is
+    installed with, and no other file can be named here.
 
     Raises:
         ImportError: When sevenn is not installed.
     """
+
+    model: Any
+    types: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +46,7 @@ class SevenNetEncoder(Encoder):
         self.model.delete_module_by_key("force_output")
         self.model.eval().requires_grad_(False)
         self.cutoff = float(checkpoint.config["cutoff"])
-        self.type_of_element: dict[int, int] = self.model.type_map
+        self.type_of_element: dict[int, int] = dict(self.model.type_map)
         types = torch.full((max(self.type_of_element) + 1,), -1)
         types[list(self.type_of_element)] = torch.tensor(list(self.type_of_element.values()))
         self.register_buffer("types", types, persistent=False)
@@ -90,7 +94,7 @@ class SevenNetEncoder(Encoder):
         return Features(layers, batch.crystal_of_node, batch.n_crystals, {"energy": energy})
 
     def convolve(self, convolution: nn.Module, data: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Sum the messages of all bonds, a slice of the bonds at a time so that the products stay in the CPU's cache."""
+        """Sum the messages of all bonds, slice by slice, so that the products stay in the CPU's cache."""
         per_bond = {"edge_index": 1, "edge_embedding": 0, "edge_attr": 0}
         size = BONDS_AT_ONCE if data["x"].device.type == "cpu" else max(1, len(data["edge_attr"]))
         slices = [data[name].split(size, dim=dim) for name, dim in per_bond.items()]

@@ -7,6 +7,7 @@ the nearest to 0: nothing jumps when a crystal is turned, strained a little, or 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 import spglib
@@ -38,8 +39,8 @@ POINT_GROUP_ORDERS = {
     "622": 12, "6mm": 12, "-6m2": 12, "6/mmm": 24, "23": 12, "m-3": 24, "432": 24, "-43m": 24, "m-3m": 48,
 }
 # fmt: on
-CENTROSYMMETRIC = frozenset("-1 2/m mmm 4/m 4/mmm -3 -3m 6/m 6/mmm m-3 m-3m".split())
-POLAR = frozenset("1 2 m mm2 4 4mm 3 3m 6 6mm".split())
+CENTROSYMMETRIC = frozenset({"-1", "2/m", "mmm", "4/m", "4/mmm", "-3", "-3m", "6/m", "6/mmm", "m-3", "m-3m"})
+POLAR = frozenset({"1", "2", "m", "mm2", "4", "4mm", "3", "3m", "6", "6mm"})
 
 
 def structure_features(structure: Structure, atomic_numbers: np.ndarray) -> dict[str, float]:
@@ -69,8 +70,11 @@ def symmetry_features(structure: Structure) -> dict[str, float]:
 
     All of it refers to the primitive cell. NaN when spglib finds no symmetry at all, which is logged.
     """
-    cell = (structure.lattice.matrix, structure.frac_coords, structure.atomic_numbers)
-    found = spglib.get_symmetry_dataset(cell, symprec=SYMMETRY_TOLERANCE)
+    cell: Any = (structure.lattice.matrix, structure.frac_coords, structure.atomic_numbers)
+    try:
+        found = spglib.get_symmetry_dataset(cell, symprec=SYMMETRY_TOLERANCE)
+    except Exception:  # its older releases return None instead, and have no error of their own to catch
+        found = None
     if found is None:
         logger.warning("spglib finds no space group for %s; its symmetry features are missing", structure.formula)
         names = ("space group", *CRYSTAL_SYSTEMS, "centrosymmetric", "polar", "log order", "log atoms", "log orbits")

@@ -1,0 +1,200 @@
+"""The kernel head: a Gaussian process and a support vector machine on the gated distance between crystals.
+
+Each gate's squared distance of two crystals is the weighted sum of their distances in each expert's embedding,
+``d2_g = sum_e w_ge |z_e - z'_e|^2``, and the covariance is a sum over gates, ``sum_g s_g k(d2_g / l_g)``. Gates, length
+scales, signals and noise are learned together by the marginal likelihood
+(Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, eq. 5.8). The support vector machine takes over
+the learned kernel: its absolute loss serves heavy tails better, and the mean of the two is better than either.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from sklearn.svm import SVR
+from torch import Tensor, nn
+
+# Added to the noise variance of a standardised target, so that duplicates do not make the kernel singular.
+JITTER = 1e-4
+# Experts below this weight are left out of the mixed embedding: thousands of columns that change nothing.
+NEGLIGIBLE = 1e-3
+SVR_GRID = [(C, epsilon) for C in (1.0, 3.0, 10.0, 30.0) for epsilon in (0.02, 0.1)]
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Squared Euclidean distances: ``[n, d]`` and ``[m, d]`` to ``[n, m]``."""
+    return (a.square().sum(1)[:, None] + b.square().sum(1)[None] - 2 * a @ b.T).clamp_min(0)
+
+
+def matern32(squared: Tensor) -> Tensor:
+    """Matérn covariance with smoothness 3/2 of squared distances in units of the length scale."""
+    r = (3 * squared + 1e-10).sqrt()
+    return (1 + r) * (-r).exp()
+
+
+class Scaling(nn.Module):
+    """Standardise each feature, then bring every expert to a mean squared distance of 1 between training crystals.
+
+    Args:
+        dims: Widths of the experts' embeddings.
+    """
+
+    mean: Tensor
+    factor: Tensor
+
+    def __init__(self, dims: Sequence[int]) -> None:
+        super().__init__()
+        self.dims = list(dims)
+        self.register_buffer("mean", torch.zeros(sum(dims)))
+        self.register_buffer("std", torch.ones(sum(dims)))
+        self.register_buffer("factor", torch.ones(len(dims)))
+
+    def fit(self, embeddings: Tensor) -> None:
+        """Set the constants from training embeddings ``[n, sum(dims)]``."""
+        self.mean.copy_(embeddings.mean(0))
+        std = embeddings.std(0, correction=0)
+        # A feature that is constant in training says nothing; dividing by its noise would make it shout later.
+        self.std = torch.where(std > 1e-6 * (1 + self.mean.abs()), std, torch.inf)
+        self.factor.fill_(1.0)
+        variance = torch.stack([part.var(0, correction=0).sum() for part in self(embeddings)])
+        self.factor.copy_((2 * variance).clamp_min(1e-12).rsqrt())
+
+    def forward(self, embeddings: Tensor) -> list[Tensor]:
+        """Embeddings side by side ``[n, sum(dims)]`` to one ``[n, dim]`` an expert."""
+        scaled = ((embeddings - self.mean) / self.std).clamp(-6, 6)  # a crystal unlike any in training stays in sight
+        return [part * factor for part, factor in zip(scaled.split(self.dims, dim=1), self.factor, strict=True)]
+
+
+class KernelHead(nn.Module):
+    """One target on the gated distances.
+
+    Args:
+        n_gates: Number of gates, and of terms of the covariance.
+    """
+
+    support: Tensor
+    widths: Tensor
+    gp: Tensor
+    svr: Tensor
+    intercept: Tensor
+
+    def __init__(self, n_gates: int) -> None:
+        super().__init__()
+        self.log_inverse_length = nn.Parameter(torch.zeros(n_gates))  # of the squared length scales
+        self.log_signal = nn.Parameter(torch.full((n_gates,), -math.log(n_gates)))
+        self.log_noise = nn.Parameter(torch.tensor(math.log(0.3)))
+        for name in ("support", "gp", "svr", "intercept"):
+            self.register_buffer(name, torch.zeros(0))
+        self.register_buffer("widths", torch.zeros(n_gates, dtype=torch.long))
+        self.svr_settings: tuple[float, float] | None = None
+        self._factor: Tensor | None = None
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        # The support is as large as the training data were.
+        for name, buffer in self.named_buffers(recurse=False):
+            if f"{prefix}{name}" in state:
+                setattr(self, name, torch.empty_like(state[f"{prefix}{name}"], device=buffer.device))
+        self._factor = None
+        super()._load_from_state_dict(state, prefix, *rest)
+
+    def covariance(self, squared: Sequence[Tensor]) -> Tensor:
+        """Covariance of crystals, without noise, from each gate's squared distances ``[n, m]``."""
+        terms = zip(squared, self.log_inverse_length, self.log_signal, strict=True)
+        return torch.stack([signal.exp() * matern32(d2 * scale.exp()) for d2, scale, signal in terms]).sum(0)
+
+    def _covariance_between(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+        return self.covariance([squared_distances(x, y) for x, y in zip(a, b, strict=True)])
+
+    def _to_support(self, mixed: Sequence[Tensor]) -> Tensor:
+        return self._covariance_between(mixed, self.support.split(self.widths.tolist(), dim=1))
+
+    def negative_log_likelihood(self, squared: Sequence[Tensor], targets: Tensor) -> Tensor:
+        """Negative log marginal likelihood per crystal, with weak priors on the scales.
+
+        Args:
+            squared: Each gate's squared distances ``[m, m]``.
+            targets: Standardised targets ``[m]``.
+        """
+        covariance = self.covariance(squared).double()
+        covariance = covariance + (self.log_noise.exp() + JITTER).double() * torch.eye(len(targets))
+        factor = torch.linalg.cholesky(covariance)
+        solved = torch.cholesky_solve(targets.double()[:, None], factor)[:, 0]
+        likelihood = 0.5 * targets.double() @ solved + factor.diagonal().log().sum()
+        prior = 0.5 * ((self.log_inverse_length / 1.5).square().sum() + (self.log_signal / 1.5).square().sum())
+        prior = prior + 0.5 * ((self.log_noise + 2) / 2).square()
+        return ((likelihood + prior) / len(targets)).float()
+
+    def _covariance_factor(self) -> Tensor:
+        if self._factor is None:
+            covariance = self._to_support(self.support.split(self.widths.tolist(), dim=1)).double()
+            covariance.diagonal().add_(self.log_noise.exp().double() + JITTER)
+            self._factor = torch.linalg.cholesky(covariance)
+        return self._factor
+
+    @torch.no_grad()
+    def solve(self, mixed: Sequence[Tensor], clipped: Tensor, targets: Tensor) -> None:
+        """Make crystals the support of the Gaussian process and, once its settings are chosen, of the vector machine.
+
+        Args:
+            mixed: Each gate's mixed embeddings ``[n, width]``.
+            clipped: Standardised targets without outliers, for the Gaussian process ``[n]``.
+            targets: Standardised targets, for the support vector machine ``[n]``.
+        """
+        self.support, self._factor = torch.cat(list(mixed), dim=1), None
+        self.widths = torch.tensor([part.shape[1] for part in mixed])
+        self.gp = torch.cholesky_solve(clipped.double()[:, None], self._covariance_factor())[:, 0].float()
+        self.svr, self.intercept = torch.zeros(0), torch.zeros(0)
+        if self.svr_settings is not None:
+            self.svr, self.intercept = fit_svr(self._correlation(mixed, mixed), targets, *self.svr_settings)
+
+    def _correlation(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+        return self._covariance_between(a, b) / self.log_signal.exp().sum()
+
+    @torch.no_grad()
+    def choose_svr(
+        self,
+        train: tuple[Sequence[Tensor], Tensor],
+        val: tuple[Sequence[Tensor], Tensor],
+        inverse: Callable[[Tensor], Tensor],
+    ) -> None:
+        """Choose the support vector machine's C and epsilon by the validation MAE in the target's unit.
+
+        Args:
+            train: Each gate's mixed embeddings ``[n, width]``, and standardised targets ``[n]``.
+            val: The same of the validation crystals, but their targets in the target's unit.
+            inverse: Maps standardised targets ``[n]`` to the target's unit.
+        """
+        among, of_val = self._correlation(train[0], train[0]), self._correlation(val[0], train[0])
+        scores = {}
+        for settings in SVR_GRID:
+            dual, intercept = fit_svr(among, train[1], *settings)
+            scores[settings] = float((inverse(of_val @ dual + intercept) - val[1]).abs().mean())
+        self.svr_settings = min(scores, key=lambda settings: scores[settings])
+
+    def forward(self, mixed: Sequence[Tensor]) -> list[Tensor]:
+        """Standardised means ``[n]`` of the Gaussian process and, if there is one, of the support vector machine."""
+        covariance = self._to_support(mixed)
+        means = [covariance @ self.gp]
+        if len(self.svr):
+            means.append(covariance / self.log_signal.exp().sum() @ self.svr + self.intercept)
+        return means
+
+    @torch.no_grad()
+    def std(self, mixed: Sequence[Tensor]) -> Tensor:
+        """Standard deviation of a new measurement, standardised ``[n]``: the model's doubt and the noise."""
+        covariance = self._to_support(mixed).double()
+        explained = torch.linalg.solve_triangular(self._covariance_factor(), covariance.T, upper=False).square().sum(0)
+        signal, noise = self.log_signal.exp().sum().double(), self.log_noise.exp().double()
+        return (signal - explained).clamp_min(0).add(noise).sqrt().float()
+
+
+def fit_svr(kernel: Tensor, targets: Tensor, C: float, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Support vector regression on a kernel matrix: dual coefficients ``[n]`` and intercept ``[1]``."""
+    svr = SVR(kernel="precomputed", C=C, epsilon=epsilon, cache_size=500)
+    svr.fit(kernel.double().numpy(), targets.double().numpy())
+    dual = torch.zeros(len(targets))
+    dual[torch.from_numpy(svr.support_).long()] = torch.from_numpy(svr.dual_coef_[0]).float()
+    return dual, torch.from_numpy(svr.intercept_).float()
