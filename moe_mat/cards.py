@@ -104,27 +104,45 @@ def read_card(path: Path) -> ExpertCard:
         CardError: When the file is missing, is not YAML, or does not fit the schema; names the file and the field.
     """
     try:
-        return _read_card(path, path.stat().st_mtime_ns)
-    except OSError as error:
+        return _parse_card(path, path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
         raise CardError(f"cannot read the expert card {path}: {error}") from error
 
 
 @lru_cache(maxsize=1024)  # a hub of networks asks for the cards of its trunks again and again
-def _read_card(path: Path, changed: int) -> ExpertCard:
+def _parse_card(path: Path, text: str) -> ExpertCard:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
         raise CardError(f"cannot read the expert card {path}: {error}") from error
-    problems = [f"{e.json_path.removeprefix('$.')}: {e.message}" for e in _validator().iter_errors(content)]
-    if problems:
-        raise CardError(f"the expert card {path} is not valid: {'; '.join(problems)}")
+    _validate(content, path)
     if content["tag"] != path.stem:
         raise CardError(f"the expert card {path} has the tag {content['tag']!r}: name the file {content['tag']}.yaml")
     return ExpertCard(path=path, **content)
 
 
+def _validate(content: Any, path: Path) -> None:
+    problems = [f"{e.json_path.removeprefix('$.')}: {e.message}" for e in _validator().iter_errors(content)]
+    if problems:
+        raise CardError(f"the expert card {path} is not valid: {'; '.join(problems)}")
+
+
+def validate_card(card: ExpertCard) -> None:
+    """Check a card that was made in code.
+
+    Raises:
+        CardError: When it does not fit the schema; names the field.
+    """
+    _validate(card.to_dict(), card.path)
+
+
 def write_card(card: ExpertCard) -> None:
-    """Write a card to its path, whole or not at all."""
+    """Write a card to its path, whole or not at all.
+
+    Raises:
+        CardError: When the card does not fit the schema; names the field.
+    """
+    validate_card(card)
     part = card.path.with_suffix(".yaml.part")
     part.write_text(yaml.safe_dump(card.to_dict(), sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
     part.replace(card.path)
@@ -136,11 +154,13 @@ def find_trunk(card: ExpertCard) -> list[ExpertCard]:
     Raises:
         CardError: When one is not there, or is not the one that the network was trained on.
     """
+    if card.tag in card.trunk:
+        raise CardError(f"expert {card.tag} names itself as its trunk ({card.path})")
     beside = [card.path.parent / f"{tag}.yaml" for tag in card.trunk]
     trunk = [read_card(path if path.exists() else zoo_folder() / path.name) for path in beside]
     if card.trunk_fingerprint is not None and trunk_fingerprint(trunk) != card.trunk_fingerprint:
         raise CardError(
-            f"expert {card.tag} was trained on another version of its trunk ({', '.join(card.trunk)}): pretrain it again"
+            f"expert {card.tag} was trained on another version of trunk ({', '.join(card.trunk)}): pretrain it again"
         )
     return trunk
 
@@ -167,14 +187,17 @@ def list_experts(pattern: str = "*", *, folder: str | Path | None = None) -> lis
 
 def _find(name: str) -> list[ExpertCard]:
     path = Path(name).expanduser()
-    if path.is_dir():
+    if path.name == name and (tags := list_experts(name)):
+        # A folder of the same name in the working folder must not hide an expert of the package.
+        found = [zoo_folder() / f"{tag}.yaml" for tag in tags]
+    elif path.is_dir():
         found = [path / f"{tag}.yaml" for tag in list_experts(folder=path)]
     elif path.is_file():
         found = [path]
     elif path.parent != Path() and path.parent.is_dir():
         found = [path.parent / f"{tag}.yaml" for tag in list_experts(path.name, folder=path.parent)]
     else:
-        found = [zoo_folder() / f"{tag}.yaml" for tag in list_experts(name)]
+        found = []
     if not found:
         close = difflib.get_close_matches(path.name, list_experts(), n=3)
         hint = f" Did you mean {', '.join(close)}?" if close else ""
@@ -198,6 +221,6 @@ def find_cards(names: str | Sequence[str]) -> list[ExpertCard]:
     for name in [names] if isinstance(names, str) else names:
         for card in [c for tag in moe_mat.experts.DEFAULT for c in _find(tag)] if name == "default" else _find(name):
             known = cards.setdefault(card.tag, card)
-            if known.path != card.path:
+            if known.path.resolve() != card.path.resolve():
                 raise CardError(f"two experts have the tag {card.tag}: {known.path} and {card.path}; rename one")
     return list(cards.values())

@@ -6,6 +6,7 @@ import csv
 import logging
 import pickle
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -96,6 +97,9 @@ class MoeMatCLI(LightningCLI):
                 data["target"] = "bulk_modulus"
         if data["target"] is not None:
             model["targets"] = [data["target"]] if isinstance(data["target"], str) else data["target"]
+        config["weights_only"] = True  # a checkpoint is data; one that holds code is refused
+        if self.subcommand == "predict":
+            config["return_predictions"] = False  # they are written as they come
         if config["trainer"]["max_epochs"] is None:
             config["trainer"]["max_epochs"] = DEFAULT_EPOCHS[model["head"]]
         data["experts"], data["trainable"] = model["experts"], model["trainable"]
@@ -116,6 +120,8 @@ class MoeMatCLI(LightningCLI):
             )
         elif self.subcommand == "predict":
             callbacks.append(PredictionWriter(self._get(self.config_init, "output")))
+        if settings["enable_model_summary"] is None:
+            kwargs["enable_model_summary"] = False  # gate and head are a handful of numbers
         kwargs["callbacks"] = [*(settings["callbacks"] or []), *callbacks]
         if not sys.stderr.isatty() and settings["enable_progress_bar"] is None:
             kwargs["enable_progress_bar"] = False
@@ -141,10 +147,6 @@ class MoeMatCLI(LightningCLI):
         folder = Path(self.trainer.log_dir or ".")
         write_run(folder, report, seed=self._get(self.config, "seed_everything"), left_out=data.left_out)
         print_report(report, data=data, folder=folder, checkpoint=checkpoint)
-
-    def predict(self, model: pl.LightningModule, **kwargs: Any) -> None:
-        """Predict without keeping the predictions in memory."""
-        self.trainer.predict(model, return_predictions=False, **kwargs)
 
     def after_predict(self) -> None:
         """Say where the predictions are and what is missing."""
@@ -212,9 +214,11 @@ def _usage() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of ``moe-mat``; returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(
-        level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_time=False, show_path=False)]
-    )
+    logging.basicConfig(format="%(message)s", handlers=[RichHandler(console=Console(stderr=True), show_time=False, show_path=False)])
+    logging.getLogger("moe_mat").setLevel(logging.INFO)
+    logging.getLogger("moe_mat.cache").setLevel(logging.WARNING)  # its hits and misses come summed up
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # advertisements
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", module="pytorch_lightning")
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(_usage() + "\n")
         return 0 if arguments else 2

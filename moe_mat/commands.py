@@ -32,7 +32,7 @@ def embed(
     path: str,
     *,
     output: str = "embeddings.parquet",
-    experts: list[str] = ["default"],  # noqa: B006 - never changed
+    experts: str | list[str] = "default",
     id_column: str | None = None,
     structure_column: str | None = None,
     on_error: OnError = "raise",
@@ -42,7 +42,7 @@ def embed(
     Args:
         path: Crystals in any readable format.
         output: Parquet file to write.
-        experts: Tags, patterns or folders of cards.
+        experts: A tag, pattern or folder of cards, or several as ``[a,b]``.
         id_column: Column with the crystals' names.
         structure_column: Column with structures or their files.
         on_error: ``raise`` stops at the first crystal that cannot be used, ``skip`` leaves it out and lists it.

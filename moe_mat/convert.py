@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
+import hashlib
 import re
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from moe_mat.cards import ExpertCard, file_sha256, write_card
+from moe_mat.cards import ExpertCard, validate_card, write_card
 from moe_mat.encoders.cgcnn import CGCNNEncoder
 from moe_mat.graph import Ties
 from moe_mat.zoo import WeightsError, build_expert, read_weights
@@ -26,10 +26,12 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise WeightsError(f"there is no file {path}") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # damaged files make the reader fail in a dozen ways
+        # Not torch's whole message: it goes on to advise loading without the safeguard.
+        found = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
+        reason = f"it asks for {found[1]}" if found else type(error).__name__
         raise WeightsError(
-            f"{path} is refused: it is not a plain torch checkpoint of tensors and numbers, and might run code "
-            f"({str(error).splitlines()[0]})"
+            f"{path} is refused: it is damaged, or holds more than tensors and numbers and might run code ({reason})"
         ) from error
     weights = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(weights, dict) or not weights or not all(isinstance(v, Tensor) for v in weights.values()):
@@ -52,9 +54,9 @@ def import_cgcnn(
     """Convert a CGCNN checkpoint into an expert: a card and a safetensors file.
 
     Args:
-        source: ``.pth.tar``, ``.pt`` or ``.safetensors`` file with the published parameter names. Pickled code is refused.
+        source: ``.pth.tar``, ``.pt`` or ``.safetensors`` file with the published parameter names; code is refused.
         folder: Where the card and the weights go.
-        tag: Name of the expert; by default that of the file.
+        tag: Name of the expert; by default that of the file, with ``_`` for what a tag cannot hold.
         title: A line that says what it is.
         target: The property it was trained on.
         unit: The property's unit.
@@ -65,9 +67,11 @@ def import_cgcnn(
 
     Raises:
         WeightsError: When the file is damaged, unsafe, or no CGCNN of this layout; names the file.
+        CardError: When the tag is not one; before anything is written.
     """
     source, folder = Path(source), Path(folder)
-    tag = tag or re.sub(r"(\.pth)?\.tar$|\.[A-Za-z]+$", "", source.name)
+    stem = re.sub(r"(\.pth)?\.tar$|\.[A-Za-z]+$", "", source.name)
+    tag = tag or re.sub(r"[^A-Za-z0-9_.-]+", "_", stem).lstrip("_.-")
     weights = {
         name: value.contiguous()
         for name, value in _read_checkpoint(source).items()
@@ -82,11 +86,7 @@ def import_cgcnn(
     except RuntimeError as error:
         raise WeightsError(f"{source} is not a CGCNN in the published layout: {error}") from error
 
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{tag}.safetensors"
-    part = file.with_suffix(".part")
-    save_file(weights, part)
-    part.replace(file)
+    content = save(weights)
     width = len(weights["embedding.weight"])
     card = ExpertCard(
         tag=tag,
@@ -95,7 +95,7 @@ def import_cgcnn(
         settings={"width": width, **settings},
         readout={"layers": [f"conv{n_convolutions}"], "statistics": ["mean"], "activation": "softplus"},
         dim=width,
-        weights={"file": file.name, "sha256": file_sha256(file)},
+        weights={"file": f"{tag}.safetensors", "sha256": hashlib.sha256(content).hexdigest()},
         target=target,
         unit=unit,
         source=f"imported from {source.name}",
@@ -103,6 +103,11 @@ def import_cgcnn(
         citation=citation,
         path=folder / f"{tag}.yaml",
     )
+    validate_card(card)
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{tag}.part"
+    part.write_bytes(content)
+    part.replace(folder / f"{tag}.safetensors")
     write_card(card)
     build_expert(card)  # what was written can be loaded
     return card

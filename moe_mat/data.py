@@ -168,7 +168,7 @@ class CrystalDataModule(EmbeddingDataModule):
         id_column: str | None = None,
         structure_column: str | None = None,
         on_error: OnError = "raise",
-        experts: list[str] = ["default"],  # noqa: B006 - never changed; a list is what a YAML file holds
+        experts: str | list[str] = "default",
         trainable: Literal["none", "last_convolution"] = "none",
     ) -> None:
         if path is not None and dataset is not None:
@@ -196,7 +196,8 @@ class CrystalDataModule(EmbeddingDataModule):
             return self.path
         if self.dataset == QUICKSTART:
             structures, table = load_quickstart()
-            return table.assign(structure=structures)
+            self.left_out = [LeftOut(**row) for row in table.attrs["left_out"]]
+            return table.assign(structure=pd.Series(structures, dtype=object))
         assert self.dataset is not None
         return load_matminer(self.dataset)
 
@@ -213,7 +214,7 @@ class CrystalDataModule(EmbeddingDataModule):
             structure_column=self.structure_column,
             on_error=self.on_error,
         )
-        self.left_out = [LeftOut(**row) for row in table.attrs["left_out"]]
+        self.left_out += [LeftOut(**row) for row in table.attrs["left_out"]]
         cards = find_cards(self.experts)
         with Progress(transient=True) as progress, EmbeddingCache() as cache:
             task = progress.add_task("embedding crystals", total=len(structures))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -58,26 +59,47 @@ def embed(
         cache: Where embeddings are kept.
         advance: Called with the number of crystals that have been dealt with since the last call.
     """
+    return _embed(cards, structures, cache=cache, advance=advance, experts={})
+
+
+def _embed(
+    cards: Sequence[ExpertCard],
+    structures: Sequence[Structure],
+    *,
+    cache: EmbeddingCache | None,
+    advance: Callable[[int], None] | None,
+    experts: dict[str, EncoderExpert],
+) -> Embedded:
+    """Do what `embed` says; ``experts`` by fingerprint keeps the loaded ones from one call to the next."""
     # A network reads other experts' embeddings, so only the experts at its root are computed from crystals, and kept.
     roots = {card.fingerprint: card for card in _roots(cards)}
     keys = [structure_key(structure) for structure in structures]
     known = {space: cache.get_many(space, keys) if cache else {} for space in roots}
     missing = {key: s for key, s in zip(keys, structures, strict=True) if any(key not in known[r] for r in roots)}
+    logger.log(
+        logging.INFO if advance is not None else logging.DEBUG,
+        "%d crystals, %d experts: %d crystals in the cache, %d to embed",
+        *(len(structures), len(cards), len(set(keys)) - len(missing), len(missing)),
+    )
     if advance is not None:
         advance(sum(key not in missing for key in keys))
+    copies = Counter(keys)
 
     reasons: dict[bytes, str] = {}
     if missing:
-        experts = {space: EncoderExpert(card) for space, card in roots.items()}
+        lacking = {space: card for space, card in roots.items() if any(key not in known[space] for key in missing)}
+        for space, card in lacking.items():
+            if space not in experts:
+                experts[space] = EncoderExpert(card)
         for batch in _batches(missing):
-            computed = _embed_batch(batch, experts, known, reasons)
+            computed = _embed_batch(batch, {space: experts[space] for space in lacking}, known, reasons)
             for space, values in computed.items():
                 known[space].update(values)
                 if cache is not None:
                     card = roots[space]
                     cache.put_many(space, values, description={"expert": card.tag, "path": card.reference})
             if advance is not None:
-                advance(len(batch))
+                advance(sum(copies[key] for key in batch))
 
     n = len(structures)
     stacked: dict[str, np.ndarray] = {}
@@ -86,6 +108,7 @@ def embed(
         for row, key in enumerate(keys):
             if key in known[space]:
                 stacked[space][row] = known[space][key]
+
     def value(card: ExpertCard) -> np.ndarray:
         if card.fingerprint not in stacked:
             of_trunk = np.concatenate([value(trunk) for trunk in find_trunk(card)], axis=1)
@@ -119,9 +142,11 @@ def embed_stream(
         Some crystals in their order, and their embeddings by expert tag.
     """
     remaining = iter(crystals)
+    experts: dict[str, EncoderExpert] = {}
     with EmbeddingCache() as cache:
         while chunk := list(islice(remaining, STREAM_CHUNK)):
-            embedded = embed(cards, [crystal.structure for crystal in chunk], cache=cache)
+            structures = [crystal.structure for crystal in chunk]
+            embedded = _embed(cards, structures, cache=cache, advance=None, experts=experts)
             for row, reason in embedded.refused.items():
                 refuse(LeftOut(chunk[row].source, chunk[row].material_id, None, reason))
             kept = [row for row in range(len(chunk)) if row not in embedded.refused]

@@ -42,7 +42,7 @@ def orthogonality(weights: Tensor) -> Tensor:
 
 
 def imbalance(weights: Tensor) -> Tensor:
-    """Squared coefficient of variation of the experts' mean weights (Shazeer et al., ICLR 2017): 0 when all are used alike.
+    """Squared coefficient of variation of the experts' mean weights (Shazeer et al., ICLR 2017): 0 when all are alike.
 
     Args:
         weights: ``[..., n_experts]``; leading dimensions are averaged before the comparison.
@@ -65,6 +65,8 @@ class Gate(nn.Module):
         super().__init__()
         if top_k is not None and not top_k >= 1:
             raise ValueError(f"top_k is {top_k}: use at least 1, or null for all experts")
+        if not temperature > 0:
+            raise ValueError(f"the temperature is {temperature}: use a positive number, 1 for the plain softmax")
         self.top_k = top_k
         self.temperature = temperature
         # Small random numbers: equal logits would leave the first top k to the order of the experts,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch.nn.functional as F  # noqa: N812 - its usual name
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -23,15 +23,20 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def masked_loss(kind: str, outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean loss over the targets that have a value.
+    """Mean loss over the targets that have a value; 0 where none has one.
 
     Args:
         kind: ``"mse"``, ``"mae"`` or ``"huber"``.
         outputs: ``[n, n_targets]``.
         targets: ``[n, n_targets]``; NaN means no value.
+
+    Raises:
+        ValueError: When the loss is unknown.
     """
+    if kind not in LOSSES:
+        raise ValueError(f"unknown loss {kind!r}; known: {', '.join(LOSSES)}")
     present = targets.isfinite()
-    return LOSSES[kind](outputs[present], targets[present]).mean()
+    return LOSSES[kind](outputs[present], targets[present]).sum() / present.sum().clamp_min(1)
 
 
 def mlp(

@@ -1,4 +1,4 @@
-"""The published recipe: the last convolution of each CGCNN expert is fine-tuned, everything before it is computed once."""
+"""The published recipe: each CGCNN expert's last convolution is fine-tuned, everything before it is computed once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
+import torch.nn.functional as F
 from pymatgen.core import Structure
 from torch import Tensor, nn
 
@@ -58,7 +58,8 @@ def encoder_of(expert: Expert) -> CGCNNEncoder:
     encoder = expert.encoder if isinstance(expert, EncoderExpert) else None
     if not isinstance(encoder, CGCNNEncoder):
         raise ValueError(f"expert {expert.tag} is not a CGCNN: its last convolution cannot be trained; leave it out")
-    if expert.card.readout["layers"] != [f"conv{len(encoder.convs)}"] or "std" in expert.card.readout.get("statistics", []):
+    readout = expert.card.readout
+    if readout["layers"] != [f"conv{len(encoder.convs)}"] or readout.get("statistics", ["mean"]) != ["mean"]:
         raise ValueError(f"expert {expert.tag} is not the mean of its last convolution: that cannot be trained")
     return encoder
 
@@ -74,8 +75,8 @@ def partial_crystals(experts: Sequence[Expert], structures: Sequence[Structure])
         ValueError: When the experts were trained on different graphs, or one has no last convolution.
     """
     encoders = [encoder_of(expert) for expert in experts]
-    if len({encoder.prepare_key for encoder in encoders}) != 1:
-        raise ValueError("experts on different neighbour graphs cannot be fine-tuned together")
+    if len({(encoder.prepare_key, encoder.step, encoder.embedding.out_features) for encoder in encoders}) != 1:
+        raise ValueError("experts on different neighbour graphs or of different widths cannot be fine-tuned together")
     for start in range(0, len(structures), BATCH_SIZE):
         graphs = [encoders[0].prepare(structure) for structure in structures[start : start + BATCH_SIZE]]
         with torch.no_grad():

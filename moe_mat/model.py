@@ -52,8 +52,8 @@ class MixtureOfExperts(pl.LightningModule):
 
     def __init__(
         self,
-        experts: list[str] = ["default"],  # noqa: B006 - never changed; a list is what a YAML file holds
-        targets: list[str] = ["target"],  # noqa: B006
+        experts: str | list[str] = "default",
+        targets: list[str] = ["target"],  # noqa: B006 - never changed; a list is what a YAML file holds
         *,
         head: Literal["kernel", "mlp"] = "kernel",
         gate: Literal["global", "crystal"] = "global",

@@ -29,11 +29,14 @@ class Projections(nn.Module):
         self.dims = list(dims)
         self.width = width if width is not None else dims[0]
         self.linear = width is not None
-        # Experts of equal width share one batched product: twenty small ones would cost more in calls than in arithmetic.
+        # Experts of equal width share one batched product: twenty small ones cost more in calls than in arithmetic.
         self.groups = {dim: [i for i, d in enumerate(dims) if d == dim] for dim in sorted(set(dims))}
         if width is not None:
             self.weights = nn.ParameterList(
-                nn.init.kaiming_uniform_(torch.empty(width, dim, len(group)), nonlinearity="linear").permute(2, 1, 0)
+                # As many matrices [width, dim] as experts, so that the scale does not depend on how many they are.
+                nn.init.kaiming_uniform_(torch.empty(len(group) * width, dim), nonlinearity="linear")
+                .view(len(group), width, dim)
+                .mT.contiguous()
                 for dim, group in self.groups.items()
             )
             self.bias = nn.Parameter(torch.zeros(len(dims), width))

@@ -61,6 +61,8 @@ def read_split(
         splits = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not a JSON file: {error}") from error
+    if not isinstance(splits, dict):
+        raise ValueError(f'{path} is not of the form {{"0": {{"train": [...], "val": [...], "test": [...]}}}}')
     if str(name) not in splits:
         raise ValueError(f"{path} has no split {name!r}; it has {', '.join(splits)}")
     parts = splits[str(name)]

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
+import torch.nn.functional as F
 from pymatgen.core import Structure
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from moe_mat.cards import CardError, ExpertCard, file_sha256, find_cards, find_trunk
-from moe_mat.encoders import Encoder, Features, get_encoder
+from moe_mat.encoders import Encoder, Features, UnsupportedCrystalError, get_encoder
 from moe_mat.encoders.base import pool
-from moe_mat.structures import as_structure
+from moe_mat.structures import Crystal, crystals_from_objects
 
 
 class WeightsError(ValueError):
@@ -91,6 +92,16 @@ def _load_weights(module: nn.Module, card: ExpertCard) -> None:
         raise WeightsError(f"{path} does not fit expert {card.tag}: {error}") from error
 
 
+def _check_package(card: ExpertCard) -> None:
+    if card.weights is not None and "package" in card.weights:
+        package, wanted = card.weights["package"], card.weights["version"]
+        if (installed := version(package)) != wanted:
+            raise WeightsError(
+                f"expert {card.tag} has the weights of {package} {wanted}, but {package} {installed} is installed: "
+                f"pip install {package}=={wanted}"
+            )
+
+
 def load_network(card: ExpertCard) -> PropertyNetwork:
     """Load the frozen network of a property expert, without the trunk that feeds it."""
     network = PropertyNetwork(sum(trunk.dim for trunk in find_trunk(card)), **card.network)
@@ -144,7 +155,8 @@ class Expert(nn.Module, ABC):
             Embeddings ``[n_structures, dim]``, float32.
 
         Raises:
-            UnsupportedCrystalError: When the encoder cannot represent one of the crystals.
+            CrystalError: When one of them is no usable crystal; names its number and the reason.
+            UnsupportedCrystalError: When the encoder cannot represent one of them; names its number and the reason.
         """
 
 
@@ -165,7 +177,7 @@ class EncoderExpert(Expert):
         try:
             self.encoder: Encoder = get_encoder(card.encoder)(**card.settings)
         except (TypeError, KeyError) as error:
-            raise CardError(f"expert {card.tag} ({card.path}): {error}") from error
+            raise CardError(f"expert {card.tag} ({card.path}): {error.args[0]}") from error
         width = 0
         for layer in card.readout["layers"]:
             if layer in self.encoder.node_layers:
@@ -175,6 +187,7 @@ class EncoderExpert(Expert):
             else:
                 known = ", ".join([*self.encoder.node_layers, *self.encoder.crystal_layers])
                 raise CardError(f"expert {card.tag}: {card.encoder} has no layer {layer!r}; it has {known}")
+        _check_package(card)
         _load_weights(self.encoder, card)
         self._freeze(width)
 
@@ -187,21 +200,26 @@ class EncoderExpert(Expert):
         parts = [
             features.crystals[layer]
             if layer in features.crystals
-            else pool(
-                features.nodes[layer], features.crystal_of_node, features.n_crystals, statistics=self._statistics
-            )
+            else pool(features.nodes[layer], features.crystal_of_node, features.n_crystals, statistics=self._statistics)
             for layer in self.card.readout["layers"]
         ]
         embedding = torch.cat(parts, dim=1)
         return F.softplus(embedding) if self.card.readout.get("activation") == "softplus" else embedding
 
     def embed(self, structures: Sequence[Structure], *, batch_size: int = 64) -> np.ndarray:  # noqa: D102
+        crystals = crystals_from_objects(structures)
         batches = [np.zeros((0, self.dim), dtype=np.float32)]
-        for start in range(0, len(structures), batch_size):
-            samples = [self.encoder.prepare(as_structure(s)) for s in structures[start : start + batch_size]]
+        for start in range(0, len(crystals), batch_size):
+            samples = [self._prepare(crystal) for crystal in crystals[start : start + batch_size]]
             with torch.inference_mode():
                 batches.append(self(self.encoder(self.encoder.collate(samples))).float().numpy())
         return np.concatenate(batches)
+
+    def _prepare(self, crystal: Crystal) -> Any:
+        try:
+            return self.encoder.prepare(crystal.structure)
+        except UnsupportedCrystalError as error:
+            raise UnsupportedCrystalError(f"{crystal.source}: {error}") from error
 
 
 class NetworkExpert(Expert):

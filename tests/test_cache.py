@@ -1,15 +1,20 @@
+import contextlib
+import itertools
 import logging
 import multiprocessing
 import os
 import pickle
 import signal
 import sqlite3
-import subprocess
-import sys
-import textwrap
+import tempfile
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,63 +132,71 @@ def test_array_of_the_wrong_type_stores_nothing_of_its_batch(tmp_path):
 # Several users -------------------------------------------------------------------------------------------------------
 
 
-WRITER = textwrap.dedent("""
-    import sys, numpy as np
-    from pathlib import Path
-    from moe_mat.cache import EmbeddingCache
-    cache = EmbeddingCache(Path(sys.argv[1]))
-    seed = int(sys.argv[2])
-    for batch in range(int(sys.argv[3])):
+# Processes are forked: a fresh interpreter would spend these tests' time on importing torch.
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+
+
+def start(function: Callable[..., None], *arguments: Any) -> multiprocessing.Process:
+    process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
+    process.start()
+    return process  # type: ignore[return-value]
+
+
+def _write_ten_batches(folder: Path, seed: int, together: Barrier) -> None:
+    logging.disable()
+    cache = EmbeddingCache(folder)
+    together.wait()
+    for batch in range(10):
         keys = [b"%d/%d/%d" % (seed, batch, i) for i in range(300)]
         cache.put_many("space", {key: np.full(577, batch) for key in keys})
         cache.put_many("shared", {b"%d" % i: np.full(3, i) for i in range(50)})
-        print(batch, flush=True)
-""")
 
 
-def start_writer(folder: Path, seed: int, batches: int) -> subprocess.Popen[str]:
-    arguments = [sys.executable, "-c", WRITER, str(folder), str(seed), str(batches)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def test_two_writer_processes_begin_at_once(tmp_path):
-    writers = [start_writer(tmp_path, seed, 10) for seed in range(2)]
+@needs_fork
+def test_three_writers_begin_at_once(tmp_path):
+    together = multiprocessing.get_context("fork").Barrier(3)
+    writers = [start(_write_ten_batches, tmp_path, seed, together) for seed in range(3)]
     for writer in writers:
-        _, errors = writer.communicate(timeout=100)
-        assert writer.returncode == 0, errors
-        assert errors == ""
+        writer.join(100)
+        assert writer.exitcode == 0
     with EmbeddingCache(tmp_path) as cache:
-        keys = [b"%d/%d/%d" % (seed, batch, i) for seed in range(2) for batch in range(10) for i in range(300)]
-        assert len(cache.get_many("space", keys)) == 6000
+        keys = [b"%d/%d/%d" % (seed, batch, i) for seed in range(3) for batch in range(10) for i in range(300)]
+        assert len(cache.get_many("space", keys)) == 9000
         assert_same(cache.get_many("shared", [b"7"]), {b"7": np.full(3, 7, dtype=np.float32)})
+    assert [path.name for path in tmp_path.iterdir()] == ["embeddings-1.sqlite3"]
 
 
+def _write_until_killed(folder: Path, seed: int, progress: Connection) -> None:
+    cache = EmbeddingCache(folder)
+    for batch in itertools.count():
+        keys = [b"%d/%d/%d" % (seed, batch, i) for i in range(300)]
+        cache.put_many("space", {key: np.full(577, batch) for key in keys})
+        progress.send(batch)
+
+
+@needs_fork
 def test_killed_writer_leaves_whole_batches(tmp_path):
-    writer = start_writer(tmp_path, 0, 100_000)
-    assert writer.stdout is not None
-    while int(writer.stdout.readline()) < 2:
-        pass
-    # Most of a writer's time is spent inside a transaction, so that some of these kills fall into one.
-    with EmbeddingCache(tmp_path) as cache:
-        for round_number in range(1, 6):
-            time.sleep(0.013 * round_number)
-            writer.send_signal(signal.SIGKILL)
-            lines = writer.communicate()[0].split()
-            reported = int(lines[-1]) if lines else 0
-            seed = round_number - 1
-            sizes = [
-                len(cache.get_many("space", [b"%d/%d/%d" % (seed, batch, i) for i in range(300)]))
-                for batch in range(reported + 3)
-            ]
-            assert set(sizes) <= {0, 300}
-            assert sizes[: reported + 1] == [300] * (reported + 1)
-            writer = start_writer(tmp_path, round_number, 100_000)
-            assert writer.stdout is not None
-            writer.stdout.readline()
-        writer.kill()
-        writer.communicate()
-        cache.put_many("space", {b"after": np.zeros(3)})
-        assert cache.get_many("space", [b"after"])
+    cache = EmbeddingCache(tmp_path)
+    for seed in range(8):
+        receiver, sender = multiprocessing.Pipe(duplex=False)
+        writer = start(_write_until_killed, tmp_path, seed, sender)
+        sender.close()
+        reported = receiver.recv()
+        # A writer spends most of its time inside a transaction, so that some of these kills fall into one.
+        time.sleep(0.007 * seed)
+        assert writer.pid is not None
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+        with contextlib.suppress(EOFError):
+            while True:
+                reported = receiver.recv()
+        batches = [[b"%d/%d/%d" % (seed, batch, i) for i in range(300)] for batch in range(reported + 3)]
+        sizes = [len(cache.get_many("space", keys)) for keys in batches]
+        assert set(sizes) == {0, 300}
+        assert sizes[: reported + 1] == [300] * (reported + 1)
+        cache.put_many("space", {b"after %d" % seed: np.zeros(3)})
+        assert cache.get_many("space", [b"after %d" % seed])
+    cache.close()
     assert not list(tmp_path.glob("*.damaged"))
 
 
@@ -192,21 +205,18 @@ def _read_and_write(cache: EmbeddingCache, key: bytes) -> int:
     return len(cache.get_many(SPACE, [key, b"parent"]))
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_a_cache_in_use_goes_to_other_processes(tmp_path, method):
-    if method not in multiprocessing.get_all_start_methods():
-        pytest.skip(f"this platform cannot {method}")
+@needs_fork
+def test_a_cache_in_use_goes_to_other_processes(tmp_path):
     cache = EmbeddingCache(tmp_path)
     cache.put_many(SPACE, {b"parent": np.ones(4)})
-    with multiprocessing.get_context(method).Pool(2) as pool:
-        assert pool.starmap(_read_and_write, [(cache, b"%d" % i) for i in range(8)]) == [2] * 8
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as pool:
+        assert list(pool.map(_read_and_write, [cache] * 8, [b"%d" % i for i in range(8)])) == [2] * 8
     assert len(cache.get_many(SPACE, [b"%d" % i for i in range(8)])) == 8
     cache.close()
 
 
+@needs_fork
 def test_fork_while_another_thread_is_writing(tmp_path):
-    if not hasattr(os, "fork"):
-        pytest.skip("this platform cannot fork")
     cache = EmbeddingCache(tmp_path)
     stop = threading.Event()
 
@@ -376,40 +386,36 @@ def test_full_disk_keeps_what_was_there(tmp_path, caplog):
         assert list(cache.spaces()["space"]) == [SPACE]
 
 
-READ_ONLY_USER = textwrap.dedent("""
-    import logging, os, sys, numpy as np
-    from pathlib import Path
-    from moe_mat.cache import EmbeddingCache
-    if os.geteuid() == 0:
+def _use_as_another_user(folder: Path, results: Connection) -> None:
+    if os.geteuid() == 0:  # for whom nothing is read-only
         os.setuid(65534)
-    logging.basicConfig(format="%(message)s")
-    cache = EmbeddingCache(Path(sys.argv[1]))
-    print(len(cache.get_many("space", [b"old"])))
-    cache.put_many("space", {b"new": np.ones(2)})
-    print(len(cache.get_many("space", [b"new"])), len(cache.get_many("space", [b"old"])))
-""")
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("moe_mat").addHandler(handler)
+    cache = EmbeddingCache(folder)
+    before = len(cache.get_many(SPACE, [b"old"]))
+    cache.put_many(SPACE, {b"new": np.ones(2)})
+    results.send((before, sorted(cache.get_many(SPACE, [b"old", b"new"])), messages))
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="file permissions of POSIX")
-def test_read_only_folder_is_read(tmp_path):
-    folder = tmp_path / "cache"
-    with EmbeddingCache(folder) as cache:
-        cache.put_many("space", {b"old": np.zeros(2)})
-    for parent in (folder, *folder.parents):
-        if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o555)
-    (folder / "embeddings-1.sqlite3").chmod(0o444)
-    folder.chmod(0o555)
-    try:
-        result = subprocess.run(
-            [sys.executable, "-c", READ_ONLY_USER, str(folder)], capture_output=True, text=True, timeout=100
-        )
-    finally:
+@needs_fork
+def test_read_only_folder_is_read():
+    with tempfile.TemporaryDirectory() as name:  # not tmp_path, into which no other user can look
+        folder = Path(name)
+        with EmbeddingCache(folder) as cache:
+            cache.put_many(SPACE, {b"old": np.zeros(2)})
+        (folder / "embeddings-1.sqlite3").chmod(0o444)
+        folder.chmod(0o555)
+        receiver, sender = multiprocessing.Pipe(duplex=False)
+        process = start(_use_as_another_user, folder, sender)
+        sender.close()
+        before, after, messages = receiver.recv()
+        process.join()
         folder.chmod(0o755)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.split() == ["1", "0", "1"]
-    assert "MOE_MAT_CACHE" in result.stderr
-    assert "Traceback" not in result.stderr
+    assert before == 1
+    assert after == [b"old"]
+    assert any("MOE_MAT_CACHE" in message for message in messages)
 
 
 def test_file_locked_for_too_long(tmp_path, caplog, monkeypatch):

@@ -137,7 +137,12 @@ def test_equal_numbers_of_edges_alone_do_not_make_full_neighbourhoods() -> None:
     """Four edges on two atoms, but three of them on the first."""
     distances = torch.ones(4)
     batch = TorchBatch(
-        torch.tensor([1, 1]), torch.tensor([0, 0, 0, 1]), torch.tensor([1, 0, 1, 0]), distances, torch.zeros(2).long(), 1
+        torch.tensor([1, 1]),
+        torch.tensor([0, 0, 0, 1]),
+        torch.tensor([1, 0, 1, 0]),
+        distances,
+        torch.zeros(2).long(),
+        1,
     )
     assert batch.edge_sum(torch.ones(4, 1)).tolist() == [[3], [1]]
 

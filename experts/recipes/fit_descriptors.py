@@ -39,6 +39,7 @@ def main() -> None:
         encoder.fit(structures[i] for i in np.sort(chosen))
         path = arguments.folder / f"{tag}.safetensors"
         save_file(encoder.state_dict(), path)
+        path.chmod(0o644)  # safetensors writes files that only their owner can read
         print(f"{path} {file_sha256(path)} dim {sum(encoder.crystal_layers.values())}")
 
 

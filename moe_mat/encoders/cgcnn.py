@@ -10,7 +10,7 @@ from typing import Any
 
 import matminer.utils.data
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from pymatgen.core import Structure
 from torch import Tensor, nn
 
@@ -33,7 +33,7 @@ def element_features() -> Tensor:
 class CGCNNConvolution(nn.Module):
     """One convolution: ``h_i <- softplus(h_i + BN(sum_j sigmoid(z_ij) * softplus(z'_ij)))``.
 
-    ``[z, z'] = BN(W [h_i, h_j, e_ij] + b)``. The product is computed as ``W_i h_i + W_j h_j`` per atom plus ``W_e e_ij``
+    ``[z, z'] = BN(W [h_i, h_j, e_ij] + b)``. The product is computed as ``W_i h_i + W_j h_j`` per atom and ``W_e e_ij``
     per edge: the same numbers with about a third of the arithmetic. Parameter names are those of the published
     checkpoints.
 

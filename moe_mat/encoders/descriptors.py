@@ -15,6 +15,7 @@ from moe_mat.encoders.radius_graph import known_atomic_numbers
 from moe_mat.encoders.structure_features import structure_features
 
 LAYERS = ("composition", "structure")
+FARTHEST = 10.0  # standard deviations: some descriptors are zero but for a few crystals, and would be huge for those
 
 
 @register_encoder("descriptors")
@@ -24,7 +25,8 @@ class DescriptorEncoder(Encoder):
     Layers of the crystal: ``composition``, the 132 Magpie statistics (Ward et al., npj Comput. Mater. 2, 16028, 2016),
     and ``structure``, see `moe_mat.encoders.structure_features`. Both are per atom or per bond, so that they do not
     change when a cell is repeated. A value that does not exist, such as the electronegativity of argon, becomes the
-    mean of the crystals that the standardisation was fitted on, which is zero.
+    mean of the crystals that the standardisation was fitted on, which is zero; values beyond 10 standard deviations are
+    cut there.
 
     Args:
         layers: Which of the two to compute.
@@ -77,7 +79,7 @@ class DescriptorEncoder(Encoder):
         return torch.from_numpy(np.stack(samples))
 
     def forward(self, batch: Tensor) -> Features:  # noqa: D102
-        standardised = torch.nan_to_num((batch - self.mean) / self.std, nan=0.0).float()
+        standardised = torch.nan_to_num((batch - self.mean) / self.std, nan=0.0).clamp(-FARTHEST, FARTHEST).float()
         layers = dict(zip(self._widths, standardised.split(list(self._widths.values()), dim=1), strict=True))
         no_atoms = torch.zeros(0, dtype=torch.long, device=batch.device)
         return Features({}, crystal_of_node=no_atoms, n_crystals=len(batch), crystals=layers)

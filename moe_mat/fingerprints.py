@@ -1,0 +1,140 @@
+"""Fingerprints of the crystals that experts were trained on: enough to find a crystal again, and small enough to ship."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pymatgen.core import Structure
+
+PARTS = ("train", "val", "test")
+
+
+def formula_hash(structure: Structure) -> int:
+    """64-bit hash of the reduced formula, the same in every process."""
+    formula = structure.composition.element_composition.reduced_formula
+    return int.from_bytes(hashlib.blake2b(formula.encode(), digest_size=8).digest(), "little")
+
+
+def part_of(material_id: str, *, fractions: tuple[float, float, float], seed: int) -> int:
+    """Index in `PARTS` of the part that a crystal falls into.
+
+    It depends on the id and the seed alone, so that every training on a source has the same test crystals, whatever else
+    it leaves out.
+    """
+    digest = hashlib.blake2b(f"{seed}:{material_id}".encode(), digest_size=8).digest()
+    share = int.from_bytes(digest, "little") / 2**64
+    return int(share >= fractions[0]) + int(share >= fractions[0] + fractions[1])
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """The crystals of one source that have a value, ordered by formula.
+
+    Attributes:
+        material_ids: ``[n]``, the source's names.
+        formulas: Hashes of the reduced formulas, ascending ``[n]`` uint64, see `formula_hash`.
+        n_atoms: Atoms in the cell as given ``[n]`` uint16.
+        volumes: Volume in Å³ per atom ``[n]`` float32.
+        parts: Index in `PARTS` ``[n]`` uint8.
+        properties: What the columns of ``has_value`` are.
+        has_value: Whether a crystal has a value of a property after cleaning ``[n, n_properties]``.
+    """
+
+    material_ids: np.ndarray
+    formulas: np.ndarray
+    n_atoms: np.ndarray
+    volumes: np.ndarray
+    parts: np.ndarray
+    properties: tuple[str, ...]
+    has_value: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        material_ids: Sequence[str],
+        structures: Sequence[Structure],
+        *,
+        parts: Sequence[int],
+        values: dict[str, np.ndarray],
+    ) -> Fingerprints:
+        """Fingerprints of crystals.
+
+        Args:
+            material_ids: Their names.
+            structures: The crystals.
+            parts: Index in `PARTS` of each.
+            values: Property to values ``[n]``, NaN where there is none.
+        """
+        return cls._ordered(
+            np.array(material_ids, dtype=np.str_),
+            np.array([formula_hash(s) for s in structures], dtype=np.uint64),
+            np.array([len(s) for s in structures], dtype=np.uint16),
+            np.array([s.volume / len(s) for s in structures], dtype=np.float32),
+            np.array(parts, dtype=np.uint8),
+            tuple(values),
+            np.stack([np.isfinite(v) for v in values.values()], axis=1),
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence[Fingerprints]) -> Fingerprints:
+        """All crystals of several sets of the same properties."""
+        arrays = (np.concatenate([getattr(p, name) for p in parts]) for name in _ROWS)
+        has_value = np.concatenate([p.has_value for p in parts])
+        return cls._ordered(*arrays, parts[0].properties, has_value)
+
+    @classmethod
+    def _ordered(cls, *arrays: np.ndarray | tuple[str, ...]) -> Fingerprints:
+        *rows, properties, has_value = arrays
+        order = np.lexsort((rows[0], rows[1]))  # type: ignore[arg-type]
+        return cls(*(row[order] for row in rows), properties, has_value[order])  # type: ignore[index,arg-type,misc]
+
+    def trained_on(self, properties: Sequence[str], *, max_atoms: int | None = None) -> np.ndarray:
+        """Which crystals an expert saw in training ``[n]``: those of the training part with a value of a property.
+
+        Args:
+            properties: The expert's.
+            max_atoms: Largest cell that it was trained on.
+        """
+        columns = [self.properties.index(name) for name in properties]
+        small = self.n_atoms <= (np.iinfo(np.uint16).max if max_atoms is None else max_atoms)
+        return (self.parts == PARTS.index("train")) & small & self.has_value[:, columns].any(axis=1)
+
+    def save(self, path: Path) -> None:
+        """Write to a compressed NumPy file, whole or not at all."""
+        part = path.with_name(f"{path.name}.part")
+        with part.open("wb") as file:
+            np.savez_compressed(
+                file,
+                # bytes, because NumPy spends four on every character of a string
+                material_ids=np.char.encode(self.material_ids, "utf-8"),
+                **{name: getattr(self, name) for name in _ROWS[1:]},
+                properties=np.array(self.properties, dtype=np.str_),
+                has_value=np.packbits(self.has_value, axis=1),
+            )
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Fingerprints:
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: When the file is missing, damaged or another one; names it.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                properties = tuple(file["properties"].tolist())
+                return cls(
+                    np.char.decode(file["material_ids"], "utf-8"),
+                    *(file[name] for name in _ROWS[1:]),
+                    properties,
+                    np.unpackbits(file["has_value"], axis=1, count=len(properties)).astype(bool),
+                )
+        except Exception as error:  # zipfile and numpy fail on damaged files in many ways
+            raise ValueError(f"{path} is not a usable file of fingerprints: {error}") from error
+
+
+_ROWS = ("material_ids", "formulas", "n_atoms", "volumes", "parts")

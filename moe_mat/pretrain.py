@@ -1,0 +1,260 @@
+"""Pretraining: from a recipe and source data to experts with cards."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from moe_mat.cache import EmbeddingCache
+from moe_mat.cards import ExpertCard, find_trunk, trunk_fingerprint
+from moe_mat.cgcnn_training import CGCNNProperty
+from moe_mat.embeddings import embed
+from moe_mat.encoders.cgcnn import CGCNNEncoder
+from moe_mat.message_passing import batch_graphs
+from moe_mat.property_networks import PropertyNetworks
+from moe_mat.source_export import Experts, score
+from moe_mat.source_recipes import RecipeError, SourceRecipe, SourceTarget, Training, read_recipe
+from moe_mat.source_training import SourceBatches, SourceModule, fit_source_module
+from moe_mat.sources import SourceData, read_source, require_values
+
+logger = logging.getLogger(__name__)
+
+
+def pretrain(
+    recipe: str | Path | SourceRecipe,
+    *,
+    data: str | Path,
+    output: str | Path,
+    runs: str | Path = "runs/pretrain",
+    only: Sequence[str] = ("*",),
+    trainer: Mapping[str, Any] | None = None,
+) -> list[ExpertCard]:
+    """Train the experts of a recipe and write their cards, weights and fingerprints.
+
+    A training that was interrupted goes on where its last epoch ended; one that had finished is only exported again.
+
+    Args:
+        recipe: The recipe or its file.
+        data: Folder of the source's file.
+        output: Folder of the experts; the trunk's cards are there or in the package.
+        runs: Folder of checkpoints and logs.
+        only: Patterns of trainings: ``<recipe>_networks`` and ``cgcnn_<recipe>_<target>``.
+        trainer: Arguments of Lightning's Trainer.
+
+    Returns:
+        The cards; none in the secondary processes of a distributed training.
+
+    Raises:
+        RecipeError: When recipe and data do not go together, or ``only`` names no training.
+    """
+    recipe = recipe if isinstance(recipe, SourceRecipe) else read_recipe(recipe)
+    job = _Job(recipe, Path(data), Path(output), Path(runs), dict(trainer or {}))
+    job.output.mkdir(parents=True, exist_ok=True)
+    names = [f"{recipe.name}_networks"] if recipe.networks else []
+    if recipe.cgcnn:
+        names += [_cgcnn_tag(recipe, target) for target in recipe.cgcnn.settings["targets"]]
+    chosen = [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in only)]
+    if not chosen:
+        raise RecipeError(f"recipe {recipe.name} has no training {', '.join(only)}; it has {', '.join(names)}")
+    cards: list[ExpertCard] = []
+    if recipe.networks and names[0] in chosen:
+        cards += _pretrain_networks(job, recipe.networks)
+    if recipe.cgcnn and (targets := [t for t in recipe.cgcnn.settings["targets"] if _cgcnn_tag(recipe, t) in chosen]):
+        cards += _pretrain_cgcnn(job, recipe.cgcnn, targets)
+    return cards
+
+
+def _cgcnn_tag(recipe: SourceRecipe, target: str) -> str:
+    return f"cgcnn_{recipe.name}_{target}"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What all trainings of one call share."""
+
+    recipe: SourceRecipe
+    data: Path
+    output: Path
+    runs: Path
+    trainer: dict[str, Any]
+
+    def read(self, training: Training, targets: Sequence[str], prepare: Callable[[Any], Any]) -> SourceData:
+        source = read_source(self.recipe, self.data, targets=targets, max_atoms=training.max_atoms, prepare=prepare)
+        logger.info("%s: %d crystals to train on; %s", self.recipe.name, len(source.ids), source.rows)
+        return source
+
+    def train(
+        self,
+        name: str,
+        training: Training,
+        source: SourceData,
+        targets: Sequence[SourceTarget],
+        *,
+        build: Callable[[Tensor, Tensor], SourceModule],
+        take: Callable[[Tensor], Any],
+        sizes: Tensor,
+        trunk: str | None = None,
+    ) -> tuple[SourceModule, Experts | None]:
+        """Train, score, and give what the export needs; None in secondary processes.
+
+        ``build`` makes the module from the training rows and their transformed targets.
+        """
+        bent = np.stack([t.bend(source.values[:, i]) for i, t in enumerate(targets)], axis=1)
+        transformed = torch.from_numpy(bent.astype(np.float32))
+        rows = {part: torch.from_numpy(source.rows_of(part)) for part in ("train", "val", "test")}
+        seed = self.recipe.seed
+        batches = SourceBatches(take, transformed, rows, sizes=sizes, batch_size=training.batch_size, seed=seed)
+        folder = self.runs / f"{name}-{self._digest(training, source, targets, trunk)[:12]}"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            module = build(rows["train"], transformed[rows["train"]])
+            run = fit_source_module(module, batches, folder=folder, name=name, options=self.trainer)
+        if not run.is_main:
+            return module, None
+        metrics = score(module, batches, source.values, targets)
+        return module, Experts(self.recipe, training, source, targets, metrics, run, self.output)
+
+    def _digest(
+        self, training: Training, source: SourceData, targets: Sequence[SourceTarget], trunk: str | None
+    ) -> str:
+        """What a run depends on: an interrupted one is only continued where nothing of it has changed."""
+        content = [
+            dataclasses.asdict(training),
+            [dataclasses.asdict(target) for target in targets],
+            [self.recipe.fractions, self.recipe.seed, self.trainer.get("max_epochs"), trunk],
+        ]
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+        digest.update("\n".join(source.ids).encode())
+        digest.update(source.values.tobytes())
+        return digest.hexdigest()
+
+
+def _pretrain_networks(job: _Job, training: Training) -> list[ExpertCard]:
+    recipe = job.recipe
+    groups: dict[str, list[str]] = training.settings["groups"]
+    names = [name for group in groups.values() for name in group]
+    targets = [recipe.targets[name] for name in names]
+    trunk_tags: list[str] = training.settings["trunk"]
+    trunk = find_trunk(_draft(job.output / f"{recipe.name}.yaml", trunk_tags))
+    source = job.read(training, names, prepare=lambda structure: structure)
+    embeddings = _embed(source, trunk, recipe)
+    require_values(recipe, source, names)
+
+    def build(rows: Tensor, transformed: Tensor) -> SourceModule:
+        return PropertyNetworks(embeddings[rows], transformed, groups=groups, training=training, seed=recipe.seed)
+
+    module, experts = job.train(
+        f"{recipe.name}_networks",
+        training,
+        source,
+        targets,
+        build=build,
+        take=lambda rows: embeddings[rows],
+        sizes=torch.ones(len(embeddings)),
+        trunk=trunk_fingerprint(trunk),
+    )
+    if experts is None:
+        return []
+    assert isinstance(module, PropertyNetworks)
+    on_trunk = " + ".join(trunk_tags)
+    cards: list[ExpertCard] = []
+    body_tags = [f"{recipe.name}_body_{group}" for group in groups]
+    for tag, group, body in zip(body_tags, groups.values(), module.bodies, strict=True):
+        title = f"What {', '.join(group)} have in common, on {on_trunk}"
+        cards.append(experts.write(tag, title, body, names=group, **_network(body, trunk_tags)))
+    tower_tags = [f"{recipe.name}_{name}" for name in names]
+    for tag, target, group_number, tower in zip(
+        tower_tags, targets, module.group_of_target, module.towers, strict=True
+    ):
+        title = f"{target.property.replace('_', ' ').capitalize()}, on {on_trunk}"
+        cards.append(
+            experts.write(tag, title, tower, names=[target.name], **_network(tower, [body_tags[group_number]]))
+        )
+    predictions = module.predictions()
+    title = f"Predictions of {', '.join(names)}: transformed and standardised"
+    tag = f"{recipe.name}_predictions"
+    cards.append(experts.write(tag, title, predictions, names=names, **_network(predictions, tower_tags)))
+    return cards
+
+
+def _draft(path: Path, trunk: list[str]) -> ExpertCard:
+    return ExpertCard(tag=path.stem, title="", dim=1, license="", citation="", path=path, trunk=trunk)
+
+
+def _network(network: nn.Module, trunk: list[str]) -> dict[str, Any]:
+    """Fields of the card of a property network."""
+    sizes = [layer.out_features for layer in network.layers]  # type: ignore[union-attr]
+    output = {} if network.output == "silu" else {"output": network.output}
+    return {"trunk": trunk, "network": {"sizes": sizes, **output}, "dim": sizes[-1]}
+
+
+def _embed(source: SourceData, trunk: Sequence[ExpertCard], recipe: SourceRecipe) -> Tensor:
+    """The trunk's embeddings, side by side; crystals that it cannot represent are taken out of the source."""
+    with Progress(transient=True) as progress, EmbeddingCache() as cache:
+        task = progress.add_task("embedding crystals", total=len(source.ids))
+        embedded = embed(trunk, source.samples, cache=cache, advance=lambda n: progress.update(task, advance=n))
+    for row, reason in embedded.refused.items():
+        logger.info("left out: %s, crystal %s: %s", recipe.file, source.ids[row], reason)
+    values = np.concatenate(list(embedded.values.values()), axis=1)
+    kept = np.isfinite(values).all(axis=1)
+    source.rows["unsupported"] += int((~kept).sum())
+    source.ids = [name for name, keep in zip(source.ids, kept, strict=True) if keep]
+    source.values, source.parts, source.samples = source.values[kept], source.parts[kept], []
+    return torch.from_numpy(values[kept])
+
+
+def _pretrain_cgcnn(job: _Job, training: Training, names: Sequence[str]) -> list[ExpertCard]:
+    recipe = job.recipe
+    settings = training.settings.get("encoder", {})
+    source = job.read(training, names, prepare=CGCNNEncoder(**settings).prepare)
+    cards: list[ExpertCard] = []
+    for column, name in enumerate(names):
+        has_value = np.isfinite(source.values[:, column])
+        graphs = [graph for graph, keep in zip(source.samples, has_value, strict=True) if keep]
+        part = dataclasses.replace(
+            source,
+            ids=[i for i, keep in zip(source.ids, has_value, strict=True) if keep],
+            samples=[],
+            values=source.values[has_value][:, [column]],
+            parts=source.parts[has_value],
+        )
+        target, tag = recipe.targets[name], _cgcnn_tag(recipe, name)
+
+        def build(rows: Tensor, transformed: Tensor) -> SourceModule:
+            return CGCNNProperty(transformed, training=training, seed=recipe.seed)
+
+        def take(rows: Tensor, graphs: list[Any] = graphs) -> Any:
+            return batch_graphs([graphs[row] for row in rows.tolist()])
+
+        module, experts = job.train(
+            tag,
+            training,
+            part,
+            [target],
+            build=build,
+            take=take,
+            sizes=torch.tensor([graph.n_atoms for graph in graphs]),
+        )
+        if experts is None:
+            continue
+        assert isinstance(module, CGCNNProperty)
+        fields = {
+            "encoder": "cgcnn",
+            "settings": settings,
+            "readout": {"layers": [module.layer], "statistics": ["mean"], "activation": "softplus"},
+            "dim": module.encoder.node_layers[module.layer],
+        }
+        title = f"CGCNN trained on {target.property.replace('_', ' ')}"
+        cards.append(experts.write(tag, title, module.encoder, names=[name], **fields))
+    return cards

@@ -1,0 +1,168 @@
+"""What a training on source data leaves in the zoo: weights, and a card that says how they came about."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from moe_mat.cards import ExpertCard, file_sha256, find_trunk, trunk_fingerprint, write_card
+from moe_mat.fingerprints import PARTS
+from moe_mat.source_recipes import SourceRecipe, SourceTarget, Training
+from moe_mat.source_training import FinishedRun, SourceBatches, SourceModule
+from moe_mat.sources import SourceData
+from moe_mat.zoo import build_expert
+
+
+def score(
+    module: SourceModule, batches: SourceBatches, values: np.ndarray, targets: Sequence[SourceTarget]
+) -> dict[str, dict[str, float]]:
+    """Validation and test errors of each target beside those of always predicting the training median.
+
+    Args:
+        module: A trained module.
+        batches: Its data.
+        values: Cleaned values in their units ``[n, n_targets]``.
+        targets: What the columns are.
+
+    Returns:
+        Name of the target to ``validation_mae``, ``validation_median_mae``, ``test_mae`` and ``test_median_mae`` in its
+        unit; for a logarithmic target also the errors of the natural logarithm, ``validation_log_mae`` and so on.
+    """
+    medians = np.nanmedian(values[batches.rows["train"].numpy()], axis=0)
+    metrics: dict[str, dict[str, float]] = {target.name: {} for target in targets}
+    for part, label in (("val", "validation"), ("test", "test")):
+        with torch.inference_mode():
+            outputs = [module.predict_transformed(inputs) for inputs, _ in batches.evaluation_loader(part)]
+        predicted = torch.cat(outputs).double().numpy()
+        true = values[batches.rows[part].numpy()]
+        for i, target in enumerate(targets):
+            found = metrics[target.name]
+            found[f"{label}_mae"] = _mae(target.unbend(predicted[:, i]), true[:, i])
+            found[f"{label}_median_mae"] = _mae(medians[i], true[:, i])
+            if target.transform == "log":
+                logarithm = target.bend(true[:, i])
+                found[f"{label}_log_mae"] = _mae(predicted[:, i], logarithm)
+                found[f"{label}_log_median_mae"] = _mae(target.bend(medians[i]), logarithm)
+    return metrics
+
+
+def _mae(predicted: np.ndarray | float, true: np.ndarray) -> float:
+    return float(f"{np.nanmean(np.abs(predicted - true)):.6g}")
+
+
+@dataclass(frozen=True)
+class Experts:
+    """Writes the experts of one training.
+
+    Attributes:
+        recipe: What was trained on.
+        training: With which settings.
+        source: The data.
+        targets: What the columns of the data's values are.
+        metrics: See `score`.
+        run: How the training went.
+        folder: Where the experts go.
+    """
+
+    recipe: SourceRecipe
+    training: Training
+    source: SourceData
+    targets: Sequence[SourceTarget]
+    metrics: dict[str, dict[str, float]]
+    run: FinishedRun
+    folder: Path
+
+    def write(self, tag: str, title: str, module: nn.Module, *, names: Sequence[str], **fields: Any) -> ExpertCard:
+        """Write one expert: weights, card, and the fingerprints that all experts of the source share.
+
+        Args:
+            tag: Its name.
+            title: A line that says what it is; the source's name is added.
+            module: Encoder or network.
+            names: Targets that it was trained on.
+            fields: Of the card: what tells how to rebuild the module.
+        """
+        fingerprints = self.folder / f"{self.recipe.name}.fingerprints.npz"
+        self.source.fingerprints.save(fingerprints)
+        targets = {target.name: target for target in self.targets if target.name in names}
+        units = {target.unit for target in targets.values()}
+        card = ExpertCard(
+            tag=tag,
+            title=f"{title}; {self.recipe.dataset}",
+            weights=_write_weights(module, self.folder / f"{tag}.safetensors"),
+            target=", ".join(target.property for target in targets.values()),
+            unit=units.pop() if len(units) == 1 else None,
+            source={
+                "dataset": self.recipe.dataset,
+                "file": self.recipe.file,
+                "crystals": len(self.source.ids),
+                "left_out": {reason: n for reason, n in self.source.rows.items() if reason != "read" and n},
+                "max_atoms": self.training.max_atoms,
+            },
+            metrics=self.metrics[names[0]] if len(names) == 1 else {name: self.metrics[name] for name in names},
+            training={
+                "targets": {name: self._rows_and_rules(target) for name, target in targets.items()},
+                "settings": {name: value for name, value in asdict(self.training).items() if name != "settings"}
+                | {name: value for name, value in self.training.settings.items() if name not in ("groups", "targets")},
+                "fractions": list(self.recipe.fractions),
+                "seed": self.recipe.seed,
+                "epochs": self.run.epochs,
+                "best_epoch": self.run.best_epoch,
+                "seconds": round(self.run.seconds, 1),
+                "moe_mat": version("moe_mat"),
+                "torch": torch.__version__,
+                **({"commit": commit} if (commit := _commit()) else {}),
+            },
+            fingerprints=fingerprints.name,
+            license=self.recipe.license,
+            citation=self.recipe.citation,
+            path=self.folder / f"{tag}.yaml",
+            **fields,
+        )
+        if card.trunk:
+            card = replace(card, trunk_fingerprint=trunk_fingerprint(find_trunk(card)))
+        write_card(card)
+        build_expert(card)  # what was written can be loaded
+        return card
+
+    def _rows_and_rules(self, target: SourceTarget) -> dict[str, Any]:
+        column = [t.name for t in self.targets].index(target.name)
+        present = np.isfinite(self.source.values[:, column])
+        return {
+            "value": target.value,
+            "transform": target.transform if not target.shift else f"ln(value + {target.shift:g})",
+            "rows": {part: int(present[self.source.rows_of(part)].sum()) for part in PARTS},
+            "cleaning": self.source.cleaning[target.name],
+        }
+
+
+def _write_weights(module: nn.Module, path: Path) -> dict[str, str]:
+    """Parameters as float16, which is how they were scored; statistics as they are."""
+    parameters = dict(module.named_parameters())
+    weights = {
+        name: (value.half() if name in parameters else value).detach().cpu().contiguous()
+        for name, value in module.state_dict().items()
+    }
+    part = path.with_name(f"{path.name}.part")
+    save_file(weights, part)
+    part.replace(path)
+    return {"file": path.name, "sha256": file_sha256(path)}
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this package runs from, marked where files differ from it."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None if found.returncode == 0 else None
