@@ -1,8 +1,30 @@
 """Mixture-of-experts training for materials-property prediction from few labels."""
 
-from moe_mat.cards import list_experts
-from moe_mat.estimator import MoERegressor
-from moe_mat.readers import read_structures
-from moe_mat.zoo import load_expert
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from moe_mat.cards import list_experts
+    from moe_mat.estimator import MoERegressor
+    from moe_mat.readers import read_structures
+    from moe_mat.zoo import load_expert
 
 __all__ = ["MoERegressor", "list_experts", "load_expert", "read_structures"]
+
+# Imported on first use: torch and Lightning take seconds, and `moe-mat --help` needs neither.
+_HOMES = {
+    "MoERegressor": "moe_mat.estimator",
+    "list_experts": "moe_mat.cards",
+    "load_expert": "moe_mat.zoo",
+    "read_structures": "moe_mat.readers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -18,10 +18,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from moe_mat import pretrain as pretraining
 from moe_mat.cache import EmbeddingCache
 from moe_mat.cards import find_cards, list_experts, zoo_folder
 from moe_mat.convert import import_cgcnn
 from moe_mat.embeddings import embed_stream
+from moe_mat.folders import data_folder
 from moe_mat.graph import Ties
 from moe_mat.readers import iter_crystals
 from moe_mat.structures import CrystalError, LeftOut, OnError
@@ -156,6 +158,38 @@ def experts_import(
         sys.stdout.write(f"{card.path}\n")
 
 
+def pretrain(
+    recipe: str,
+    *,
+    data: str | None = None,
+    output: str = "experts",
+    runs: str = "runs/pretrain",
+    only: str | list[str] = "*",
+    trainer: dict[str, Any] = {},  # noqa: B006 - never changed
+) -> None:
+    """Train experts on source data as a recipe says; an interrupted training goes on where it ended.
+
+    Args:
+        recipe: YAML file, such as those in experts/recipes.
+        data: Folder of the source's file; by default pretrain in the folder of prepared data (MOE_MAT_DATA).
+        output: Folder of the experts.
+        runs: Folder of checkpoints and logs.
+        only: Trainings, one or a list of patterns: <recipe>_networks and cgcnn_<recipe>_<target>.
+        trainer: Options of Lightning's Trainer, such as --trainer.devices 4 --trainer.strategy ddp.
+    """
+    folder = data_folder() / "pretrain" if data is None else Path(data)
+    cards = pretraining.pretrain(recipe, data=folder, output=output, runs=runs, only=only, trainer=trainer)
+    table = Table("tag", "target", "validation MAE", "of the median", "test MAE", "of the median", "unit")
+    for card in cards:
+        if "validation_mae" in card.metrics:
+            names = ("validation_mae", "validation_median_mae", "test_mae", "test_median_mae")
+            table.add_row(card.tag, card.target, *(f"{card.metrics[name]:.4g}" for name in names), card.unit or "")
+    if cards:
+        console = Console()
+        console.print(table)
+        console.print(f"{len(cards)} experts in {output}", highlight=False)
+
+
 def cache_list() -> None:
     """List what the embedding cache holds."""
     with EmbeddingCache() as cache:
@@ -175,6 +209,7 @@ def cache_clear(space: str | None = None) -> None:
 COMMANDS: dict[str, Callable[..., None] | dict[str, Callable[..., None]]] = {
     "embed": embed,
     "experts": {"list": experts_list, "show": experts_show, "verify": experts_verify, "import": experts_import},
+    "pretrain": pretrain,
     "cache": {"list": cache_list, "clear": cache_clear},
 }
 _GROUPS = {

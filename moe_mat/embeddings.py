@@ -90,7 +90,8 @@ def _embed(
         lacking = {space: card for space, card in roots.items() if any(key not in known[space] for key in missing)}
         for space, card in lacking.items():
             if space not in experts:
-                experts[space] = EncoderExpert(card)
+                encoders = {expert.card.encoder_fingerprint: expert.encoder for expert in experts.values()}
+                experts[space] = EncoderExpert(card, encoder=encoders.get(card.encoder_fingerprint))
         for batch in _batches(missing):
             computed = _embed_batch(batch, {space: experts[space] for space in lacking}, known, reasons)
             for space, values in computed.items():
@@ -188,7 +189,7 @@ def _embed_batch(
                 try:
                     samples[key] = encoder.prepare(structure)
                 except UnsupportedCrystalError as error:
-                    reasons[key] = f"expert {experts[spaces[0]].tag}: {error}"
+                    reasons.setdefault(key, f"expert {experts[spaces[0]].tag}: {error}")
             batch = encoder.collate(list(samples.values())) if samples else None
             prepared[encoder.prepare_key] = (list(samples), batch)
         keys, batch = prepared[encoder.prepare_key]

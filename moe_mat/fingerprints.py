@@ -1,4 +1,4 @@
-"""Fingerprints of the crystals that experts were trained on: enough to find a crystal again, and small enough to ship."""
+"""Fingerprints of the crystals that experts were trained on: enough to find one again, and small enough to ship."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def formula_hash(structure: Structure) -> int:
 def part_of(material_id: str, *, fractions: tuple[float, float, float], seed: int) -> int:
     """Index in `PARTS` of the part that a crystal falls into.
 
-    It depends on the id and the seed alone, so that every training on a source has the same test crystals, whatever else
-    it leaves out.
+    It depends on the id and the seed alone, so that every training on a source has the same test crystals, whatever
+    else it leaves out.
     """
     digest = hashlib.blake2b(f"{seed}:{material_id}".encode(), digest_size=8).digest()
     share = int.from_bytes(digest, "little") / 2**64
@@ -40,8 +40,8 @@ class Fingerprints:
         n_atoms: Atoms in the cell as given ``[n]`` uint16.
         volumes: Volume in Å³ per atom ``[n]`` float32.
         parts: Index in `PARTS` ``[n]`` uint8.
-        properties: What the columns of ``has_value`` are.
         has_value: Whether a crystal has a value of a property after cleaning ``[n, n_properties]``.
+        properties: What its columns are.
     """
 
     material_ids: np.ndarray
@@ -49,8 +49,8 @@ class Fingerprints:
     n_atoms: np.ndarray
     volumes: np.ndarray
     parts: np.ndarray
-    properties: tuple[str, ...]
     has_value: np.ndarray
+    properties: tuple[str, ...]
 
     @classmethod
     def of(
@@ -69,28 +69,22 @@ class Fingerprints:
             parts: Index in `PARTS` of each.
             values: Property to values ``[n]``, NaN where there is none.
         """
-        return cls._ordered(
-            np.array(material_ids, dtype=np.str_),
-            np.array([formula_hash(s) for s in structures], dtype=np.uint64),
-            np.array([len(s) for s in structures], dtype=np.uint16),
-            np.array([s.volume / len(s) for s in structures], dtype=np.float32),
-            np.array(parts, dtype=np.uint8),
-            tuple(values),
-            np.stack([np.isfinite(v) for v in values.values()], axis=1),
+        return cls(
+            material_ids=np.array(material_ids, dtype=np.str_),
+            formulas=np.array([formula_hash(s) for s in structures], dtype=np.uint64),
+            n_atoms=np.array([len(s) for s in structures], dtype=np.uint16),
+            volumes=np.array([s.volume / len(s) for s in structures], dtype=np.float32),
+            parts=np.array(parts, dtype=np.uint8),
+            has_value=np.stack([np.isfinite(v) for v in values.values()], axis=1),
+            properties=tuple(values),
         )
 
     @classmethod
-    def join(cls, parts: Sequence[Fingerprints]) -> Fingerprints:
-        """All crystals of several sets of the same properties."""
-        arrays = (np.concatenate([getattr(p, name) for p in parts]) for name in _ROWS)
-        has_value = np.concatenate([p.has_value for p in parts])
-        return cls._ordered(*arrays, parts[0].properties, has_value)
-
-    @classmethod
-    def _ordered(cls, *arrays: np.ndarray | tuple[str, ...]) -> Fingerprints:
-        *rows, properties, has_value = arrays
-        order = np.lexsort((rows[0], rows[1]))  # type: ignore[arg-type]
-        return cls(*(row[order] for row in rows), properties, has_value[order])  # type: ignore[index,arg-type,misc]
+    def join(cls, several: Sequence[Fingerprints]) -> Fingerprints:
+        """All crystals of several sets of the same properties, ordered."""
+        rows = {name: np.concatenate([getattr(one, name) for one in several]) for name in _ROWS}
+        order = np.lexsort((rows["material_ids"], rows["formulas"]))
+        return cls(**{name: values[order] for name, values in rows.items()}, properties=several[0].properties)
 
     def trained_on(self, properties: Sequence[str], *, max_atoms: int | None = None) -> np.ndarray:
         """Which crystals an expert saw in training ``[n]``: those of the training part with a value of a property.
@@ -106,15 +100,12 @@ class Fingerprints:
     def save(self, path: Path) -> None:
         """Write to a compressed NumPy file, whole or not at all."""
         part = path.with_name(f"{path.name}.part")
+        arrays = {name: getattr(self, name) for name in _ROWS}
+        # bytes, because NumPy spends four on every character of a string
+        arrays["material_ids"] = np.char.encode(self.material_ids, "utf-8")
+        arrays["has_value"] = np.packbits(self.has_value, axis=1)
         with part.open("wb") as file:
-            np.savez_compressed(
-                file,
-                # bytes, because NumPy spends four on every character of a string
-                material_ids=np.char.encode(self.material_ids, "utf-8"),
-                **{name: getattr(self, name) for name in _ROWS[1:]},
-                properties=np.array(self.properties, dtype=np.str_),
-                has_value=np.packbits(self.has_value, axis=1),
-            )
+            np.savez_compressed(file, **arrays, properties=np.array(self.properties, dtype=np.str_))
         part.replace(path)
 
     @classmethod
@@ -126,15 +117,13 @@ class Fingerprints:
         """
         try:
             with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in _ROWS}
                 properties = tuple(file["properties"].tolist())
-                return cls(
-                    np.char.decode(file["material_ids"], "utf-8"),
-                    *(file[name] for name in _ROWS[1:]),
-                    properties,
-                    np.unpackbits(file["has_value"], axis=1, count=len(properties)).astype(bool),
-                )
+            arrays["material_ids"] = np.char.decode(arrays["material_ids"], "utf-8")
+            arrays["has_value"] = np.unpackbits(arrays["has_value"], axis=1, count=len(properties)).astype(bool)
+            return cls(**arrays, properties=properties)
         except Exception as error:  # zipfile and numpy fail on damaged files in many ways
             raise ValueError(f"{path} is not a usable file of fingerprints: {error}") from error
 
 
-_ROWS = ("material_ids", "formulas", "n_atoms", "volumes", "parts")
+_ROWS = ("material_ids", "formulas", "n_atoms", "volumes", "parts", "has_value")

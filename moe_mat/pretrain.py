@@ -37,7 +37,7 @@ def pretrain(
     data: str | Path,
     output: str | Path,
     runs: str | Path = "runs/pretrain",
-    only: Sequence[str] = ("*",),
+    only: str | Sequence[str] = "*",
     trainer: Mapping[str, Any] | None = None,
 ) -> list[ExpertCard]:
     """Train the experts of a recipe and write their cards, weights and fingerprints.
@@ -49,7 +49,7 @@ def pretrain(
         data: Folder of the source's file.
         output: Folder of the experts; the trunk's cards are there or in the package.
         runs: Folder of checkpoints and logs.
-        only: Patterns of trainings: ``<recipe>_networks`` and ``cgcnn_<recipe>_<target>``.
+        only: Patterns, one or several, of trainings: ``<recipe>_networks`` and ``cgcnn_<recipe>_<target>``.
         trainer: Arguments of Lightning's Trainer.
 
     Returns:
@@ -64,9 +64,10 @@ def pretrain(
     names = [f"{recipe.name}_networks"] if recipe.networks else []
     if recipe.cgcnn:
         names += [_cgcnn_tag(recipe, target) for target in recipe.cgcnn.settings["targets"]]
-    chosen = [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in only)]
+    patterns = [only] if isinstance(only, str) else only
+    chosen = [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
     if not chosen:
-        raise RecipeError(f"recipe {recipe.name} has no training {', '.join(only)}; it has {', '.join(names)}")
+        raise RecipeError(f"recipe {recipe.name} has no training {', '.join(patterns)}; it has {', '.join(names)}")
     cards: list[ExpertCard] = []
     if recipe.networks and names[0] in chosen:
         cards += _pretrain_networks(job, recipe.networks)
@@ -170,17 +171,13 @@ def _pretrain_networks(job: _Job, training: Training) -> list[ExpertCard]:
     on_trunk = " + ".join(trunk_tags)
     cards: list[ExpertCard] = []
     body_tags = [f"{recipe.name}_body_{group}" for group in groups]
-    for tag, group, body in zip(body_tags, groups.values(), module.bodies, strict=True):
-        title = f"What {', '.join(group)} have in common, on {on_trunk}"
-        cards.append(experts.write(tag, title, body, names=group, **_network(body, trunk_tags)))
+    for tag, members, body in zip(body_tags, groups.values(), module.bodies, strict=True):
+        title = f"What {', '.join(members)} have in common, on {on_trunk}"
+        cards.append(experts.write(tag, title, body, names=members, **_network(body, trunk_tags)))
     tower_tags = [f"{recipe.name}_{name}" for name in names]
-    for tag, target, group_number, tower in zip(
-        tower_tags, targets, module.group_of_target, module.towers, strict=True
-    ):
+    for tag, target, group, tower in zip(tower_tags, targets, module.group_of_target, module.towers, strict=True):
         title = f"{target.property.replace('_', ' ').capitalize()}, on {on_trunk}"
-        cards.append(
-            experts.write(tag, title, tower, names=[target.name], **_network(tower, [body_tags[group_number]]))
-        )
+        cards.append(experts.write(tag, title, tower, names=[target.name], **_network(tower, [body_tags[group]])))
     predictions = module.predictions()
     title = f"Predictions of {', '.join(names)}: transformed and standardised"
     tag = f"{recipe.name}_predictions"

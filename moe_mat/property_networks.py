@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -39,9 +40,11 @@ class PropertyNetworks(SourceModule):
         body, tower = training.settings.get("body", [512, 256]), training.settings.get("tower", [128, 64])
         self.dropout = float(training.settings.get("dropout", 0.05))
         self.group_of_target = [i for i, names in enumerate(groups.values()) for _ in names]
-        self.bodies = nn.ModuleList(PropertyNetwork(embeddings.shape[1], body) for _ in groups)
-        self.towers = nn.ModuleList(PropertyNetwork(body[-1], tower) for _ in self.group_of_target)
-        self.outputs = nn.ModuleList(PropertyNetwork(tower[-1], [1], "none") for _ in self.group_of_target)
+        self.bodies = [PropertyNetwork(embeddings.shape[1], body) for _ in groups]
+        self.towers = [PropertyNetwork(body[-1], tower) for _ in self.group_of_target]
+        self.outputs = [PropertyNetwork(tower[-1], [1], "none") for _ in self.group_of_target]
+        # Lists of modules, because module lists know no types.
+        self.networks = nn.ModuleList([*self.bodies, *self.towers, *self.outputs])
         mean, std = embeddings.mean(0), embeddings.std(0)
         # A feature that hardly varies must not become noise of unit size.
         std = torch.maximum(std, 1e-4 * embeddings.abs().amax(0) + 1e-6)
@@ -59,9 +62,10 @@ class PropertyNetworks(SourceModule):
 
         It gives standardised, transformed targets ``[n, n_targets]``.
         """
-        layers = [network.layers[0] for network in self.outputs]
+        layers = [cast(nn.Linear, network.layers[0]) for network in self.outputs]
         network = PropertyNetwork(sum(layer.in_features for layer in layers), [len(layers)], "none")
+        joined = cast(nn.Linear, network.layers[0])
         with torch.no_grad():
-            network.layers[0].weight.copy_(torch.block_diag(*(layer.weight for layer in layers)))
-            network.layers[0].bias.copy_(torch.cat([layer.bias for layer in layers]))
+            joined.weight.copy_(torch.block_diag(*(layer.weight for layer in layers)))
+            joined.bias.copy_(torch.cat([layer.bias for layer in layers]))
         return network

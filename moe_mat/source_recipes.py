@@ -114,7 +114,6 @@ class SourceTarget:
     transform: Literal["none", "log"] = "none"
     shift: float = 0.0
 
-    @property
     def columns(self) -> set[str]:
         """Columns of the data that it needs."""
         return {name for expression in (self.value, *self.keep) for name in expression_columns(expression)}
@@ -244,7 +243,7 @@ def _target(name: str, entry: dict[str, Any] | None) -> SourceTarget:
     entry["keep"] = tuple(entry.get("keep", ()))
     entry["limits"] = tuple(entry.get("limits", (None, None)))
     target = SourceTarget(name=name, **entry)
-    _ = target.columns  # the expressions are sound
+    target.columns()  # the expressions are sound
     return target
 
 

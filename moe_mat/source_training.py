@@ -36,8 +36,8 @@ class SourceModule(pl.LightningModule, ABC):
     Args:
         targets: Transformed targets of the training rows ``[n, n_targets]``, NaN where there is no value.
         training: Learning rate and weight decay.
-        seed: Of everything random during training; an epoch depends on it and on its own number alone, so that a resumed
-            run repeats what an uninterrupted one does.
+        seed: Of everything random during training; an epoch depends on it and on its own number alone, so that a
+            resumed run repeats what an uninterrupted one does.
     """
 
     target_mean: Tensor
@@ -76,9 +76,7 @@ class SourceModule(pl.LightningModule, ABC):
     def training_step(self, batch: tuple[Any, Tensor], batch_idx: int) -> Tensor:  # noqa: D102
         errors, _ = self._errors(batch)
         loss = (errors.mean(0) * self.target_weight).mean()
-        self.log(
-            "train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(errors), sync_dist=True
-        )
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(errors), sync_dist=True)
         return loss
 
     def on_validation_epoch_start(self) -> None:  # noqa: D102

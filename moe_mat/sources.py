@@ -68,8 +68,8 @@ def read_source(
         folder: Where the file is.
         targets: Names of targets of the recipe; their order is that of the columns of ``values``.
         max_atoms: Larger cells are left out.
-        prepare: Turns a crystal into what is kept of it; crystals for which it raises `UnsupportedCrystalError` are left
-            out.
+        prepare: Turns a crystal into what is kept of it; crystals for which it raises `UnsupportedCrystalError` are
+            left out.
 
     Raises:
         FileNotFoundError: When the file is not there.
@@ -79,7 +79,7 @@ def read_source(
     path = folder / recipe.file
     if not path.exists():
         raise FileNotFoundError(f"recipe {recipe.name}: there is no {path}; name the folder of {recipe.file} by --data")
-    columns = sorted({column for target in recipe.targets.values() for column in target.columns})
+    columns = sorted({column for target in recipe.targets.values() for column in target.columns()})
     left_out: list[LeftOut] = []
     data = SourceData([], [], np.empty((0, 0)), np.empty(0), {}, {name: {} for name in recipe.targets}, _no_prints())
     values: list[np.ndarray] = []

@@ -92,7 +92,12 @@ def _load_weights(module: nn.Module, card: ExpertCard) -> None:
         raise WeightsError(f"{path} does not fit expert {card.tag}: {error}") from error
 
 
-def _check_package(card: ExpertCard) -> None:
+def _build_encoder(card: ExpertCard) -> Encoder:
+    assert card.encoder is not None
+    try:
+        encoder = get_encoder(card.encoder)(**card.settings)
+    except (TypeError, KeyError) as error:
+        raise CardError(f"expert {card.tag} ({card.path}): {error.args[0]}") from error
     if card.weights is not None and "package" in card.weights:
         package, wanted = card.weights["package"], card.weights["version"]
         if (installed := version(package)) != wanted:
@@ -100,6 +105,8 @@ def _check_package(card: ExpertCard) -> None:
                 f"expert {card.tag} has the weights of {package} {wanted}, but {package} {installed} is installed: "
                 f"pip install {package}=={wanted}"
             )
+    _load_weights(encoder, card)
+    return encoder
 
 
 def load_network(card: ExpertCard) -> PropertyNetwork:
@@ -165,19 +172,17 @@ class EncoderExpert(Expert):
 
     Args:
         card: A card with ``encoder`` and ``readout``.
+        encoder: That of another expert with the same ``encoder_fingerprint``, which reads other layers of it: loaded
+            once, it serves both.
 
     Raises:
         WeightsError: When the weights do not have the checksum of the card or do not fit the encoder.
         CardError: When the card does not fit the encoder.
     """
 
-    def __init__(self, card: ExpertCard) -> None:
+    def __init__(self, card: ExpertCard, *, encoder: Encoder | None = None) -> None:
         super().__init__(card)
-        assert card.encoder is not None
-        try:
-            self.encoder: Encoder = get_encoder(card.encoder)(**card.settings)
-        except (TypeError, KeyError) as error:
-            raise CardError(f"expert {card.tag} ({card.path}): {error.args[0]}") from error
+        self.encoder = encoder if encoder is not None else _build_encoder(card)
         width = 0
         for layer in card.readout["layers"]:
             if layer in self.encoder.node_layers:
@@ -187,8 +192,6 @@ class EncoderExpert(Expert):
             else:
                 known = ", ".join([*self.encoder.node_layers, *self.encoder.crystal_layers])
                 raise CardError(f"expert {card.tag}: {card.encoder} has no layer {layer!r}; it has {known}")
-        _check_package(card)
-        _load_weights(self.encoder, card)
         self._freeze(width)
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
+import torch.nn.functional as F
 from pymatgen.core import Lattice, Structure
 from safetensors.torch import load_file
 from strategies import reference_crystals

@@ -62,6 +62,7 @@ CASES = {
     "m3gnet": matgl_case("M3GNet-MatPES-PBE-v2025.1-PES"),
     "qet": matgl_case("QET-MatQ-PES"),
     "descriptors": Case("descriptors", tolerance=1e-6),
+    "local_environment": Case("local_environment", tolerance=1e-6),
 }
 
 

@@ -110,6 +110,7 @@ _BUILT_IN = {
     "sevennet": "moe_mat.encoders.sevennet",
     "matgl": "moe_mat.encoders.matgl",
     "descriptors": "moe_mat.encoders.descriptors",
+    "local_environment": "moe_mat.encoders.local_environment",
 }
 ENCODERS: dict[str, type[Encoder]] = {}
 EncoderClass = TypeVar("EncoderClass", bound=type[Encoder])
