@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,11 +19,13 @@ from moe_mat.cache import EmbeddingCache
 from moe_mat.cards import find_cards
 from moe_mat.data import Batch, EmbeddingDataModule, side_by_side
 from moe_mat.embeddings import embed
+from moe_mat.last_convolution import PartialCrystal, collate_partial, partial_crystals
 from moe_mat.model import MixtureOfExperts, gate_weights
-from moe_mat.splits import random_split
+from moe_mat.splits import Split, random_split
 from moe_mat.structures import CrystalError, LeftOut, crystals_from_objects
 from moe_mat.training import DEFAULT_EPOCHS, train
 from moe_mat.transforms import Transform
+from moe_mat.zoo import build_expert
 
 Crystals = Sequence[Structure] | Sequence[Atoms] | pd.Series | NDArray[Any]
 
@@ -40,14 +42,11 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         gate: ``"global"`` or ``"crystal"``, see `moe_mat.model.MixtureOfExperts`.
         head: ``"kernel"`` or ``"mlp"``.
         n_members: Number of gates and heads.
-        width: Common width of the projected embeddings, for an ``mlp`` head.
         n_gates: Gates of each member.
         top_k: Number of experts that each gate uses; ``None`` for all.
-        hidden: Widths of the hidden layers of an ``mlp`` head.
         target_transform: What the head learns of the target: ``auto``, ``none``, ``standardise``, ``log`` or ``asinh``.
-        loss: ``"mse"``, ``"mae"`` or ``"huber"``, for an ``mlp`` head.
-        learning_rate: Of projections and ``mlp`` head.
-        dropout: In the ``mlp`` head.
+        settings: Other arguments of `moe_mat.model.MixtureOfExperts`, such as ``{"hidden": [64], "loss": "mae"}``.
+        batch_size: Crystals in a batch of an ``mlp`` head.
         max_epochs: Largest number of epochs; ``None`` for the usual one of the head.
         patience: Epochs without a better validation MAE after which training stops.
         validation_fraction: Share of the crystals that choose the epoch of each member.
@@ -74,14 +73,11 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         gate: Literal["global", "crystal"] = "global",
         head: Literal["kernel", "mlp"] = "kernel",
         n_members: int = 3,
-        width: int | None = 64,
         n_gates: int = 2,
         top_k: int | None = None,
-        hidden: Sequence[int] = (64, 64),
         target_transform: Transform = "auto",
-        loss: Literal["mse", "mae", "huber"] = "huber",
-        learning_rate: float = 3e-3,
-        dropout: float = 0.1,
+        settings: Mapping[str, Any] | None = None,
+        batch_size: int = 128,
         max_epochs: int | None = None,
         patience: int = 50,
         validation_fraction: float = 0.15,
@@ -91,59 +87,61 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         self.gate = gate
         self.head = head
         self.n_members = n_members
-        self.width = width
         self.n_gates = n_gates
         self.top_k = top_k
-        self.hidden = hidden
         self.target_transform = target_transform
-        self.loss = loss
-        self.learning_rate = learning_rate
-        self.dropout = dropout
+        self.settings = settings
+        self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.patience = patience
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
-    def fit(self, X: Crystals, y: ArrayLike) -> MoERegressor:
+    def fit(self, X: Crystals, y: ArrayLike, *, validation: tuple[Crystals, ArrayLike] | None = None) -> MoERegressor:
         """Train on crystals.
 
         Args:
             X: pymatgen structures or ASE atoms ``[n]``.
             y: Targets ``[n]`` or ``[n, n_targets]``; NaN means no value.
+            validation: Crystals and targets that choose epoch and settings; without them, each member sets a random
+                part of ``X`` aside.
 
         Raises:
             CrystalError: When a crystal cannot be used; names its position.
             ValueError: When lengths differ, values are infinite, or too few crystals have one.
         """
-        targets = np.asarray(y, dtype=np.float32)
-        columns = targets[:, None] if targets.ndim == 1 else targets
-        if columns.ndim != 2 or len(columns) != len(X):
-            raise ValueError(f"{len(X)} crystals need targets [n] or [n, n_targets], not of shape {targets.shape}")
-        if np.isinf(columns).any():
-            raise ValueError(f"the target of crystal {int(np.isinf(columns).any(1).argmax())} is infinite")
-        if np.isnan(columns).all(1).any():
-            raise ValueError(f"crystal {int(np.isnan(columns).all(1).argmax())} has no target value: leave it out")
         if self.n_members < 1:
             raise ValueError(f"n_members is {self.n_members}: at least one gate and head are needed")
-        embeddings = self._embed(X)
+        batch, one_dimensional = self._batch(X), np.ndim(y) == 1
+        targets, given = _targets(y, len(X)), None
+        if validation is not None:
+            n_train = len(targets)
+            targets = torch.cat([targets, _targets(validation[1], len(validation[0]))])
+            batch = _join(batch, self._batch(validation[0]))
+            given = Split(np.arange(n_train), np.arange(n_train, len(targets)), np.arange(0))
         random = check_random_state(self.random_state)
         fractions = (1 - self.validation_fraction, self.validation_fraction, 0.0)
         self.members_: list[MixtureOfExperts] = []
         scores = []
-        names = [str(row) for row in range(len(columns))]
         for _ in range(self.n_members):
             seed = int(random.randint(2**31 - 1))
-            split = random_split(len(columns), fractions=fractions, seed=seed)
-            rows = {part: torch.as_tensor(of_part) for part, of_part in split._asdict().items()}
-            data = EmbeddingDataModule(embeddings, torch.as_tensor(columns), rows, ids=names)
-            model = self._new_member(columns.shape[1], seed=seed)
+            split = given or random_split(len(targets), fractions=fractions, seed=seed)
+            data = EmbeddingDataModule(
+                batch.embeddings,
+                targets,
+                {part: torch.as_tensor(rows) for part, rows in split._asdict().items()},
+                ids=[str(row) for row in range(len(targets))],
+                partial=batch.partial,
+                batch_size=self.batch_size,
+            )
+            model = self._new_member(targets.shape[1], seed=seed)
             scores.append(train(model, data, max_epochs=self.max_epochs, patience=self.patience, seed=seed))
             self.members_.append(model)
-        weights = [gate_weights(member, embeddings) for member in self.members_]
+        weights = [gate_weights(member, batch.embeddings) for member in self.members_]
         self.gate_weights_ = pd.DataFrame(weights).mean().rename("gate weight")
         self.validation_mae_ = float(np.mean(scores))
-        self.n_targets_ = columns.shape[1]
-        self._one_dimensional = targets.ndim == 1
+        self.n_targets_ = targets.shape[1]
+        self._one_dimensional = one_dimensional
         return self
 
     def _new_member(self, n_targets: int, *, seed: int) -> MixtureOfExperts:
@@ -152,18 +150,14 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return MixtureOfExperts(
-                experts=self._names(),
-                targets=[f"target{i}" for i in range(n_targets)],
+                self._names(),
+                [f"target{i}" for i in range(n_targets)],
                 head=self.head,
                 gate=self.gate,
-                width=self.width,
                 n_gates=self.n_gates,
                 top_k=self.top_k,
-                hidden=list(self.hidden),
                 transform=self.target_transform,
-                loss=self.loss,
-                learning_rate=self.learning_rate,
-                dropout=self.dropout,
+                **(self.settings or {}),
             )
 
     def predict(self, X: Crystals, return_std: bool = False) -> NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]:
@@ -177,7 +171,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
             Mean ``[n]`` or ``[n, n_targets]`` in the targets' units, and the standard deviation of the same shape.
         """
         check_is_fitted(self)
-        batch = Batch(self._embed(X), None, [])
+        batch = self._batch(X).batch
         with torch.inference_mode():
             of_members = torch.stack([member(batch) for member in self.members_]).double().numpy()
             own = [member.mixture.std(batch) for member in self.members_] if return_std else []
@@ -191,17 +185,47 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
     def transform(self, X: Crystals) -> NDArray[Any]:
         """Mixed embedding of crystals ``[n, width]``, those of members and gates side by side."""
         check_is_fitted(self)
-        batch = Batch(self._embed(X), None, [])
+        batch = self._batch(X).batch
         with torch.inference_mode():
             return torch.cat([member.mixture.embed(batch)[0] for member in self.members_], dim=1).numpy()
 
     def _names(self) -> list[str]:
         return [self.experts] if isinstance(self.experts, str) else list(self.experts)
 
-    def _embed(self, X: Crystals) -> torch.Tensor:
+    def _batch(self, X: Crystals) -> _Crystals:
         structures = [crystal.structure for crystal in crystals_from_objects(list(X))]
+        cards = find_cards(self._names())
         with EmbeddingCache() as cache:
-            embedded = embed(find_cards(self._names()), structures, cache=cache)
+            embedded = embed(cards, structures, cache=cache)
         for row, reason in embedded.refused.items():
             raise CrystalError(LeftOut(f"crystal {row} ({structures[row].reduced_formula})", None, None, reason))
-        return side_by_side(embedded.values)
+        partial = None
+        if (self.settings or {}).get("trainable") == "last_convolution":
+            partial = list(partial_crystals([build_expert(card) for card in cards], structures))
+        return _Crystals(side_by_side(embedded.values), partial)
+
+
+class _Crystals(NamedTuple):
+    embeddings: torch.Tensor
+    partial: list[PartialCrystal] | None
+
+    @property
+    def batch(self) -> Batch:
+        return Batch(self.embeddings, None, [], collate_partial(self.partial) if self.partial is not None else None)
+
+
+def _join(a: _Crystals, b: _Crystals) -> _Crystals:
+    partial = a.partial + b.partial if a.partial is not None and b.partial is not None else None
+    return _Crystals(torch.cat([a.embeddings, b.embeddings]), partial)
+
+
+def _targets(y: ArrayLike, n_crystals: int) -> torch.Tensor:
+    targets = np.asarray(y, dtype=np.float32)
+    columns = targets[:, None] if targets.ndim == 1 else targets
+    if columns.ndim != 2 or len(columns) != n_crystals:
+        raise ValueError(f"{n_crystals} crystals need targets [n] or [n, n_targets], not of shape {targets.shape}")
+    if np.isinf(columns).any():
+        raise ValueError(f"the target of crystal {int(np.isinf(columns).any(1).argmax())} is infinite")
+    if np.isnan(columns).all(1).any():
+        raise ValueError(f"crystal {int(np.isnan(columns).all(1).argmax())} has no target value: leave it out")
+    return torch.as_tensor(columns)

@@ -119,7 +119,7 @@ class Experts:
                 "best_epoch": self.run.best_epoch,
                 "seconds": round(self.run.seconds, 1),
                 "moe_mat": version("moe_mat"),
-                "torch": torch.__version__,
+                "torch": str(torch.__version__),
                 **({"commit": commit} if (commit := _commit()) else {}),
             },
             fingerprints=fingerprints.name,

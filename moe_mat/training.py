@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
-from moe_mat.data import EmbeddingDataModule
+from moe_mat.data import Batch, EmbeddingDataModule
 from moe_mat.model import MixtureOfExperts
 
 # The likelihood of a kernel head is exact and needs few steps; a network sees batches.
@@ -31,7 +31,7 @@ def train(
         seed: Of batches and dropout; the caller's random state is left as it was.
 
     Returns:
-        The best validation MAE.
+        The validation MAE: in the target's unit, or for several targets the mean in units of their training spread.
     """
     with tempfile.TemporaryDirectory() as folder, _quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -46,13 +46,19 @@ def train(
         )
         trainer.fit(model, datamodule=data)
         model.load_state_dict(torch.load(best.best_model_path, weights_only=True, map_location="cpu")["state_dict"])
-        assert best.best_model_score is not None
-        model.mixture.finish(data.part("train"), data.part("val"))
+        val = data.part("val")
+        model.mixture.finish(data.part("train"), val)
+        score = _error(model.cpu().eval(), val)
         model.mixture.refit(data.part("train", "val"))
-        score = float(best.best_model_score)
     model.trainer = None  # a trained model can be pickled; its trainer cannot
-    model.cpu().eval()
     return score
+
+
+def _error(model: MixtureOfExperts, batch: Batch) -> float:
+    assert batch.targets is not None
+    with torch.no_grad():
+        errors = (model(batch) - batch.targets).abs().nanmean(0)
+    return float(errors[0] if len(errors) == 1 else (errors / model.transform.spread).nanmean())
 
 
 @contextmanager

@@ -4,8 +4,9 @@ From the root of the repository, with the JARVIS-DFT 3D crystals as prepared dat
 
     python experts/recipes/fit_descriptors.py DATA/pretrain/jarvis_dft_3d.parquet experts
 
-It writes ``magpie.safetensors`` and ``structure_features.safetensors`` and prints their SHA-256 for the cards. The
-result depends on the crystals, their number and the seed only.
+It writes ``magpie.safetensors``, ``structure_features.safetensors`` and ``local_environment.safetensors`` (which the
+experts of its four layers share) and prints their SHA-256 for the cards. The result depends on the crystals, their
+number and the seed only.
 """
 
 from __future__ import annotations
@@ -18,26 +19,34 @@ from safetensors.torch import save_file
 
 from moe_mat.cards import file_sha256
 from moe_mat.encoders.descriptors import DescriptorEncoder
+from moe_mat.encoders.local_environment import LocalEnvironmentEncoder
 from moe_mat.readers import iter_crystals
 
-LAYER_OF_EXPERT = {"magpie": "composition", "structure_features": "structure"}
+ENCODERS = {
+    "magpie": lambda: DescriptorEncoder(layers=["composition"]),
+    "structure_features": lambda: DescriptorEncoder(layers=["structure"]),
+    "local_environment": LocalEnvironmentEncoder,
+}
 
 
 def main() -> None:
-    """Fit both experts on the same random crystals and write their weights."""
+    """Fit the encoders on the same random crystals and write their weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="file or folder of crystals")
     parser.add_argument("folder", type=Path, help="where to write the weights")
     parser.add_argument("--crystals", type=int, default=5000, help="size of the random sample (default: 5000)")
+    parser.add_argument(
+        "--only", nargs="+", choices=list(ENCODERS), default=list(ENCODERS), help="default: all of them"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
     structures = [crystal.structure for crystal in iter_crystals(arguments.data)]
     chosen = np.random.default_rng(arguments.seed).permutation(len(structures))[: arguments.crystals]
-    for tag, layer in LAYER_OF_EXPERT.items():
-        encoder = DescriptorEncoder(layers=[layer])
+    for name in arguments.only:
+        encoder = ENCODERS[name]()
         encoder.fit(structures[i] for i in np.sort(chosen))
-        path = arguments.folder / f"{tag}.safetensors"
+        path = arguments.folder / f"{name}.safetensors"
         save_file(encoder.state_dict(), path)
         path.chmod(0o644)  # safetensors writes files that only their owner can read
         print(f"{path} {file_sha256(path)} dim {sum(encoder.crystal_layers.values())}")

@@ -14,8 +14,9 @@ from moe_mat.encoders.base import register_encoder
 from moe_mat.encoders.element_table import KNOWN_ELEMENTS
 from moe_mat.encoders.empty_space import packing_features
 from moe_mat.encoders.environment_features import environment_features
+from moe_mat.encoders.primitive import primitive_cell
 from moe_mat.encoders.radius_graph import known_atomic_numbers
-from moe_mat.encoders.shells import neighbour_shells, primitive_cell
+from moe_mat.encoders.shells import neighbour_shells
 from moe_mat.encoders.spring_network import spring_features
 from moe_mat.encoders.standardised import StandardisedEncoder
 from moe_mat.encoders.structure_features import CENTROSYMMETRIC, POINT_GROUP_ORDERS, SYMMETRY_TOLERANCE
@@ -71,11 +72,12 @@ class LocalEnvironmentEncoder(StandardisedEncoder):
 
     def describe(self, structure: Structure) -> dict[str, np.ndarray]:  # noqa: D102
         known_atomic_numbers(structure, known=KNOWN_ELEMENTS, encoder="the Magpie tables")
-        shells = neighbour_shells(primitive_cell(structure))
+        primitive = primitive_cell(structure)
+        shells = neighbour_shells(primitive)
         described = {
             "environment": environment_features(shells),
             "spring": spring_features(shells),
-            "symmetry": site_symmetry_features(structure),
+            "symmetry": site_symmetry_features(primitive),
             "packing": packing_features(shells),
         }
         return {layer: np.array(list(features.values())) for layer, features in described.items()}

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import spglib
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Structure
 
 from moe_mat.encoders.element_table import KNOWN_ELEMENTS, element_property
 from moe_mat.encoders.radius_graph import radius_graph
@@ -16,7 +14,6 @@ CUTOFF = 8.0  # Å: second neighbours in caesium are at 6.1
 SOFT_CUTOFF = 2.0  # Å over which a bond fades before the cutoff
 SHARPNESS = 5.0
 NEGLIGIBLE = 1e-4
-SAME_POSITION = 1e-3  # Å: repeated cells are exact, and a real distortion must not be averaged away
 LARGEST_RADIUS = 1.69  # Å, of curium: for the actinides after it, which have none in the table
 
 
@@ -79,18 +76,6 @@ def covalent_radii(atomic_numbers: np.ndarray) -> np.ndarray:
     return np.nan_to_num(radii, nan=LARGEST_RADIUS)
 
 
-def primitive_cell(structure: Structure) -> Structure:
-    """The primitive cell, atoms where they are and not idealised; the cell as it is when spglib finds no other."""
-    cell: Any = (structure.lattice.matrix, structure.frac_coords, structure.atomic_numbers)
-    try:
-        found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=SAME_POSITION)
-    except Exception:  # its older releases return None instead, and have no error of their own to catch
-        found = None
-    if found is None or len(found[2]) >= len(structure):
-        return structure
-    return Structure(Lattice(found[0]), found[2], found[1])
-
-
 def neighbour_shells(structure: Structure) -> Shells:
     """All bonds of a primitive cell within 8 Å.
 
@@ -122,9 +107,10 @@ def neighbour_shells(structure: Structure) -> Shells:
 
 def over_atoms(of_atoms: dict[str, np.ndarray]) -> dict[str, float]:
     """Mean, spread, minimum and maximum of each ``[n_atoms]``; atoms without a value do not count."""
-    features = {}
+    features: dict[str, float] = {}
     for name, values in of_atoms.items():
         present = values[~np.isnan(values)]
-        for statistic in (np.mean, np.std, np.min, np.max):
-            features[f"{name}, {statistic.__name__}"] = float(statistic(present)) if len(present) else np.nan
+        statistics = (present.mean(), present.std(), present.min(), present.max()) if len(present) else [np.nan] * 4
+        names = (f"{name}, {statistic}" for statistic in ("mean", "spread", "min", "max"))
+        features |= dict(zip(names, map(float, statistics), strict=True))
     return features

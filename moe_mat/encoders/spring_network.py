@@ -206,9 +206,12 @@ def _vibrations(sampled: np.ndarray) -> dict[str, float]:
         return float(np.log(value + FREQUENCY_FLOOR))
 
     top = sampled.max()
-    quantiles = {f"log frequency, quantile {q}": log(np.quantile(sampled, q)) for q in (0.1, 0.25, 0.5, 0.75, 0.9)}
+    shares = (0.1, 0.25, 0.5, 0.75, 0.9)
+    features = {
+        f"log frequency, quantile {q}": log(v) for q, v in zip(shares, np.quantile(sampled, shares), strict=True)
+    }
     gaps = np.diff(np.sort(sampled, axis=None))
-    return quantiles | {
+    return features | {
         "log frequency, mean": log(sampled.mean()),
         "log frequency, top": log(top),
         "log frequency, top at Γ": log(sampled[0, -1]),

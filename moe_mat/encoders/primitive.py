@@ -1,0 +1,61 @@
+"""The primitive cell of a crystal, found by its translations alone: much faster than a search for all symmetry."""
+
+from __future__ import annotations
+
+import numpy as np
+import spglib
+from pymatgen.core import Lattice, Structure
+
+SAME_POSITION = 1e-3  # Å: repeated cells are exact, and a real distortion must not be averaged away
+
+
+def primitive_cell(structure: Structure) -> Structure:
+    """The primitive cell in Niggli's form, atoms where they are; the structure itself when it is primitive already."""
+    numbers = np.array(structure.atomic_numbers)
+    _, kind, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    if np.gcd.reduce(counts) == 1:
+        return structure
+    positions, matrix = structure.frac_coords, structure.lattice.matrix
+    rarest = np.flatnonzero(kind == np.argmin(counts))
+    translations, partners = [], []
+    for translation in positions[rarest] - positions[rarest[0]]:
+        offsets = positions[:, None] + translation - positions
+        offsets -= np.round(offsets)
+        same = (np.linalg.norm(offsets @ matrix, axis=2) < SAME_POSITION) & (numbers[:, None] == numbers)
+        if same.any(axis=1).all():
+            translations.append(translation)
+            partners.append(same.argmax(axis=1))
+    n = len(translations)
+    basis = _basis(np.round(np.array(translations) * n).astype(int), n)
+    # Translations that are no group, because they hold only just, or not quite, are no symmetry to rely on.
+    if n == 1 or round(abs(np.linalg.det(basis))) != n**2:
+        return structure
+    first = np.unique(np.min(partners, axis=0))
+    if len(first) * n != len(structure):
+        return structure
+    lattice = basis / n @ matrix
+    reduced = spglib.niggli_reduce(lattice)
+    return Structure(
+        Lattice(lattice if reduced is None else reduced),
+        numbers[first],
+        positions[first] @ matrix,
+        coords_are_cartesian=True,
+        to_unit_cell=True,
+    )
+
+
+def _basis(vectors: np.ndarray, n: int) -> np.ndarray:
+    """Basis ``[3, 3]`` of all integer combinations of ``vectors`` ``[m, 3]`` and ``n`` times the unit vectors."""
+    rows = np.concatenate([vectors % n, n * np.eye(3, dtype=int)])
+    basis = []
+    for axis in range(3):
+        while np.count_nonzero(rows[:, axis]) > 1:  # Euclid's algorithm on one column at a time
+            column = np.abs(rows[:, axis])
+            pivot = np.where(column == 0, column.max() + 1, column).argmin()
+            quotients = rows[:, axis] // rows[pivot, axis]
+            quotients[pivot] = 0
+            rows -= quotients[:, None] * rows[pivot]
+        pivot = int(np.flatnonzero(rows[:, axis])[0])
+        basis.append(rows[pivot])
+        rows = np.delete(rows, pivot, axis=0)
+    return np.array(basis)
