@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import logging
-import pickle
 import sys
 import warnings
+from argparse import ArgumentError
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -16,12 +16,15 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
 from moe_mat import commands
+from moe_mat.checkpoints import check_run_checkpoint
 from moe_mat.data import Batch, CrystalDataModule
+from moe_mat.datasets import FetchError
 from moe_mat.model import MixtureOfExperts
 from moe_mat.run_folder import RunReport, evaluate, finish, write_run
 from moe_mat.training import DEFAULT_EPOCHS
@@ -84,12 +87,21 @@ class MoeMatCLI(LightningCLI):
         )
         parser.add_argument("--output", type=str, default="predictions.csv", help="CSV file that predict writes")
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, and look at the checkpoint before Lightning does: its message on a hostile one is bad advice."""
+        super().parse_arguments(parser, args)
+        checkpoint = self.config[self.config.subcommand].get("ckpt_path")
+        if checkpoint and Path(checkpoint).is_file():
+            check_run_checkpoint(Path(checkpoint))
+
     def before_instantiate_classes(self) -> None:
         """Tell data and model what they need to know of each other."""
         config = self.config[self.subcommand]
         data, model = config["data"], config["model"]
         if self.subcommand != "fit" and not config.get("ckpt_path"):
-            raise ValueError(f"moe-mat {self.subcommand} needs a trained model: name it with --ckpt_path")
+            raise ValueError("a trained model is needed: name its checkpoint with --ckpt_path")
+        if self.subcommand == "predict" and data["path"] is None and data["dataset"] is None:
+            raise ValueError("no crystals are given: name their file or folder with --data.path")
         if data["target"] is None:
             if config.get("ckpt_path"):
                 data["target"] = model["targets"]
@@ -100,6 +112,9 @@ class MoeMatCLI(LightningCLI):
         config["weights_only"] = True  # a checkpoint is data; one that holds code is refused
         if self.subcommand == "predict":
             config["return_predictions"] = False  # they are written as they come
+            self.save_config_callback = None  # there is no run folder, and the working folder is not ours
+        if self.subcommand == "test":
+            config["verbose"] = False  # the report says it all
         if config["trainer"]["max_epochs"] is None:
             config["trainer"]["max_epochs"] = DEFAULT_EPOCHS[model["head"]]
         data["experts"], data["trainable"] = model["experts"], model["trainable"]
@@ -133,7 +148,7 @@ class MoeMatCLI(LightningCLI):
         model, data = cast(MixtureOfExperts, self.model).cpu(), cast(CrystalDataModule, self.datamodule)
         model.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")["state_dict"])
         report = finish(model, data, data.target_columns)
-        self.trainer.save_checkpoint(best)
+        self.trainer.save_checkpoint(best, weights_only=False)  # the whole state, as Lightning wrote it
         self._report(report, best)
 
     def after_test(self) -> None:
@@ -157,7 +172,7 @@ class MoeMatCLI(LightningCLI):
         if data.left_out:
             console.print(f"{len(data.left_out)} crystals left out:")
             for left_out in data.left_out:
-                console.print(f"  {left_out}", highlight=False, markup=False)
+                console.print(f"  {left_out}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, checkpoint: str | None) -> None:
@@ -166,7 +181,9 @@ def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, ch
     rows = ", ".join(f"{count} {part}" for part, count in report.rows.items())
     console.print(f"\n[bold]{data.name}[/bold]: {rows} rows; {len(data.left_out)} crystals left out")
     if data.left_out:
-        console.print(f"  first: {data.left_out[0]}; all in left_out.csv", highlight=False, markup=False)
+        console.print(
+            f"  first: {data.left_out[0]}; all in left_out.csv", highlight=False, markup=False, soft_wrap=True
+        )
     scores = Table("target", "part", "rows", "MAE", "MAE of the training median", "RMSE", "R2")
     for row in report.metrics.itertuples():
         numbers = [f"{value:.4g}" for value in (row.mae, row.median_mae, row.rmse, row.r2)]
@@ -176,11 +193,10 @@ def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, ch
     for tag, weight in sorted(report.gate_weights.items(), key=lambda item: -item[1]):
         weights.add_row(tag, f"{weight:.3f}")
     console.print(weights)
-    console.print(f"run folder: {folder}", highlight=False)
+    console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
     if checkpoint:
-        console.print(
-            f"predict new crystals: moe-mat predict --ckpt_path {checkpoint} --data.path <crystals>", highlight=False
-        )
+        command = f"moe-mat predict --ckpt_path {checkpoint} --data.path <crystals>"
+        console.print(f"predict new crystals: {command}", highlight=False, soft_wrap=True)
 
 
 def run_lightning(arguments: Sequence[str]) -> None:
@@ -197,8 +213,14 @@ def run_lightning(arguments: Sequence[str]) -> None:
         trainer_defaults={"log_every_n_steps": 1},
         parser_kwargs={
             "prog": "moe-mat",
+            "exit_on_error": False,
             **{
-                name: {"prog": f"moe-mat {name}", "description": text, "default_env": False}
+                name: {
+                    "prog": f"moe-mat {name}",
+                    "description": text,
+                    "default_env": False,
+                    "exit_on_error": False,  # or the message comes after a hundred lines of usage
+                }
                 for name, text in LIGHTNING_COMMANDS.items()
             },
         },
@@ -214,11 +236,17 @@ def _usage() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of ``moe-mat``; returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(format="%(message)s", handlers=[RichHandler(console=Console(stderr=True), show_time=False, show_path=False)])
+    handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
+    logging.basicConfig(format="%(message)s", handlers=[handler])
     logging.getLogger("moe_mat").setLevel(logging.INFO)
     logging.getLogger("moe_mat.cache").setLevel(logging.WARNING)  # its hits and misses come summed up
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # advertisements
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*", module="pytorch_lightning")
+    for noise in (
+        "`isinstance\\(treespec, LeafSpec\\)",
+        "Be aware that when using `ckpt_path`, callbacks",
+        "No Pauling",
+    ):
+        warnings.filterwarnings("ignore", message=noise)
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(_usage() + "\n")
         return 0 if arguments else 2
@@ -227,8 +255,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run_lightning(arguments)
         else:
             commands.run(arguments)
-    except (ValueError, OSError, ImportError, KeyError, pickle.UnpicklingError) as error:
+    except ArgumentError as error:
+        reason = " ".join(str(error).split())
+        sys.stderr.write(f"moe-mat {arguments[0]}: {reason} (moe-mat {arguments[0]} --help tells the options)\n")
+        return 2
+    except (ValueError, OSError, ImportError, KeyError, FetchError, MisconfigurationException) as error:
         logging.getLogger(__name__).debug("", exc_info=True)
-        sys.stderr.write(f"moe-mat {arguments[0]}: {error}\n")
+        sys.stderr.write(f"moe-mat {arguments[0]}: {error.args[0] if isinstance(error, KeyError) else error}\n")
         return 1
     return 0

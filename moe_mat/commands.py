@@ -16,7 +16,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from moe_mat import pretrain as pretraining
 from moe_mat.cache import EmbeddingCache
@@ -90,12 +90,11 @@ def experts_list(pattern: str = "*", *, folder: str | None = None) -> None:
         folder: Folder of cards; by default those of the package.
     """
     tags = list_experts(pattern, folder=folder)
-    table = Table("tag", "dim", "target", "source", "validation MAE", "licence")
+    table = Table(Column("tag", no_wrap=True), "dim", "target", "validation MAE", "licence", "title")
     for card in find_cards([str(Path(folder or zoo_folder()) / f"{tag}.yaml") for tag in tags]):
-        source = card.source.get("dataset", "") if isinstance(card.source, dict) else card.source or ""
         mae = card.metrics.get("validation_mae")
         shown = f"{mae:.4g} {card.unit or ''}" if mae is not None else ""
-        table.add_row(card.tag, str(card.dim), card.target or "", str(source), shown, card.license)
+        table.add_row(card.tag, str(card.dim), card.target or "", shown, card.license, card.title)
     Console().print(table)
 
 
@@ -127,7 +126,7 @@ def experts_verify(names: list[str] = ["*"]) -> None:  # noqa: B006 - never chan
             if not np.isfinite(embedding).all():
                 raise ValueError("its embedding of rocksalt is not finite")
             sys.stdout.write(f"ok      {card.tag}\n")
-        except ImportError as error:
+        except (ImportError, OSError) as error:
             sys.stdout.write(f"skipped {card.tag}: {error}\n")
         except ValueError as error:
             failed.append(card.tag)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
-import torch
 from safetensors.torch import save
 from torch import Tensor
 
 from moe_mat.cards import ExpertCard, validate_card, write_card
+from moe_mat.checkpoints import read_checkpoint
 from moe_mat.encoders.cgcnn import CGCNNEncoder
 from moe_mat.graph import Ties
 from moe_mat.zoo import WeightsError, build_expert, read_weights
@@ -22,17 +23,7 @@ _OUTPUT_LAYERS = ("conv_to_fc.", "fc_out.", "fcs.")
 def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return read_weights(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise WeightsError(f"there is no file {path}") from error
-    except Exception as error:  # damaged files make the reader fail in a dozen ways
-        # Not torch's whole message: it goes on to advise loading without the safeguard.
-        found = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
-        reason = f"it asks for {found[1]}" if found else type(error).__name__
-        raise WeightsError(
-            f"{path} is refused: it is damaged, or holds more than tensors and numbers and might run code ({reason})"
-        ) from error
+    content = read_checkpoint(path)
     weights = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(weights, dict) or not weights or not all(isinstance(v, Tensor) for v in weights.values()):
         raise WeightsError(f"{path} holds no state dict of tensors")
@@ -80,7 +71,7 @@ def import_cgcnn(
     if "embedding.weight" not in weights:
         raise WeightsError(f"{source} is not a CGCNN in the published layout: it has no embedding.weight")
     n_convolutions = len({name.split(".")[1] for name in weights if name.startswith("convs.")})
-    settings = {"n_convolutions": n_convolutions, "ties": ties}
+    settings: dict[str, Any] = {"n_convolutions": n_convolutions, "ties": ties}
     try:
         CGCNNEncoder(width=len(weights["embedding.weight"]), **settings).load_state_dict(weights, strict=True)
     except RuntimeError as error:

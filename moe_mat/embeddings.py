@@ -17,12 +17,12 @@ from moe_mat.cache import EmbeddingCache
 from moe_mat.cards import ExpertCard, find_trunk
 from moe_mat.encoders import UnsupportedCrystalError
 from moe_mat.structures import Crystal, LeftOut, structure_key
-from moe_mat.zoo import EncoderExpert, load_network
+from moe_mat.zoo import EncoderExpert, PropertyNetwork, load_network
 
 logger = logging.getLogger(__name__)
 
 # A batch ends at either limit: many small cells, or a few large ones.
-MAX_CRYSTALS = 64
+MAX_CRYSTALS = 128
 MAX_ATOMS = 1024
 # Crystals that are read and embedded at once when files of any length are streamed.
 STREAM_CHUNK = 256
@@ -59,7 +59,26 @@ def embed(
         cache: Where embeddings are kept.
         advance: Called with the number of crystals that have been dealt with since the last call.
     """
-    return _embed(cards, structures, cache=cache, advance=advance, experts={})
+    return _embed(cards, structures, cache=cache, advance=advance, loaded=_Loaded())
+
+
+class _Loaded:
+    """What has been loaded, by fingerprint: kept from one chunk of a stream to the next."""
+
+    def __init__(self) -> None:
+        self.experts: dict[str, EncoderExpert] = {}
+        self.networks: dict[str, PropertyNetwork] = {}
+
+    def expert(self, card: ExpertCard) -> EncoderExpert:
+        if card.fingerprint not in self.experts:
+            encoders = {expert.card.encoder_fingerprint: expert.encoder for expert in self.experts.values()}
+            self.experts[card.fingerprint] = EncoderExpert(card, encoder=encoders.get(card.encoder_fingerprint))
+        return self.experts[card.fingerprint]
+
+    def network(self, card: ExpertCard) -> PropertyNetwork:
+        if card.fingerprint not in self.networks:
+            self.networks[card.fingerprint] = load_network(card)
+        return self.networks[card.fingerprint]
 
 
 def _embed(
@@ -68,9 +87,8 @@ def _embed(
     *,
     cache: EmbeddingCache | None,
     advance: Callable[[int], None] | None,
-    experts: dict[str, EncoderExpert],
+    loaded: _Loaded,
 ) -> Embedded:
-    """Do what `embed` says; ``experts`` by fingerprint keeps the loaded ones from one call to the next."""
     # A network reads other experts' embeddings, so only the experts at its root are computed from crystals, and kept.
     roots = {card.fingerprint: card for card in _roots(cards)}
     keys = [structure_key(structure) for structure in structures]
@@ -87,18 +105,14 @@ def _embed(
 
     reasons: dict[bytes, str] = {}
     if missing:
-        lacking = {space: card for space, card in roots.items() if any(key not in known[space] for key in missing)}
-        for space, card in lacking.items():
-            if space not in experts:
-                encoders = {expert.card.encoder_fingerprint: expert.encoder for expert in experts.values()}
-                experts[space] = EncoderExpert(card, encoder=encoders.get(card.encoder_fingerprint))
+        lacking = {space for space in roots if any(key not in known[space] for key in missing)}
+        experts = {space: loaded.expert(card) for space, card in roots.items() if space in lacking}
         for batch in _batches(missing):
-            computed = _embed_batch(batch, {space: experts[space] for space in lacking}, known, reasons)
-            for space, values in computed.items():
-                known[space].update(values)
+            for space, computed in _embed_batch(batch, experts, known, reasons).items():
+                known[space].update(computed)
                 if cache is not None:
                     card = roots[space]
-                    cache.put_many(space, values, description={"expert": card.tag, "path": card.reference})
+                    cache.put_many(space, computed, description={"expert": card.tag, "path": card.reference})
             if advance is not None:
                 advance(sum(copies[key] for key in batch))
 
@@ -114,7 +128,7 @@ def _embed(
         if card.fingerprint not in stacked:
             of_trunk = np.concatenate([value(trunk) for trunk in find_trunk(card)], axis=1)
             with torch.inference_mode():
-                stacked[card.fingerprint] = load_network(card)(torch.from_numpy(of_trunk)).numpy()
+                stacked[card.fingerprint] = loaded.network(card)(torch.from_numpy(of_trunk)).numpy()
         return stacked[card.fingerprint]
 
     values = {card.tag: value(card) for card in cards}
@@ -143,11 +157,11 @@ def embed_stream(
         Some crystals in their order, and their embeddings by expert tag.
     """
     remaining = iter(crystals)
-    experts: dict[str, EncoderExpert] = {}
+    loaded = _Loaded()
     with EmbeddingCache() as cache:
         while chunk := list(islice(remaining, STREAM_CHUNK)):
             structures = [crystal.structure for crystal in chunk]
-            embedded = _embed(cards, structures, cache=cache, advance=None, experts=experts)
+            embedded = _embed(cards, structures, cache=cache, advance=None, loaded=loaded)
             for row, reason in embedded.refused.items():
                 refuse(LeftOut(chunk[row].source, chunk[row].material_id, None, reason))
             kept = [row for row in range(len(chunk)) if row not in embedded.refused]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pymatgen.core import Structure
 from torch import Tensor, nn
 
-from moe_mat.encoders.cgcnn import CGCNNConvolution, CGCNNEncoder
+from moe_mat.encoders.cgcnn import CGCNNConvolution, CGCNNEncoder, gaussian_expansion
 from moe_mat.graph import CrystalGraph
 from moe_mat.message_passing import GraphBatch, batch_graphs
 from moe_mat.zoo import EncoderExpert, Expert
@@ -104,7 +104,7 @@ class LastConvolutions(nn.Module):
         self.step = encoders[0].step
         self.activations = [expert.card.readout.get("activation", "none") for expert in experts]
         self.register_buffer("edge_centers", encoders[0].edge_centers.clone(), persistent=False)
-        self.convolutions = nn.ModuleList(copy.deepcopy(encoder.convs[-1]) for encoder in encoders)
+        self.convolutions = nn.ModuleList(copy.deepcopy(list(encoder.convs)[-1]) for encoder in encoders)
         self.convolutions.requires_grad_(True)
         self.eval()
 
@@ -114,7 +114,7 @@ class LastConvolutions(nn.Module):
 
     def forward(self, batch: PartialBatch, chosen: Collection[int]) -> dict[int, Tensor]:
         """Embeddings of the chosen experts: index to ``[n_crystals, width]``."""
-        edges = torch.exp(-(((batch.graph.distances[:, None] - self.edge_centers) / self.step) ** 2))
+        edges = gaussian_expansion(batch.graph.distances, self.edge_centers, self.step)
         embeddings = {}
         for index in chosen:
             convolution = self.convolutions[index]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -35,12 +35,18 @@ class GraphBatch(ABC):
         distances: Edge lengths in Å ``[n_edges]``.
         crystal_of_node: Crystal index of each atom ``[n_atoms]``.
         n_crystals: Number of crystals.
+        neighbors: Atom at the far end of each edge ``[n_edges]``, edges sorted by centre.
+        degree: Number of edges of each atom if all have the same, else 0. Sums and gathers are then plain reshapes.
+        derived: What encoders have computed from the batch alone, for other encoders to share.
     """
 
     atomic_numbers: Tensor
     distances: Tensor
     crystal_of_node: Tensor
     n_crystals: int
+    neighbors: Tensor
+    degree: int
+    derived: dict[Hashable, Tensor]
 
     @abstractmethod
     def gather_add(self, of_center: Tensor, of_neighbor: Tensor) -> Tensor:
@@ -57,6 +63,15 @@ class GraphBatch(ABC):
     @abstractmethod
     def to(self, device: torch.device | str) -> GraphBatch:
         """Move the batch to a device; on a GPU it is a `TorchBatch`."""
+
+
+def _common_degree(centers: Tensor, n_atoms: int) -> int:
+    n_edges = len(centers)
+    if not n_edges or n_edges % n_atoms:
+        return 0
+    degree = n_edges // n_atoms
+    expected = torch.arange(n_atoms, device=centers.device)[:, None]
+    return degree if bool((centers.view(n_atoms, degree) == expected).all()) else 0
 
 
 class TorchBatch(GraphBatch):
@@ -86,23 +101,18 @@ class TorchBatch(GraphBatch):
         self.distances = distances
         self.crystal_of_node = crystal_of_node
         self.n_crystals = n_crystals
-        n_atoms, n_edges = len(atomic_numbers), len(centers)
-        # Usually every atom has all its neighbours, and then sums and gathers are plain reshapes.
-        self._degree = 0
-        if n_edges and n_edges % n_atoms == 0:
-            degree = n_edges // n_atoms
-            if bool((centers.view(n_atoms, degree) == torch.arange(n_atoms, device=centers.device)[:, None]).all()):
-                self._degree = degree
+        self.degree = _common_degree(centers, len(atomic_numbers))
+        self.derived = {}
 
     def gather_add(self, of_center: Tensor, of_neighbor: Tensor) -> Tensor:  # noqa: D102
         at_neighbor = of_neighbor.index_select(0, self.neighbors)
-        if self._degree:
-            return (at_neighbor.view(-1, self._degree, of_center.shape[1]) + of_center[:, None]).flatten(0, 1)
+        if self.degree:
+            return (at_neighbor.view(-1, self.degree, of_center.shape[1]) + of_center[:, None]).flatten(0, 1)
         return at_neighbor + of_center.index_select(0, self.centers)
 
     def edge_sum(self, values: Tensor) -> Tensor:  # noqa: D102
-        if self._degree:
-            return values.view(-1, self._degree, values.shape[1]).sum(1)
+        if self.degree:
+            return values.view(-1, self.degree, values.shape[1]).sum(1)
         return values.new_zeros(len(self.atomic_numbers), values.shape[1]).index_add(0, self.centers, values)
 
     def node_mean(self, values: Tensor) -> Tensor:  # noqa: D102
@@ -110,8 +120,14 @@ class TorchBatch(GraphBatch):
         return total / torch.bincount(self.crystal_of_node, minlength=self.n_crystals)[:, None]
 
     def to(self, device: torch.device | str) -> TorchBatch:  # noqa: D102
-        tensors = (self.atomic_numbers, self.centers, self.neighbors, self.distances, self.crystal_of_node)
-        return TorchBatch(*(tensor.to(device) for tensor in tensors), self.n_crystals)
+        return TorchBatch(
+            self.atomic_numbers.to(device),
+            self.centers.to(device),
+            self.neighbors.to(device),
+            self.distances.to(device),
+            self.crystal_of_node.to(device),
+            self.n_crystals,
+        )
 
 
 class DGLBatch(GraphBatch):
@@ -127,6 +143,9 @@ class DGLBatch(GraphBatch):
         self.distances = graph.edata["distance"]
         self.n_crystals = graph.batch_size
         self.crystal_of_node = torch.repeat_interleave(torch.arange(graph.batch_size), graph.batch_num_nodes())
+        self.neighbors, centers = graph.edges(order="eid")
+        self.degree = _common_degree(centers, len(self.atomic_numbers))
+        self.derived = {}
 
     def gather_add(self, of_center: Tensor, of_neighbor: Tensor) -> Tensor:  # noqa: D102
         with self.graph.local_scope():

@@ -23,9 +23,10 @@ from moe_mat.embeddings import embed
 from moe_mat.encoders.cgcnn import CGCNNEncoder
 from moe_mat.message_passing import batch_graphs
 from moe_mat.property_networks import PropertyNetworks
+from moe_mat.source_batches import SourceBatches
 from moe_mat.source_export import Experts, score
 from moe_mat.source_recipes import RecipeError, SourceRecipe, SourceTarget, Training, read_recipe
-from moe_mat.source_training import SourceBatches, SourceModule, fit_source_module
+from moe_mat.source_training import SourceModule, fit_source_module
 from moe_mat.sources import SourceData, read_source, require_values
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,13 @@ def pretrain(
         RecipeError: When recipe and data do not go together, or ``only`` names no training.
     """
     recipe = recipe if isinstance(recipe, SourceRecipe) else read_recipe(recipe)
-    job = _Job(recipe, Path(data), Path(output), Path(runs), dict(trainer or {}))
+    options = dict(trainer or {})
+    if (epochs := options.pop("max_epochs", None)) is not None:  # the cards tell what was done
+        networks, cgcnn = (
+            kind and dataclasses.replace(kind, max_epochs=epochs) for kind in (recipe.networks, recipe.cgcnn)
+        )
+        recipe = dataclasses.replace(recipe, networks=networks, cgcnn=cgcnn)
+    job = _Job(recipe, Path(data), Path(output), Path(runs), options)
     job.output.mkdir(parents=True, exist_ok=True)
     names = [f"{recipe.name}_networks"] if recipe.networks else []
     if recipe.cgcnn:
@@ -133,7 +140,7 @@ class _Job:
         content = [
             dataclasses.asdict(training),
             [dataclasses.asdict(target) for target in targets],
-            [self.recipe.fractions, self.recipe.seed, self.trainer.get("max_epochs"), trunk],
+            [self.recipe.fractions, self.recipe.seed, trunk],
         ]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         digest.update("\n".join(source.ids).encode())

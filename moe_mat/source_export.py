@@ -16,8 +16,9 @@ from torch import nn
 
 from moe_mat.cards import ExpertCard, file_sha256, find_trunk, trunk_fingerprint, write_card
 from moe_mat.fingerprints import PARTS
+from moe_mat.source_batches import SourceBatches
 from moe_mat.source_recipes import SourceRecipe, SourceTarget, Training
-from moe_mat.source_training import FinishedRun, SourceBatches, SourceModule
+from moe_mat.source_training import FinishedRun, SourceModule
 from moe_mat.sources import SourceData
 from moe_mat.zoo import build_expert
 

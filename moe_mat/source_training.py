@@ -1,13 +1,11 @@
-"""Training on source data: masked targets, packed batches, a one-cycle schedule, and runs that survive a kill."""
+"""Training on source data: masked targets, a one-cycle schedule, and runs that survive a kill."""
 
 from __future__ import annotations
 
 import logging
-import math
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,8 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar, Timer
 from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
+from moe_mat.source_batches import SourceBatches
 from moe_mat.source_recipes import Training
 
 logger = logging.getLogger(__name__)
@@ -36,8 +34,8 @@ class SourceModule(pl.LightningModule, ABC):
     Args:
         targets: Transformed targets of the training rows ``[n, n_targets]``, NaN where there is no value.
         training: Learning rate and weight decay.
-        seed: Of everything random during training; an epoch depends on it and on its own number alone, so that a
-            resumed run repeats what an uninterrupted one does.
+        seed: Of everything random during training; a step depends on it and on its own number alone, so that a resumed
+            run repeats what an uninterrupted one does.
     """
 
     target_mean: Tensor
@@ -70,8 +68,9 @@ class SourceModule(pl.LightningModule, ABC):
         standardised = (targets.nan_to_num() - self.target_mean) / self.target_std
         return (self(inputs) - standardised).abs() * present, present
 
-    def on_train_epoch_start(self) -> None:  # noqa: D102
-        torch.manual_seed((self.seed << 32) + (self.current_epoch << 12) + self.global_rank)
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Make dropout depend on seed, step and process alone."""
+        torch.manual_seed((self.seed << 40) + (self.global_rank << 32) + self.global_step)
 
     def training_step(self, batch: tuple[Any, Tensor], batch_idx: int) -> Tensor:  # noqa: D102
         errors, _ = self._errors(batch)
@@ -83,7 +82,8 @@ class SourceModule(pl.LightningModule, ABC):
         self._sums = torch.zeros(2, len(self.target_mean), dtype=torch.float64)
 
     def validation_step(self, batch: tuple[Any, Tensor], batch_idx: int) -> None:  # noqa: D102
-        errors, present = self._errors(batch)
+        with torch.autocast(self.device.type, enabled=False):  # in the precision of the experts
+            errors, present = self._errors(batch)
         self._sums += torch.stack([errors.sum(0), present.sum(0)]).cpu()
 
     def on_validation_epoch_end(self) -> None:
@@ -102,88 +102,6 @@ class SourceModule(pl.LightningModule, ABC):
             pct_start=0.2,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def pack(rows: Tensor, sizes: Tensor, *, n_batches: int) -> list[Tensor]:
-    """Cut rows, in their order, into batches of about equal total size, none of them empty.
-
-    Args:
-        rows: Row numbers ``[n]``.
-        sizes: Of every row that there is, such as its number of atoms.
-        n_batches: At most ``n``.
-
-    Example:
-        >>> pack(torch.arange(4), torch.tensor([9, 1, 1, 1]), n_batches=2)
-        [tensor([0]), tensor([1, 2, 3])]
-    """
-    upto = sizes[rows].double().cumsum(0)
-    number = torch.arange(1, n_batches)
-    ends = torch.searchsorted(upto, number * upto[-1] / n_batches) + 1
-    # A huge crystal fills several shares: each batch keeps a row of its own all the same.
-    ends = ((ends - number).cummax(0).values + number).clamp_max(len(rows) - n_batches + number)
-    return list(rows.tensor_split(ends))
-
-
-class _Batches(Dataset[tuple[Any, Tensor]]):
-    def __init__(self, data: SourceBatches, batches: list[Tensor]) -> None:
-        self.data, self.batches = data, batches
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, number: int) -> tuple[Any, Tensor]:
-        rows = self.batches[number]
-        return self.data.take(rows), self.data.targets[rows]
-
-
-class SourceBatches(pl.LightningDataModule):
-    """Batches of equal size, shuffled by seed and epoch, shared out among processes.
-
-    Args:
-        take: From row numbers to the module's inputs.
-        targets: Transformed targets ``[n, n_targets]``, NaN where there is no value.
-        rows: Row numbers of ``train``, ``val`` and ``test``.
-        sizes: Of each crystal; ones to count crystals, numbers of atoms for graphs.
-        batch_size: Crystals of mean size in a batch.
-        seed: Of the order.
-    """
-
-    def __init__(
-        self,
-        take: Callable[[Tensor], Any],
-        targets: Tensor,
-        rows: dict[str, Tensor],
-        *,
-        sizes: Tensor,
-        batch_size: int,
-        seed: int,
-    ) -> None:
-        super().__init__()
-        self.take, self.targets, self.rows, self.sizes = take, targets, rows, sizes
-        self.batch_size, self.seed = batch_size, seed
-
-    def _loader(self, rows: Tensor, *, n_batches: int, process: slice = slice(None)) -> DataLoader[tuple[Any, Tensor]]:
-        return DataLoader(_Batches(self, pack(rows, self.sizes, n_batches=n_batches)[process]), batch_size=None)
-
-    def evaluation_loader(self, part: str) -> DataLoader[tuple[Any, Tensor]]:
-        """Batches of ``train``, ``val`` or ``test`` rows in their order."""
-        rows = self.rows[part]
-        return self._loader(rows, n_batches=math.ceil(len(rows) / self.batch_size))
-
-    def train_dataloader(self) -> DataLoader[tuple[Any, Tensor]]:
-        """This process's share of the epoch's batches; all processes have equally many."""
-        assert self.trainer is not None
-        world, rank = self.trainer.world_size, self.trainer.global_rank
-        rows = self.rows["train"]
-        n_batches = math.ceil(len(rows) / self.batch_size / world) * world
-        if n_batches > len(rows):
-            raise ValueError(f"{len(rows)} training rows are too few for {world} processes")
-        generator = torch.Generator().manual_seed((self.seed << 32) + self.trainer.current_epoch)
-        order = rows[torch.randperm(len(rows), generator=generator)]
-        return self._loader(order, n_batches=n_batches, process=slice(rank, None, world))
-
-    def val_dataloader(self) -> DataLoader[tuple[Any, Tensor]]:  # noqa: D102
-        return self.evaluation_loader("val")
 
 
 class _EpochLog(Callback):
@@ -254,7 +172,6 @@ def fit_source_module(
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,  # the data know of the processes
-        "reload_dataloaders_every_n_epochs": 1,  # the order depends on the epoch
     }
     try:
         trainer = pl.Trainer(**(defaults | options), callbacks=callbacks)

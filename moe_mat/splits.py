@@ -55,20 +55,28 @@ def read_split(
         left_out: Ids of the crystals that reading left out; they may be in the file.
 
     Raises:
-        ValueError: When the split is not there, a part is missing, a row is named twice, or a row is not in the table.
+        ValueError: When the split is not there, a part is missing, a row is named twice, a row is not in the table, or
+            no row is left to train or to validate on.
     """
     try:
         splits = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not a JSON file: {error}") from error
+    other_form = ValueError(f'{path} is not of the form {{"0": {{"train": [...], "val": [...], "test": [...]}}}}')
     if not isinstance(splits, dict):
-        raise ValueError(f'{path} is not of the form {{"0": {{"train": [...], "val": [...], "test": [...]}}}}')
+        raise other_form
     if str(name) not in splits:
         raise ValueError(f"{path} has no split {name!r}; it has {', '.join(splits)}")
     parts = splits[str(name)]
+    if not isinstance(parts, dict):
+        raise other_form
     if missing := [part for part in PARTS if part not in parts]:
         raise ValueError(f"split {name} of {path} has no {', '.join(missing)} rows")
+    if not all(isinstance(parts[part], list) for part in PARTS):
+        raise other_form
     named = [entry for part in PARTS for entry in parts[part]]
+    if not all(isinstance(entry, (str, int)) for entry in named):
+        raise other_form
     if len(set(named)) < len(named):
         twice = next(entry for entry in named if named.count(entry) > 1)
         raise ValueError(f"split {name} of {path} names row {twice!r} more than once")
@@ -86,4 +94,7 @@ def read_split(
     excused = len(left_out) if numbers else sum(entry in left_out for entry in unknown)
     if len(unknown) > excused:
         raise ValueError(f"split {name} of {path} names rows that the data do not have: {unknown[:5]}")
-    return Split(*(np.array([position[e] for e in parts[part] if e in position], dtype=int) for part in PARTS))
+    split = Split(*(np.array([position[e] for e in parts[part] if e in position], dtype=int) for part in PARTS))
+    if not len(split.train) or not len(split.val):
+        raise ValueError(f"split {name} of {path} leaves no training or no validation rows")
+    return split

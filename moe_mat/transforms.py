@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,9 @@ class TargetTransform(nn.Module):
         kind: The map.
         n_targets: Number of columns.
 
+    Raises:
+        ValueError: When there is no such map.
+
     Example:
         >>> transform = TargetTransform("standardise", 1)
         >>> transform.fit(torch.tensor([[1.0], [2.0], [3.0], [float("nan")]]))
@@ -51,6 +54,8 @@ class TargetTransform(nn.Module):
 
     def __init__(self, kind: Transform, n_targets: int) -> None:
         super().__init__()
+        if kind not in get_args(Transform):
+            raise ValueError(f"unknown transform {kind!r}; known: {', '.join(get_args(Transform))}")
         self.kind = kind
         self.register_buffer("bend", torch.zeros(n_targets, dtype=torch.long))
         self.register_buffer("median", torch.ones(n_targets))
@@ -88,8 +93,8 @@ class TargetTransform(nn.Module):
             width = OUTLIER * torch.maximum((high - low) / 1.349, 0.25 * bent.std(correction=0))
             bent = bent.clamp(middle - width, middle + width)
             self.mean[column] = bent.mean()
-            # A constant target stays at its value, whatever the network says.
-            self.std[column] = bent.std(correction=0).clamp_min(1e-12)
+            # A constant target stays at its value, whatever the network says; its rounding errors are not blown up.
+            self.std[column] = bent.std(correction=0).clamp_min(max(1e-12, 1e-6 * float(bent.abs().max())))
             self.limits[:, column] = torch.stack([middle - width, middle + width])
 
     def _bent(self, values: Tensor, column: int) -> Tensor:

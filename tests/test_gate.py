@@ -105,7 +105,11 @@ def test_temperature_makes_weights_even_or_decided() -> None:
 @pytest.mark.parametrize("kind", ["global", "crystal"])
 @pytest.mark.parametrize(
     ("settings", "problem"),
-    [({"top_k": 0}, "top_k is 0"), ({"temperature": 0.0}, "temperature is 0"), ({"temperature": -1.0}, "temperature is -1")],
+    [
+        ({"top_k": 0}, "top_k is 0"),
+        ({"temperature": 0.0}, "temperature is 0"),
+        ({"temperature": -1.0}, "temperature is -1"),
+    ],
 )
 def test_settings_without_a_meaning_are_refused(kind: str, settings: dict[str, float], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
@@ -159,6 +163,9 @@ def test_load_balance_moves_a_gate_towards_even_use() -> None:
 def test_mixture_is_the_weighted_sum() -> None:
     weights, values = torch.rand(BATCH, 2, EXPERTS).softmax(-1), projected()
     expected = torch.stack(
-        [torch.cat([sum(w * v for w, v in zip(gate, values[i], strict=True)) for gate in weights[i]]) for i in range(BATCH)]
+        [
+            torch.cat([sum(w * v for w, v in zip(gate, values[i], strict=True)) for gate in weights[i]])
+            for i in range(BATCH)
+        ]
     )
     torch.testing.assert_close(mix(weights, values), expected)

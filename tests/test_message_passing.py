@@ -130,7 +130,7 @@ def test_a_batch_is_its_crystals(backend: message_passing.Backend) -> None:
 def test_full_neighbourhoods_take_the_short_cut_and_others_do_not(structures: list[Structure]) -> None:
     batch = batch_graphs(graphs(structures), backend="torch")
     assert isinstance(batch, TorchBatch)
-    assert bool(batch._degree) == (structures is DENSE)
+    assert bool(batch.degree) == (structures is DENSE)
 
 
 def test_equal_numbers_of_edges_alone_do_not_make_full_neighbourhoods() -> None:

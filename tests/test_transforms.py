@@ -111,8 +111,8 @@ def test_any_targets_survive(values: list[float], kind: Transform) -> None:
 @pytest.mark.parametrize("value", [0.3, 7.0, 1e5])
 def test_a_constant_target_stays_at_its_value(kind: Transform, value: float) -> None:
     transform = fitted(kind, torch.full((10, 1), value))
-    assert transform(torch.full((3, 1), value)).isfinite().all()
-    np.testing.assert_allclose(transform.inverse(torch.randn(20, 1)), value, rtol=1e-5)
+    assert (transform(torch.full((3, 1), value)).abs() < 1).all()  # beside other targets it must not fill the loss
+    np.testing.assert_allclose(transform.inverse(torch.randn(20, 1)), value, rtol=1e-4)
 
 
 def test_a_column_of_zeros_has_a_scale() -> None:
@@ -123,7 +123,7 @@ def test_a_column_of_zeros_has_a_scale() -> None:
 
 def test_log_of_what_has_no_logarithm_is_refused() -> None:
     values = torch.tensor([[1.0, 1.0], [2.0, -1.0], [3.0, 0.0]])
-    with pytest.raises(ValueError, match="target 1 has 2 training values that are not positive.*asinh"):
+    with pytest.raises(ValueError, match=r"target 1 has 2 training values that are not positive.*asinh"):
         fitted("log", values)
 
 
@@ -133,5 +133,5 @@ def test_a_column_without_values_is_refused() -> None:
 
 
 def test_an_unknown_transform_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown transform 'sqrt'; known: .*asinh"):
+    with pytest.raises(ValueError, match=r"unknown transform 'sqrt'; known: .*asinh"):
         TargetTransform("sqrt", 1)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from typing import Any
 
 import matminer.utils.data
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
+import torch.nn.functional as F
 from pymatgen.core import Structure
 from torch import Tensor, nn
 
@@ -28,6 +28,9 @@ def element_features() -> Tensor:
     for number, values in of_element.items():
         table[number] = torch.tensor(values, dtype=torch.float32)
     return table
+
+# Atoms whose messages a frozen convolution computes at once.
+BLOCK = 128
 
 
 class CGCNNConvolution(nn.Module):
@@ -51,27 +54,59 @@ class CGCNNConvolution(nn.Module):
 
     def forward(self, nodes: Tensor, batch: GraphBatch, edges: Tensor) -> Tensor:
         """Map atom features ``[n_atoms, width]`` and edge features ``[n_edges, edge_width]`` to new atom features."""
-        weight, bias = self.fc_full.weight, self.fc_full.bias
-        folded = not self.bn1.training and self.bn1.running_var is not None
+        weight: Tensor = self.fc_full.weight
+        bias: Tensor = self.fc_full.bias
+        folded = not self.bn1.training
         if folded:  # fixed statistics make the normalisation part of the matrix
-            scale = self.bn1.weight * torch.rsqrt(self.bn1.running_var + self.bn1.eps)
+            mean, variance = self.bn1.running_mean, self.bn1.running_var
+            assert mean is not None
+            assert variance is not None
+            scale = self.bn1.weight * torch.rsqrt(variance + self.bn1.eps)
             weight = weight * scale[:, None]
-            bias = (bias - self.bn1.running_mean) * scale + self.bn1.bias
+            bias = (bias - mean) * scale + self.bn1.bias
         w_center, w_neighbor, w_edge = weight.split([self.width, self.width, edges.shape[1]], dim=1)
         at_center, at_neighbor = F.linear(nodes, w_center, bias), F.linear(nodes, w_neighbor)
-        if folded:
-            # Each half on its own and in place: what is touched at once stays in the processor's cache.
-            gate, core = (
-                batch.gather_add(at_center[:, half].contiguous(), at_neighbor[:, half].contiguous()).addmm_(
-                    edges, w_edge[half].t()
-                )
-                for half in (slice(0, self.width), slice(self.width, None))
-            )
+        if folded and batch.degree and not torch.is_grad_enabled() and nodes.device.type == "cpu":
+            messages = _messages_in_blocks(at_center, at_neighbor, edges, w_edge, batch)
         else:
             z = torch.addmm(batch.gather_add(at_center, at_neighbor), edges, w_edge.t())
-            gate, core = self.bn1(z).chunk(2, dim=1)
-        messages = gate.sigmoid() * F.softplus(core)
-        return F.softplus(nodes + self.bn2(batch.edge_sum(messages)))
+            gate, core = (z if folded else self.bn1(z)).chunk(2, dim=1)
+            messages = batch.edge_sum(gate.sigmoid() * F.softplus(core))
+        return F.softplus(nodes + self.bn2(messages))
+
+
+def _messages_in_blocks(
+    at_center: Tensor, at_neighbor: Tensor, edges: Tensor, w_edge: Tensor, batch: GraphBatch
+) -> Tensor:
+    """Summed messages ``[n_atoms, width]`` of a frozen convolution.
+
+    The same sums as in `CGCNNConvolution.forward`, but some atoms at a time and in place: what a block touches stays in
+    the processor's cache, which makes frozen experts about half as fast again.
+    """
+    n_atoms, width, degree = len(at_center), at_center.shape[1] // 2, batch.degree
+    halves = [
+        (at_center[:, half].contiguous(), at_neighbor[:, half].contiguous(), w_edge[half].t().contiguous())
+        for half in (slice(0, width), slice(width, None))
+    ]
+    work = at_center.new_empty(3, BLOCK * degree, width)
+    messages = at_center.new_empty(n_atoms, width)
+    for start in range(0, n_atoms, BLOCK):
+        atoms, of_edges = slice(start, start + BLOCK), slice(start * degree, (start + BLOCK) * degree)
+        neighbors = batch.neighbors[of_edges]
+        gate, core, softplus = work[:, : len(neighbors)].unbind(0)
+        for z, (center, neighbor, w) in zip((gate, core), halves, strict=True):
+            torch.index_select(neighbor, 0, neighbors, out=z)
+            z.addmm_(edges[of_edges], w)
+            z.view(-1, degree, width).add_(center[atoms, None])
+        torch._C._nn.softplus(core, out=softplus)  # F.softplus takes no buffer to write to
+        gate.sigmoid_().mul_(softplus)
+        torch.sum(gate.view(-1, degree, width), 1, out=messages[atoms])
+    return messages
+
+
+def gaussian_expansion(distances: Tensor, centers: Tensor, step: float) -> Tensor:
+    """Distances ``[n]`` in Å as Gaussians ``exp(-((d - center) / step)^2)``: ``[n, n_centers]``."""
+    return torch.exp(-(((distances[:, None] - centers) / step) ** 2))
 
 
 @register_encoder("cgcnn")
@@ -88,6 +123,9 @@ class CGCNNEncoder(Encoder):
         step: Spacing and width of the Gaussian edge features, in Å.
     """
 
+    elements: Tensor
+    edge_centers: Tensor
+
     def __init__(
         self,
         *,
@@ -96,7 +134,7 @@ class CGCNNEncoder(Encoder):
         cutoff: float = 8.0,
         max_neighbors: int = 12,
         ties: Ties = "canonical",
-        pad: bool = True,
+        pad: bool = False,
         step: float = 0.2,
     ) -> None:
         super().__init__()
@@ -134,7 +172,10 @@ class CGCNNEncoder(Encoder):
 
     def edge_features(self, batch: GraphBatch) -> Tensor:
         """Gaussian expansion of the edge lengths: ``[n_edges, 41]`` with the published settings."""
-        return torch.exp(-(((batch.distances[:, None] - self.edge_centers) / self.step) ** 2))
+        key = ("gaussian_expansion", self.step, len(self.edge_centers))
+        if key not in batch.derived:
+            batch.derived[key] = gaussian_expansion(batch.distances, self.edge_centers, self.step)
+        return batch.derived[key]
 
     def forward(self, batch: GraphBatch) -> Features:  # noqa: D102
         edges = self.edge_features(batch)

@@ -40,7 +40,7 @@ class MatGLEncoder(Encoder):
     Raises:
         ImportError: When matgl is not installed.
         ValueError: When the model is not an interatomic potential of one of the three architectures.
-        RuntimeError: When there is no such folder and the hub has no such model or cannot be reached.
+        OSError: When there is no such folder and the hub has no such model or cannot be reached.
     """
 
     potential: Any
@@ -60,7 +60,7 @@ class MatGLEncoder(Encoder):
         try:
             potential = matgl.load_model(model)
         except (RuntimeError, ValueError) as error:
-            raise RuntimeError(
+            raise OSError(
                 f"cannot load the MatGL model {model!r}: it is neither a folder with model.json, model.pt and state.pt "
                 f"nor a model that the hub gave us ({error.__cause__ or error})"
             ) from error

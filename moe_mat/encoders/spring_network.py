@@ -24,7 +24,7 @@ INERT = 0.5  # electronegativity of helium, neon, argon and radon, which have no
 DENSE_ATOMS = 16  # up to this many atoms in the primitive cell, frequencies are sampled at all eight wave vectors
 MOST_ATOMS = 100  # beyond, the atoms vibrate one by one
 FREQUENCY_FLOOR = 3e-3  # a hundredth of a typical top frequency
-MODULUS_FLOOR = 1e-3
+MODULUS_FLOOR = 1e-4
 REGULARISATION = 1e-2  # of the mean stiffness: networks of central springs often have deformations that cost nothing
 # The wave vectors that are half a reciprocal lattice vector do not depend on the choice of the primitive cell, and
 # their matrices are real.
@@ -128,11 +128,11 @@ def elastic_constants(springs: SpringNetwork, matrix: np.ndarray | None = None) 
     constants = (strains * (energy * springs.lengths)[:, None]).T @ strains / 2
     if matrix is not None and len(springs.i):
         n = len(springs.masses)
-        forces = np.zeros((n, 3, 6))
-        np.add.at(forces, springs.i, energy[:, None, None] * springs.directions[:, :, None] * strains[:, None, :])
-        forces = forces.reshape(3 * n, 6)
+        of_atoms = np.zeros((n, 3, 6))
+        np.add.at(of_atoms, springs.i, energy[:, None, None] * springs.directions[:, :, None] * strains[:, None, :])
+        forces = of_atoms.reshape(3 * n, 6)
         held = matrix + np.eye(3 * n) * REGULARISATION * springs.constants.sum() / (3 * n)
-        constants = constants - forces.T @ np.linalg.solve(held, forces)
+        constants -= forces.T @ np.linalg.solve(held, forces)
     return constants / springs.volume
 
 
@@ -236,7 +236,7 @@ def _elasticity(springs: SpringNetwork, gamma: np.ndarray | None) -> dict[str, f
             f"log anisotropy, {name}": float(np.log1p(modulus["anisotropy"])),
             f"log softest, {name}": log(softest),
             f"log stiffest, {name}": log(stiffest),
-            f"log sound, {name}": 0.5 * (log(modulus["G_H"]) - np.log(density)),
+            f"log sound, {name}": 0.5 * log(modulus["G_H"] / density),
             f"log K/G, {name}": log(modulus["K_H"]) - log(modulus["G_H"]),
         }
     return features

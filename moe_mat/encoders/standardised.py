@@ -12,7 +12,7 @@ from torch import Tensor
 
 from moe_mat.encoders.base import Encoder, Features
 
-FARTHEST = 10.0  # standard deviations: some descriptors are zero but for a few crystals, and would be huge for those
+LINEAR = 3.0  # standard deviations: farther away, values grow as logarithms
 
 
 class StandardisedEncoder(Encoder):
@@ -20,6 +20,10 @@ class StandardisedEncoder(Encoder):
 
     A value that does not exist, such as the bond length of an isolated atom, is NaN in the description. It becomes the
     mean of the crystals that the standardisation was fitted on, which is zero.
+
+    Some descriptors are zero but for a few crystals, such as the vacuum around a layer, and would be huge for those. So
+    a standardised value x becomes ``3 asinh(x / 3)``: next to nothing changes within two standard deviations, and what
+    is far out stays in order.
 
     Args:
         widths: Names and widths of the layers, in the order of the description.
@@ -58,8 +62,9 @@ class StandardisedEncoder(Encoder):
         return torch.from_numpy(np.stack(samples))
 
     def forward(self, batch: Tensor) -> Features:  # noqa: D102
-        standardised = torch.nan_to_num((batch - self.mean) / self.std, nan=0.0).clamp(-FARTHEST, FARTHEST).float()
-        layers = dict(zip(self._widths, standardised.split(list(self._widths.values()), dim=1), strict=True))
+        standardised = torch.nan_to_num((batch - self.mean) / self.std, nan=0.0)
+        values = (LINEAR * torch.asinh(standardised / LINEAR)).float()
+        layers = dict(zip(self._widths, values.split(list(self._widths.values()), dim=1), strict=True))
         no_atoms = torch.zeros(0, dtype=torch.long, device=batch.device)
         return Features({}, crystal_of_node=no_atoms, n_crystals=len(batch), crystals=layers)
 
