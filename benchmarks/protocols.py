@@ -70,7 +70,9 @@ def resolve_tasks(names: list[str], *, protocol: str) -> list[str]:
     resolved = []
     for name in names:
         if name not in known and name not in ours:
-            raise ValueError(f"Task {name} is not in Matbench; there are {', '.join(f'{a} ({b})' for a, b in known.items())}")
+            raise ValueError(
+                f"Task {name} is not in Matbench; there are {', '.join(f'{a} ({b})' for a, b in known.items())}"
+            )
         resolved.append(ours.get(name, name))
     return resolved
 
@@ -93,7 +95,9 @@ def assign_rows(cell: Cell, task: Task) -> Assignment:
     target, splits, sha256 = task.target, task.splits, task.splits_sha256
     if cell.task != task.card.name:
         target = task.card.to_raw(task.target)
-        splits = tuple(_matbench_split(train, test, fold) for fold, (train, test) in enumerate(matbench_folds(len(target))))
+        splits = tuple(
+            _matbench_split(train, test, fold) for fold, (train, test) in enumerate(matbench_folds(len(target)))
+        )
         sha256 = splits_digest(splits)
     rows = splits[cell.split]
     if cell.n_labels is not None:
@@ -116,7 +120,9 @@ def few_labels(rows: Split, n_labels: int, *, seed: list[int]) -> Split:
         ValueError: when there are not so many labels, or too few to validate with.
     """
     if n_labels < 3 or n_labels > len(rows.train) + len(rows.val):
-        raise ValueError(f"{n_labels} labels: use 3 to {len(rows.train) + len(rows.val)}, training and validation together")
+        raise ValueError(
+            f"{n_labels} labels: use 3 to {len(rows.train) + len(rows.val)}, training and validation together"
+        )
     n_val = min(max(1, round(FEW_LABELS_VALIDATION_SHARE * n_labels)), len(rows.val))
     n_train = n_labels - n_val
     if n_train > len(rows.train):

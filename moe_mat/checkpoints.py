@@ -39,6 +39,4 @@ def check_run_checkpoint(path: Path) -> None:
     content = read_checkpoint(path)
     settings = content.get("hyper_parameters") if isinstance(content, dict) else None
     if not isinstance(settings, dict) or not {"experts", "targets"} <= settings.keys() or "state_dict" not in content:
-        raise WeightsError(
-            f"{path} is not a checkpoint of moe-mat fit: pass the best.ckpt or last.ckpt of a run folder"
-        )
+        raise WeightsError(f"{path} is not a checkpoint of moe-mat fit: pass best.ckpt or last.ckpt of a run folder")

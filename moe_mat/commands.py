@@ -83,18 +83,18 @@ def embed(
 
 
 def experts_list(pattern: str = "*", *, folder: str | None = None) -> None:
-    """List experts with what they were trained on.
+    """List experts: what each sees, its width, and its error on the property it was trained on.
 
     Args:
         pattern: Shell pattern of tags.
         folder: Folder of cards; by default those of the package.
     """
     tags = list_experts(pattern, folder=folder)
-    table = Table(Column("tag", no_wrap=True), "dim", "target", "validation MAE", "licence", "title")
+    table = Table(*(Column(name, no_wrap=True) for name in ("tag", "dim", "validation MAE")), "title", box=None)
     for card in find_cards([str(Path(folder or zoo_folder()) / f"{tag}.yaml") for tag in tags]):
         mae = card.metrics.get("validation_mae")
         shown = f"{mae:.4g} {card.unit or ''}" if mae is not None else ""
-        table.add_row(card.tag, str(card.dim), card.target or "", shown, card.license, card.title)
+        table.add_row(card.tag, str(card.dim), shown, card.title)
     Console().print(table)
 
 

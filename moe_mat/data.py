@@ -136,8 +136,8 @@ def side_by_side(values: dict[str, np.ndarray]) -> Tensor:
 class CrystalDataModule(EmbeddingDataModule):
     """Crystals from a file, a folder or a matminer data set.
 
-    Without ``path`` and ``dataset`` it is the quickstart: ASE's 71 elemental crystals (``dcdft``) and their experimental
-    bulk moduli in GPa.
+    Without ``path`` and ``dataset`` it is the quickstart: ASE's 71 elemental crystals (``dcdft``) and their
+    experimental bulk moduli in GPa.
 
     Args:
         path: CSV, folder, JSON, Parquet or extxyz, see docs/data.md.
@@ -150,7 +150,7 @@ class CrystalDataModule(EmbeddingDataModule):
         batch_size: Crystals in a batch.
         id_column: Column with the crystals' names; found when not given.
         structure_column: Column with structures or their files; found when not given.
-        on_error: ``raise`` stops at the first crystal that cannot be used, ``skip`` leaves it out, counts it and lists it.
+        on_error: ``raise`` stops at the first crystal that cannot be used, ``skip`` leaves it out and lists it.
         experts: Set by the model.
         trainable: Set by the model.
     """

@@ -63,6 +63,8 @@ class Gate(nn.Module):
 
     def __init__(self, n_experts: int, *, n_gates: int = 1, top_k: int | None = None, temperature: float = 1.0) -> None:
         super().__init__()
+        if not n_gates >= 1:
+            raise ValueError(f"n_gates is {n_gates}: use at least 1")
         if top_k is not None and not top_k >= 1:
             raise ValueError(f"top_k is {top_k}: use at least 1, or null for all experts")
         if not temperature > 0:

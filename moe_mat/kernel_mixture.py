@@ -95,7 +95,7 @@ class KernelMixture(nn.Module):
         ]
 
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Mixed embedding, targets and gates side by side ``[n, width]``, and gate weights ``[n, n_gates, n_experts]``."""
+        """Mixed embedding, targets and gates side by side ``[n, width]``; weights ``[n, n_targets, n_experts]``."""
         parts = self.scaling(batch.embeddings)
         mixed = [of_gate for column in range(len(self.heads)) for of_gate in self._mix(parts, column)]
         weights = torch.cat([self._gate_shares(column) for column in range(len(self.heads))])
@@ -137,7 +137,7 @@ class KernelMixture(nn.Module):
 
     @torch.no_grad()
     def finish(self, train: Batch, val: Batch) -> None:
-        """Choose the support vector machine's settings on the validation rows, and make all training rows the support."""
+        """Choose the support vector machine's settings on the validation rows; all training rows become the support."""
         for column in range(len(self.heads)):
             (mixed, outputs), (of_val, _) = (self._rows(batch, column) for batch in (train, val))
             assert val.targets is not None

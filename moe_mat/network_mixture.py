@@ -62,7 +62,7 @@ class NetworkMixture(nn.Module):
         """Projected embeddings ``[n, n_experts, width]``, with fine-tuned last convolutions where there are any."""
         embeddings = batch.embeddings
         if self.tail is not None and batch.partial is not None:
-            # An expert outside the top k has weight 0; its untuned embedding tells well enough whether it should return.
+            # An expert outside the top k has weight 0; its untuned embedding tells well enough if it should return.
             tuned = self.tail(batch.partial, self.gate.chosen())
             untuned = embeddings.split(self.projections.dims, dim=1)
             embeddings = torch.cat([tuned.get(index, values) for index, values in enumerate(untuned)], dim=1)

@@ -24,8 +24,8 @@ class RunReport:
 
     Attributes:
         rows: Number of rows of each part.
-        metrics: One row a target and part: ``mae``, ``rmse``, ``r2`` and ``median_mae``, the MAE of always predicting the
-            training median, in the target's unit.
+        metrics: One row a target and part: ``mae``, ``rmse``, ``r2`` and ``median_mae``, the MAE of always predicting
+            the training median, in the target's unit.
         gate_weights: Expert tag to weight; sums to 1.
         predictions: ``material_id``, ``part``, and true and predicted values of each target.
     """

@@ -89,7 +89,7 @@ class SourceModule(pl.LightningModule, ABC):
     def on_validation_epoch_end(self) -> None:
         """Log the mean over targets of the standardised error; every process sees all validation rows."""
         total, count = self._sums
-        self.log("val_loss", (total / count).mean().float(), prog_bar=True)
+        self.log("val_loss", (total / count).mean().float(), prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW, with a one-cycle schedule over all steps."""

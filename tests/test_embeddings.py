@@ -204,15 +204,14 @@ def test_a_stream_reads_no_further_than_it_must(
     monkeypatch.setattr(embeddings, "STREAM_CHUNK", 3)
     read = 0
 
-    def endless() -> Iterator[Crystal]:
+    def many() -> Iterator[Crystal]:
         nonlocal read
-        while True:
-            read += 1
+        for read in range(1, 50):
             stretched = CRYSTALS[read % 5].copy()
             stretched.scale_lattice(stretched.volume * (1 + 0.001 * read))
             yield Crystal(str(read), stretched, {}, "memory")
 
-    stream = embed_stream(cards[:1], endless(), refuse=lambda left_out: None)
+    stream = embed_stream(cards[:1], many(), refuse=lambda left_out: None)
     for chunks in range(1, 4):
         chunk, values = next(stream)
         assert len(chunk) == len(values["last"]) == 3

@@ -1,0 +1,151 @@
+"""Methods: one card (YAML) each, which says what kind it is, on which experts and with which settings.
+
+To compare a method of your own, write a card whose ``kind`` is ``package.module:function`` (see `benchmarks.baselines`
+for what such a function gets and returns) and name its file in ``--methods``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from pymatgen.core import Structure
+
+from moe_mat.cards import ExpertCard, find_cards
+
+CARDS = Path(__file__).parent / "methods"
+FIELDS = {"method", "title", "kind", "experts", "fixed_experts", "one_expert", "settings", "candidates", "note"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a method gets: crystals and numbers, and no way to the test values.
+
+    Attributes:
+        train: crystals and targets to learn from.
+        val: crystals and targets to choose by.
+        test: crystals to predict.
+        seed: of everything random.
+    """
+
+    train: tuple[Sequence[Structure], np.ndarray]
+    val: tuple[Sequence[Structure], np.ndarray]
+    test: Sequence[Structure]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a method gives back.
+
+    Attributes:
+        val_mae: of the settings it chose.
+        predictions: of the test crystals ``[n]``.
+        std: their standard deviations ``[n]``, from methods that know them.
+        gate_weights: weight of each expert.
+        chosen: settings that were chosen on the validation rows.
+        tried: all settings that were tried, each with its ``val_mae``.
+    """
+
+    val_mae: float
+    predictions: np.ndarray
+    std: np.ndarray | None = None
+    gate_weights: Mapping[str, float] | None = None
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    tried: Sequence[Mapping[str, Any]] = ()
+
+
+Run = Callable[[Problem, Sequence[str], Mapping[str, Any], Sequence[Mapping[str, Any]]], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method, ready to run.
+
+    Attributes:
+        name: for tables and folders.
+        title: what it is, in a line.
+        kind: a function of `benchmarks.baselines` or `benchmarks.mixtures`, or ``package.module:function``.
+        experts: tags or card files of the experts that it uses.
+        settings: what its function takes.
+        candidates: settings among which it chooses on the validation rows.
+        fingerprint: digest of all that, weights of the experts included.
+    """
+
+    name: str
+    title: str
+    kind: str
+    experts: tuple[str, ...]
+    settings: Mapping[str, Any]
+    candidates: tuple[Mapping[str, Any], ...]
+    fingerprint: str
+
+    def load(self) -> Callable[[Problem], Outcome]:
+        """The function that solves a problem."""
+        module, _, name = self.kind.rpartition(":")
+        function: Run = getattr(importlib.import_module(module), name)
+        return lambda problem: function(problem, self.experts, self.settings, self.candidates)
+
+
+def list_methods() -> list[str]:
+    """The names of the cards; ``tl`` takes an expert, as in ``tl:mp_eform`` or ``tl:best``."""
+    return sorted(path.stem for path in CARDS.glob("*.yaml"))
+
+
+def load_method(name: str, *, experts: Sequence[str] = ()) -> Method:
+    """A method by the name of its card, or by the path of a card.
+
+    Args:
+        name: ``moe``, ``tl:<expert>``, ``my/card.yaml``.
+        experts: tags, patterns or folders to use instead of the card's, for methods that take experts.
+
+    Raises:
+        ValueError: there is no such method or expert, or the card has a mistake.
+    """
+    stem, _, argument = name.partition(":") if not name.endswith(".yaml") else (name, "", "")
+    path = Path(stem) if stem.endswith(".yaml") else CARDS / f"{stem}.yaml"
+    if not path.is_file():
+        close = difflib.get_close_matches(stem, list_methods(), n=3) or list_methods()
+        raise ValueError(f"There is no method {name!r}; there is {', '.join(close)}")
+    card = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if unknown := set(card) - FIELDS:
+        raise ValueError(f"{path}: unknown {', '.join(sorted(unknown))}; a card has {', '.join(sorted(FIELDS))}")
+    if card.get("one_expert", False) != bool(argument):
+        hint = "name its expert, as in tl:best or tl:<tag>" if not argument else "it takes no expert"
+        raise ValueError(f"Method {name}: {hint}")
+    names = card.get("experts", [])
+    if experts and names and not card.get("fixed_experts", False):
+        names = list(experts)
+    cards = find_cards(names) if names else []
+    if argument and argument != "best":
+        cards = _one(argument, cards)
+    settings, candidates = card.get("settings") or {}, tuple(card.get("candidates") or ())
+    # Everything that a result depends on but the rows and the code, which a result notes itself.
+    content = [card["kind"], settings, candidates, [[expert.tag, expert.fingerprint] for expert in cards]]
+    return Method(
+        name=f"{card['method']}:{argument}" if argument else card["method"],
+        title=card["title"],
+        kind=card["kind"],
+        experts=tuple(expert.reference for expert in cards),
+        settings=settings,
+        candidates=candidates,
+        fingerprint=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16],
+    )
+
+
+def _one(tag: str, cards: Sequence[ExpertCard]) -> list[ExpertCard]:
+    """The expert of a tag: among those given, else of the package."""
+    found = [card for card in cards if card.tag == tag] or find_cards(tag)
+    if len(found) != 1:
+        raise ValueError(
+            f"{tag!r} names {len(found)} experts ({', '.join(card.tag for card in found)}): name one of them"
+        )
+    return found
