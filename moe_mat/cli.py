@@ -65,7 +65,7 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        std = pl_module.mixture.std(batch)
+        std = cast(MixtureOfExperts, pl_module).mixture.std(batch)
         columns = outputs if std is None else torch.cat([outputs, std], dim=1)
         for name, values in zip(batch.ids, columns.tolist(), strict=True):
             self.writer.writerow([name, *values])
@@ -185,9 +185,10 @@ def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, ch
             f"  first: {data.left_out[0]}; all in left_out.csv", highlight=False, markup=False, soft_wrap=True
         )
     scores = Table("target", "part", "rows", "MAE", "MAE of the training median", "RMSE", "R2")
-    for row in report.metrics.itertuples():
-        numbers = [f"{value:.4g}" for value in (row.mae, row.median_mae, row.rmse, row.r2)]
-        scores.add_row(row.target, row.part, str(row.n), *numbers, style="bold" if row.part == "test" else None)
+    for row in report.metrics.to_dict("records"):
+        numbers = [f"{row[name]:.4g}" for name in ("mae", "median_mae", "rmse", "r2")]
+        style = "bold" if row["part"] == "test" else None
+        scores.add_row(str(row["target"]), str(row["part"]), str(row["n"]), *numbers, style=style)
     console.print(scores)
     weights = Table("expert", "gate weight")
     for tag, weight in sorted(report.gate_weights.items(), key=lambda item: -item[1]):

@@ -26,7 +26,7 @@ from moe_mat.embeddings import embed_stream
 from moe_mat.folders import data_folder
 from moe_mat.graph import Ties
 from moe_mat.readers import iter_crystals
-from moe_mat.structures import CrystalError, LeftOut, OnError
+from moe_mat.structures import CrystalError, LeftOut, OnError, as_structure
 from moe_mat.zoo import build_expert
 
 
@@ -119,10 +119,10 @@ def experts_verify(names: list[str] = ["*"]) -> None:  # noqa: B006 - never chan
     """
     from ase.build import bulk
 
-    failed = []
+    rocksalt, failed = as_structure(bulk("NaCl", "rocksalt", a=5.64)), []
     for card in find_cards(names):
         try:
-            embedding = build_expert(card).embed([bulk("NaCl", "rocksalt", a=5.64)])
+            embedding = build_expert(card).embed([rocksalt])
             if not np.isfinite(embedding).all():
                 raise ValueError("its embedding of rocksalt is not finite")
             sys.stdout.write(f"ok      {card.tag}\n")
@@ -256,7 +256,7 @@ def _parser(function: Callable[..., None], **settings: Any) -> ArgumentParser:
         if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
             positional.append(name)
             required = parameter.default is parameter.empty
-            count = {"nargs": "+" if required else "*"} if parameter.annotation == list[str] else {}
+            count: dict[str, Any] = {"nargs": "+" if required else "*"} if parameter.annotation == list[str] else {}
             if not count and not required:
                 count = {"nargs": "?"}
             default = {} if required else {"default": parameter.default}

@@ -124,7 +124,7 @@ class EmbeddingDataModule(pl.LightningDataModule):
         return self.evaluation_loader("test")
 
 
-def _as_is(batch: Batch) -> Batch:
+def _as_is(batch: Any) -> Batch:
     return batch
 
 
@@ -177,17 +177,13 @@ class CrystalDataModule(EmbeddingDataModule):
             dataset, target = QUICKSTART, target or "bulk_modulus"
         super().__init__(torch.empty(0), torch.empty(0), {}, ids=[], batch_size=batch_size)
         self.path, self.dataset = path, dataset
+        self.name = Path(path).stem if path else str(dataset)  # what run folders are called after
         self.target_columns = [target] if isinstance(target, str) else list(target or [])
         self.splits, self.split, self.fractions = splits, split, fractions
         self.id_column, self.structure_column, self.on_error = id_column, structure_column, on_error
         self.experts, self.trainable = experts, trainable
         self.left_out: list[LeftOut] = []
         self._loaded = False
-
-    @property
-    def name(self) -> str:
-        """What run folders are called after."""
-        return Path(self.path).stem if self.path else str(self.dataset)
 
     @property
     def source(self) -> str | pd.DataFrame:

@@ -189,7 +189,7 @@ class MixtureOfExperts(pl.LightningModule):
 
 
 def _metrics(stage: str, postfix: str) -> MetricCollection:
-    metrics = {"mae": MeanAbsoluteError(), "rmse": MeanSquaredError(squared=False), "r2": R2Score()}
+    metrics: Any = {"mae": MeanAbsoluteError(), "rmse": MeanSquaredError(squared=False), "r2": R2Score()}
     return MetricCollection(metrics, prefix=f"{stage}_", postfix=postfix, compute_groups=False)
 
 

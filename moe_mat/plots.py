@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -25,7 +26,7 @@ def parity_plot(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], *, label: st
     for part, (true, predicted) in parts.items():
         if len(true):
             mae = np.abs(true - predicted).mean()
-            style = {"s": 14, "alpha": 0.8, "linewidths": 0, "color": COLOURS[part]}
+            style: dict[str, Any] = {"s": 14, "alpha": 0.8, "linewidths": 0, "color": COLOURS[part]}
             axes.scatter(true, predicted, label=f"{part} ({len(true)}), MAE {mae:.4g}", **style)
     values = np.concatenate([np.concatenate(pair) for pair in parts.values()])
     limits = np.array([values.min(), values.max()])
