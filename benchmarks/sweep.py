@@ -204,6 +204,18 @@ def pending(cells: Sequence[Cell], methods: dict[str, Method], output: Path) -> 
     return missing, notes
 
 
+def _uses(methods: Sequence[Method]) -> list[str]:
+    """Which methods use which experts, a line for each set."""
+    users: dict[tuple[str, ...], list[str]] = {}
+    for method in methods:
+        if method.experts:
+            users.setdefault(method.experts, []).append(method.name)
+    return [
+        f"{', '.join(names)}: {len(experts)} experts, {', '.join(Path(expert).stem for expert in experts)}"
+        for experts, names in users.items()
+    ]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder of prepared data; by default MOE_MAT_DATA")
@@ -249,13 +261,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         if not missing:
             return 0
-        for method in methods:
-            if method.experts:
-                console.print(
-                    f"[dim]{method.name}: {len(method.experts)} experts, {', '.join(method.experts)}[/dim]",
-                    highlight=False,
-                    soft_wrap=True,
-                )
+        for line in _uses(methods):
+            console.print(f"[dim]{line}[/dim]", highlight=False, soft_wrap=True)
         data = options.data.resolve() if options.data else None
         sweep = Sweep(missing, by_name, Surroundings(data, tasks.CARDS, provenance()), options.output, console)
         engine = ENGINES[options.engine](options.workers)

@@ -12,7 +12,7 @@ from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 from pymatgen.core import Structure
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from moe_mat.cache import EmbeddingCache
@@ -27,7 +27,7 @@ from moe_mat.training import DEFAULT_EPOCHS, train
 from moe_mat.transforms import Transform
 from moe_mat.zoo import build_expert
 
-Crystals = Sequence[Structure] | Sequence[Atoms] | pd.Series | NDArray[Any]
+Crystals = Sequence[Structure] | Sequence[Atoms] | pd.Series | pd.DataFrame | NDArray[Any]
 
 
 class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
@@ -101,7 +101,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         """Train on crystals.
 
         Args:
-            X: pymatgen structures or ASE atoms ``[n]``.
+            X: pymatgen structures or ASE atoms ``[n]``, or a DataFrame with a column ``structure``.
             y: Targets ``[n]`` or ``[n, n_targets]``; NaN means no value.
             validation: Crystals and targets that choose epoch and settings; without them, each member sets a random
                 part of ``X`` aside.
@@ -164,7 +164,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         """Predict crystals.
 
         Args:
-            X: pymatgen structures or ASE atoms ``[n]``.
+            X: pymatgen structures or ASE atoms ``[n]``, or a DataFrame with a column ``structure``.
             return_std: Also return the standard deviation: over the members, and that of the kernel heads themselves.
 
         Returns:
@@ -189,10 +189,21 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         with torch.inference_mode():
             return torch.cat([member.mixture.embed(batch)[0] for member in self.members_], dim=1).numpy()
 
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.no_validation = False, True  # crystals are no array of numbers
+        tags.target_tags.multi_output, tags.target_tags.single_output = True, True
+        return tags
+
     def _names(self) -> list[str]:
         return [self.experts] if isinstance(self.experts, str) else list(self.experts)
 
     def _batch(self, X: Crystals) -> _Crystals:
+        if isinstance(X, pd.DataFrame):
+            if "structure" not in X:
+                columns = ", ".join(map(str, X.columns))
+                raise ValueError(f"the DataFrame has no column 'structure' but {columns}: pass its column of crystals")
+            X = X["structure"]
         structures = [crystal.structure for crystal in crystals_from_objects(list(X))]
         cards = find_cards(self._names())
         with EmbeddingCache() as cache:

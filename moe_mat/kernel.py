@@ -1,27 +1,23 @@
-"""The kernel head: a Gaussian process and a support vector machine on the gated distance between crystals.
+"""The kernel head: a Gaussian process on the gated distance between crystals.
 
 Each gate's squared distance of two crystals is the weighted sum of their distances in each expert's embedding,
-``d2_g = sum_e w_ge |z_e - z'_e|^2``, and the covariance is a sum over gates, ``sum_g s_g k(d2_g / l_g)``. Gates, length
-scales, signals and noise are learned together by the marginal likelihood
-(Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, eq. 5.8). The support vector machine takes over
-the learned kernel: its absolute loss serves heavy tails better, and the mean of the two is better than either.
+``d2_g = sum_e w_ge |z_e - z'_e|^2``, and the covariance is a sum over gates, ``sum_g s_g k(d2_g / l_g)``. Gates, lengths, signals and noise are learned together by the marginal likelihood (Rasmussen and Williams, Gaussian Processes
+for Machine Learning, 2006, eq. 5.8).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from sklearn.svm import SVR
 from torch import Tensor, nn
 
 # Added to the noise variance of a standardised target, so that duplicates do not make the kernel singular.
 JITTER = 1e-4
 # Experts below this weight are left out of the mixed embedding: thousands of columns that change nothing.
 NEGLIGIBLE = 1e-3
-SVR_GRID = [(C, epsilon) for C in (1.0, 3.0, 10.0, 30.0) for epsilon in (0.02, 0.1)]
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
@@ -84,12 +80,22 @@ class _GaussianLikelihood(torch.autograd.Function):
         return (0.5 * targets.double() @ solved + factor.diagonal().log().sum()).to(covariance.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (gradient,) = ctx.saved_tensors
         return gradients[0] * gradient, None
 
 
-class KernelHead(nn.Module):
+class GrowingModule(nn.Module):
+    """A module whose buffers are as large as the training data were, and are so again when a checkpoint is loaded."""
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        for name, buffer in self.named_buffers(recurse=False):
+            if f"{prefix}{name}" in state:
+                setattr(self, name, torch.empty_like(state[f"{prefix}{name}"], device=buffer.device))
+        super()._load_from_state_dict(state, prefix, *rest)
+
+
+class KernelHead(GrowingModule):
     """One target on the gated distances.
 
     Args:
@@ -98,26 +104,19 @@ class KernelHead(nn.Module):
 
     support: Tensor
     widths: Tensor
-    gp: Tensor
-    svr: Tensor
-    intercept: Tensor
+    dual: Tensor
 
     def __init__(self, n_gates: int) -> None:
         super().__init__()
         self.log_inverse_length = nn.Parameter(torch.zeros(n_gates))  # of the squared length scales
         self.log_signal = nn.Parameter(torch.full((n_gates,), -math.log(n_gates)))
         self.log_noise = nn.Parameter(torch.tensor(math.log(0.3)))
-        for name in ("support", "gp", "svr", "intercept"):
+        for name in ("support", "dual"):
             self.register_buffer(name, torch.zeros(0))
         self.register_buffer("widths", torch.zeros(n_gates, dtype=torch.long))
-        self.svr_settings: tuple[float, float] | None = None
         self._factor: Tensor | None = None
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        # The support is as large as the training data were.
-        for name, buffer in self.named_buffers(recurse=False):
-            if f"{prefix}{name}" in state:
-                setattr(self, name, torch.empty_like(state[f"{prefix}{name}"], device=buffer.device))
         self._factor = None
         super()._load_from_state_dict(state, prefix, *rest)
 
@@ -126,11 +125,13 @@ class KernelHead(nn.Module):
         terms = zip(squared, self.log_inverse_length, self.log_signal, strict=True)
         return torch.stack([signal.exp() * matern32(d2 * scale.exp()) for d2, scale, signal in terms]).sum(0)
 
-    def _covariance_between(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    def covariance_between(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+        """Covariance, without noise, from each gate's mixed embeddings ``[n, width]`` and ``[m, width]``."""
         return self.covariance([squared_distances(x, y) for x, y in zip(a, b, strict=True)])
 
-    def _to_support(self, mixed: Sequence[Tensor]) -> Tensor:
-        return self._covariance_between(mixed, self.support.split(self.widths.tolist(), dim=1))
+    def to_support(self, mixed: Sequence[Tensor]) -> Tensor:
+        """Covariance of crystals with the support ``[n, n_support]``."""
+        return self.covariance_between(mixed, self.support.split(self.widths.tolist(), dim=1))
 
     def negative_log_likelihood(self, squared: Sequence[Tensor], targets: Tensor) -> Tensor:
         """Negative log marginal likelihood per crystal, with weak priors on the scales.
@@ -145,74 +146,34 @@ class KernelHead(nn.Module):
         prior = prior + 0.5 * ((self.log_noise + 2) / 2).square()
         return (likelihood + prior) / len(targets)
 
-    def _covariance_factor(self) -> Tensor:
-        if self._factor is None:
-            covariance = self._to_support(self.support.split(self.widths.tolist(), dim=1)).double()
-            covariance.diagonal().add_(self.log_noise.exp().double() + JITTER)
-            self._factor = torch.linalg.cholesky(covariance)
-        return self._factor
+    def factorise(self, covariance: Tensor) -> Tensor:
+        """Cholesky factor, in double precision, of a covariance matrix with noise."""
+        covariance = covariance.double()
+        covariance.diagonal().add_(self.log_noise.detach().exp().double() + JITTER)
+        return torch.linalg.cholesky(covariance)
 
     @torch.no_grad()
-    def solve(self, mixed: Sequence[Tensor], clipped: Tensor, targets: Tensor) -> None:
-        """Make crystals the support of the Gaussian process and, once its settings are chosen, of the vector machine.
+    def solve(self, mixed: Sequence[Tensor], outputs: Tensor) -> None:
+        """Make crystals the support.
 
         Args:
             mixed: Each gate's mixed embeddings ``[n, width]``.
-            clipped: Standardised targets without outliers, for the Gaussian process ``[n]``.
-            targets: Standardised targets, for the support vector machine ``[n]``.
+            outputs: Standardised targets without outliers ``[n]``.
         """
-        self.support, self._factor = torch.cat(list(mixed), dim=1), None
+        self.support = torch.cat(list(mixed), dim=1)
         self.widths = torch.tensor([part.shape[1] for part in mixed])
-        self.gp = torch.cholesky_solve(clipped.double()[:, None], self._covariance_factor())[:, 0].float()
-        self.svr, self.intercept = torch.zeros(0), torch.zeros(0)
-        if self.svr_settings is not None:
-            self.svr, self.intercept = fit_svr(self._correlation(mixed, mixed), targets, *self.svr_settings)
+        self._factor = self.factorise(self.covariance_between(mixed, mixed))
+        self.dual = torch.cholesky_solve(outputs.double()[:, None], self._factor)[:, 0].float()
 
-    def _correlation(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-        return self._covariance_between(a, b) / self.log_signal.exp().sum()
-
-    @torch.no_grad()
-    def choose_svr(
-        self,
-        train: tuple[Sequence[Tensor], Tensor],
-        val: tuple[Sequence[Tensor], Tensor],
-        inverse: Callable[[Tensor], Tensor],
-    ) -> None:
-        """Choose the support vector machine's C and epsilon by the validation MAE in the target's unit.
-
-        Args:
-            train: Each gate's mixed embeddings ``[n, width]``, and standardised targets ``[n]``.
-            val: The same of the validation crystals, but their targets in the target's unit.
-            inverse: Maps standardised targets ``[n]`` to the target's unit.
-        """
-        among, of_val = self._correlation(train[0], train[0]), self._correlation(val[0], train[0])
-        scores = {}
-        for settings in SVR_GRID:
-            dual, intercept = fit_svr(among, train[1], *settings)
-            scores[settings] = float((inverse(of_val @ dual + intercept) - val[1]).abs().mean())
-        self.svr_settings = min(scores, key=lambda settings: scores[settings])
-
-    def forward(self, mixed: Sequence[Tensor]) -> list[Tensor]:
-        """Standardised means ``[n]`` of the Gaussian process and, if there is one, of the support vector machine."""
-        covariance = self._to_support(mixed)
-        means = [covariance @ self.gp]
-        if len(self.svr):
-            means.append(covariance / self.log_signal.exp().sum() @ self.svr + self.intercept)
-        return means
+    def forward(self, to_support: Tensor) -> Tensor:
+        """Standardised means ``[n]`` from the covariance with the support ``[n, n_support]``."""
+        return to_support @ self.dual
 
     @torch.no_grad()
-    def std(self, mixed: Sequence[Tensor]) -> Tensor:
+    def std(self, to_support: Tensor) -> Tensor:
         """Standard deviation of a new measurement, standardised ``[n]``: the model's doubt and the noise."""
-        covariance = self._to_support(mixed).double()
-        explained = torch.linalg.solve_triangular(self._covariance_factor(), covariance.T, upper=False).square().sum(0)
+        if self._factor is None:
+            self._factor = self.factorise(self.to_support(self.support.split(self.widths.tolist(), dim=1)))
+        whitened = torch.linalg.solve_triangular(self._factor, to_support.double().T, upper=False)
         signal, noise = self.log_signal.exp().sum().double(), self.log_noise.exp().double()
-        return (signal - explained).clamp_min(0).add(noise).sqrt().float()
-
-
-def fit_svr(kernel: Tensor, targets: Tensor, C: float, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Support vector regression on a kernel matrix: dual coefficients ``[n]`` and intercept ``[1]``."""
-    svr = SVR(kernel="precomputed", C=C, epsilon=epsilon, cache_size=500)
-    svr.fit(kernel.double().numpy(), targets.double().numpy())
-    dual = torch.zeros(len(targets))
-    dual[torch.from_numpy(svr.support_).long()] = torch.from_numpy(svr.dual_coef_[0]).float()
-    return dual, torch.from_numpy(svr.intercept_).float()
+        return (signal - whitened.square().sum(0)).clamp_min(0).add(noise).sqrt().float()

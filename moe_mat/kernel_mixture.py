@@ -1,11 +1,15 @@
-"""The mixture with a kernel head: gates learned by marginal likelihood, all training crystals as support."""
+"""The mixture with a kernel head: gates learned by marginal likelihood, all training crystals as support.
+
+Two learners share the learned kernel: the Gaussian process itself (`moe_mat.kernel`) and a support vector machine
+(`moe_mat.vector_machine`). Cross-validation over training and validation crystals chooses how they are blended.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +18,15 @@ from moe_mat.data import Batch
 from moe_mat.gate import Gate
 from moe_mat.kernel import NEGLIGIBLE, KernelHead, Scaling, squared_distances
 from moe_mat.transforms import TargetTransform
+from moe_mat.vector_machine import Settings, VectorMachine, candidates
 
 # Training crystals that the marginal likelihood sees: its cost grows with their cube. All of them serve as support.
-MAX_ROWS = 700
-# Training crystals that choose the support vector machine's settings.
-MAX_SVR_ROWS = 1500
+MAX_ROWS = 600
+# Crystals that choose the support vector machine's settings and the blend, in so many folds.
+MAX_CHOICE_ROWS = 1000
+N_FOLDS = 5
+# Shares of the support vector machine in the prediction.
+BLENDS = (0.0, 0.5, 1.0)
 
 
 class KernelMixture(nn.Module):
@@ -32,6 +40,7 @@ class KernelMixture(nn.Module):
 
     full_batch = True
     bounds: Tensor
+    blend: Tensor
 
     def __init__(self, dims: Sequence[int], transform: TargetTransform, settings: dict[str, Any]) -> None:
         super().__init__()
@@ -44,6 +53,9 @@ class KernelMixture(nn.Module):
             for _ in range(n_targets)
         )
         self.heads = nn.ModuleList(KernelHead(n_gates) for _ in range(n_targets))
+        self.machines = nn.ModuleList(VectorMachine() for _ in range(n_targets))
+        self.register_buffer("blend", torch.zeros(n_targets))
+        self._chosen: dict[int, Settings] = {}
         # Lowest and highest prediction: an inverted logarithm must not run away.
         self.register_buffer("bounds", torch.tensor([[-torch.inf], [torch.inf]]).repeat(1, n_targets))
         self._seen: list[_Seen] = []
@@ -61,7 +73,8 @@ class KernelMixture(nn.Module):
             rows = rows[:MAX_ROWS]
             parts = self.scaling(embeddings[rows])
             distances = torch.stack([squared_distances(part, part) for part in parts])
-            self._seen.append(_Seen(parts, distances, outputs[rows, column]))
+            clipped = self.transform.without_outliers_of(outputs[rows, column], column)
+            self._seen.append(_Seen(parts, distances, clipped))
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean over targets of the negative log marginal likelihood of the training rows, twice.
@@ -71,8 +84,7 @@ class KernelMixture(nn.Module):
         losses = []
         for column, seen in enumerate(self._seen):
             squared = torch.einsum("ge,enm->gnm", self._weights(column), seen.distances)
-            outputs = self.transform.without_outliers_of(seen.outputs, column)
-            losses.append(self._head(column).negative_log_likelihood(list(squared), outputs))
+            losses.append(self._head(column).negative_log_likelihood(list(squared), seen.outputs))
         loss = torch.stack(losses).mean()
         return loss, loss
 
@@ -106,25 +118,32 @@ class KernelMixture(nn.Module):
         signal = self._head(column).log_signal.softmax(0)
         return (signal[:, None] * self._weights(column)).sum(0, keepdim=True)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Targets in their units ``[n, n_targets]``: the mean of Gaussian process and support vector machine."""
+    def _to_support(self, batch: Batch) -> list[Tensor]:
+        """Each target's covariance with its support ``[n, n_support]``."""
         parts = self.scaling(batch.embeddings)
+        return [self._head(column).to_support(self._mix(parts, column)) for column in range(len(self.heads))]
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Targets in their units ``[n, n_targets]``."""
         columns = []
-        for column in range(len(self.heads)):
-            means = self._head(column)(self._mix(parts, column))
-            inverted = [self.transform.inverse_of(mean, column) for mean in means]
-            columns.append(torch.stack(inverted).mean(0))
+        for column, to_support in enumerate(self._to_support(batch)):
+            inverse, machine = self._inverse(column), cast(VectorMachine, self.machines[column])
+            predicted = inverse(self._head(column)(to_support))
+            if machine.fitted:
+                predicted = torch.lerp(predicted, machine(to_support, inverse), self.blend[column])
+            columns.append(predicted)
         return torch.stack(columns, dim=1).clamp(*self.bounds)
+
+    def _inverse(self, column: int) -> Callable[[Tensor], Tensor]:
+        return partial(self.transform.inverse_of, column=column)
 
     @torch.no_grad()
     def std(self, batch: Batch) -> Tensor:
         """Standard deviation of a new measurement in the targets' units ``[n, n_targets]``."""
-        parts = self.scaling(batch.embeddings)
         columns = []
-        for column in range(len(self.heads)):
-            mixed = self._mix(parts, column)
-            mean, std = self._head(column)(mixed)[0], self._head(column).std(mixed)
-            high, low = (self.transform.inverse_of(mean + sign * std, column) for sign in (1, -1))
+        for column, to_support in enumerate(self._to_support(batch)):
+            mean, std = self._head(column)(to_support), self._head(column).std(to_support)
+            high, low = (self._inverse(column)(mean + sign * std) for sign in (1, -1))
             columns.append((high - low) / 2)
         return torch.stack(columns, dim=1)
 
@@ -132,35 +151,81 @@ class KernelMixture(nn.Module):
     def before_validation(self) -> None:
         """Make what the likelihood sees the support, so that the present gates can predict."""
         for column, seen in enumerate(self._seen):
-            clipped = self.transform.without_outliers_of(seen.outputs, column)
-            self._head(column).solve(self._mix(seen.parts, column), clipped, seen.outputs)
+            self._head(column).solve(self._mix(seen.parts, column), seen.outputs)
 
     @torch.no_grad()
     def finish(self, train: Batch, val: Batch) -> None:
-        """Choose the support vector machine's settings on the validation rows; all training rows become the support."""
+        """Choose settings and blend by cross-validation over all these rows; the training rows become the support."""
         for column in range(len(self.heads)):
-            (mixed, outputs), (of_val, _) = (self._rows(batch, column) for batch in (train, val))
-            assert val.targets is not None
-            true = val.targets[val.targets[:, column].isfinite(), column]
-            if len(true):
-                self._head(column).choose_svr(
-                    _first((mixed, outputs)), (of_val, true), partial(self.transform.inverse_of, column=column)
-                )
+            rows = [self._rows(batch, column) for batch in (train, val)]
+            targets, outputs = (torch.cat([getattr(row, name) for row in rows]) for name in ("targets", "outputs"))
+            order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))[:MAX_CHOICE_ROWS]
+            mixed = [torch.cat(of_gate)[order] for of_gate in zip(*(row.mixed for row in rows), strict=True)]
+            self._choose(column, _Rows(mixed, targets[order], outputs[order]))
         self.refit(train)
+
+    def _choose(self, column: int, rows: _Rows) -> None:
+        head, inverse = self._head(column), self._inverse(column)
+        covariance = head.covariance_between(rows.mixed, rows.mixed)
+        settings = candidates(skewed=self.transform.bends(column))
+        of_process, of_machine = torch.empty(len(rows.targets)), torch.empty(len(settings), len(rows.targets))
+        fold_of_row = torch.arange(len(rows.targets)) % N_FOLDS
+        for fold in fold_of_row.unique():
+            held, kept = (fold_of_row == fold).nonzero()[:, 0], (fold_of_row != fold).nonzero()[:, 0]
+            if not len(kept):
+                return
+            among, to_kept = covariance[kept][:, kept], covariance[held][:, kept]
+            clipped = self.transform.without_outliers_of(rows.outputs[kept], column)
+            dual = torch.cholesky_solve(clipped.double()[:, None], head.factorise(among.clone()))[:, 0].float()
+            of_process[held] = inverse(to_kept @ dual)
+            for number, setting in enumerate(settings):
+                machine = VectorMachine()
+                machine.fit(among, rows.targets[kept], rows.outputs[kept], setting)
+                of_machine[number, held] = machine(to_kept, inverse)
+        bounds = self.bounds[:, column]
+        errors = {
+            (number, blend): float(
+                (torch.lerp(of_process, of_machine[number], blend).clamp(*bounds) - rows.targets).abs().mean()
+            )
+            for number in range(len(settings))
+            for blend in BLENDS
+        }
+        number, blend = min(errors, key=lambda choice: errors[choice])
+        self._chosen[column] = settings[number]
+        self.blend[column] = blend
 
     @torch.no_grad()
     def refit(self, batch: Batch) -> None:
         """Make these rows the support, with everything else as it is."""
         for column in range(len(self.heads)):
-            mixed, outputs = self._rows(batch, column)
-            clipped = self.transform.without_outliers_of(outputs, column)
-            self._head(column).solve(mixed, clipped, outputs)
+            rows = self._rows(batch, column)
+            head = self._head(column)
+            head.solve(rows.mixed, self.transform.without_outliers_of(rows.outputs, column))
+            if column in self._chosen and self.blend[column] > 0:
+                covariance = head.covariance_between(rows.mixed, rows.mixed)
+                machine = cast(VectorMachine, self.machines[column])
+                machine.fit(covariance, rows.targets, rows.outputs, self._chosen[column])
 
-    def _rows(self, batch: Batch, column: int) -> tuple[list[Tensor], Tensor]:
+    def _rows(self, batch: Batch, column: int) -> _Rows:
         assert batch.targets is not None
         present = batch.targets[:, column].isfinite()
         parts = self.scaling(batch.embeddings[present])
-        return self._mix(parts, column), self.transform(batch.targets)[present, column]
+        outputs = self.transform(batch.targets)[present, column]
+        return _Rows(self._mix(parts, column), batch.targets[present, column], outputs)
+
+
+class _Rows(NamedTuple):
+    """The crystals that have a value of one target.
+
+    Attributes:
+        mixed: Each gate's mixed embeddings ``[n, width]``.
+        targets: In their unit ``[n]``.
+        outputs: Standardised ``[n]``.
+    """
+
+    mixed: list[Tensor]
+    targets: Tensor
+    outputs: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +235,9 @@ class _Seen:
     Attributes:
         parts: Scaled embeddings, one ``[m, dim]`` an expert.
         distances: Squared distances in each expert's embedding ``[n_experts, m, m]``.
-        outputs: Standardised targets ``[m]``.
+        outputs: Standardised targets without outliers ``[m]``.
     """
 
     parts: list[Tensor]
     distances: Tensor
     outputs: Tensor
-
-
-def _first(rows: tuple[list[Tensor], Tensor]) -> tuple[list[Tensor], Tensor]:
-    """As many rows as a grid of support vector machines can take in seconds; their order is already random."""
-    return [mixed[:MAX_SVR_ROWS] for mixed in rows[0]], rows[1][:MAX_SVR_ROWS]

@@ -171,6 +171,7 @@ def fit_source_module(
         "enable_progress_bar": sys.stderr.isatty(),
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
+        "log_every_n_steps": 1,  # all is logged by epoch; more than an epoch has would be a warning
         "use_distributed_sampler": False,  # the data know of the processes
     }
     try:

@@ -14,7 +14,7 @@ _BENDS = ("identity", "log", "asinh")
 # A target is heavy-tailed, for ``auto``, when the skewness of its training values is beyond this.
 SKEWED = 1.5
 # Standard deviations, from quartiles, beyond which a value is an outlier to a Gaussian.
-OUTLIER = 4.5
+OUTLIER = 12.0
 
 
 class TargetTransform(nn.Module):
@@ -83,9 +83,9 @@ class TargetTransform(nn.Module):
                 )
             self.spread[column] = values.std(correction=0).clamp_min(1e-12)
             self.bend[column] = _BENDS.index(_choose_bend(self.kind, values))
-            # More than half zeros would make the median useless as a scale.
-            scale = values.abs().median()
-            self.median[column] = scale if scale > 0 else values.abs().mean().clamp_min(1e-12)
+            # With half the values near zero, such as gaps of metals, the median is no scale.
+            scale, spread = values.abs().median(), values.std(correction=0)
+            self.median[column] = scale if scale > 0.1 * spread else spread.clamp_min(1e-12)
             if self.kind == "none":
                 continue
             bent = self._bent(values, column)
@@ -108,6 +108,10 @@ class TargetTransform(nn.Module):
         """Targets ``[n, n_targets]`` in their units to what the head learns."""
         bent = torch.stack([self._bent(values, column) for column, values in enumerate(targets.unbind(1))], dim=1)
         return (bent - self.mean) / self.std
+
+    def bends(self, column: int) -> bool:
+        """Whether the map of a column is more than a change of scale."""
+        return _BENDS[int(self.bend[column])] != "identity"
 
     def without_outliers_of(self, outputs: Tensor, column: int) -> Tensor:
         """Move the values of one mapped column ``[n]`` that lie beyond the limits of a Gaussian onto them."""

@@ -10,8 +10,9 @@ from ase.data import atomic_numbers
 from pymatgen.core import Lattice, Structure
 from pytorch_lightning.callbacks import Callback
 
-from moe_mat.cards import find_cards
+from moe_mat.cards import find_cards, zoo_folder
 from moe_mat.cgcnn_training import CGCNNProperty
+from moe_mat.cli import main
 from moe_mat.fingerprints import Fingerprints, formula_hash, part_of
 from moe_mat.pretrain import pretrain
 from moe_mat.property_networks import PropertyNetworks
@@ -286,9 +287,16 @@ def test_unknown_training_and_trainer_option(recipe, data, tmp_path):
         run(recipe(), data, tmp_path, only="toy_networks", trainer={"gpus": 1})
 
 
-def test_recipes_of_the_package_are_valid():
-    from moe_mat.cards import zoo_folder
+def test_command_line(recipe, data, tmp_path, capsys):
+    options = ["--output", str(tmp_path / "zoo"), "--runs", str(tmp_path / "runs"), "--trainer.max_epochs", "1"]
+    command = ["pretrain", str(recipe()), "--data", str(data), "--only", "toy_networks", *options]
+    assert main(command) == 0
+    assert "4 experts in" in capsys.readouterr().out
+    assert main(["pretrain", str(recipe()), "--data", str(tmp_path / "nowhere"), *options]) == 1
+    assert "toy.parquet; name the folder" in capsys.readouterr().err
 
+
+def test_recipes_of_the_package_are_valid():
     paths = sorted((zoo_folder() / "recipes").glob("*.yaml"))
     recipes = {path.stem: read_recipe(path) for path in paths}
     assert {"jarvis", "mp", "boltztrap", "perovskites"} <= set(recipes)

@@ -98,7 +98,8 @@ def _messages_in_blocks(
             torch.index_select(neighbor, 0, neighbors, out=z)
             z.addmm_(edges[of_edges], w)
             z.view(-1, degree, width).add_(center[atoms, None])
-        torch._C._nn.softplus(core, out=softplus)  # F.softplus takes no buffer to write to
+        # F.softplus takes no buffer to write to, and the stubs do not know that this does.
+        torch._C._nn.softplus(core, out=softplus)  # type: ignore[call-arg]
         gate.sigmoid_().mul_(softplus)
         torch.sum(gate.view(-1, degree, width), 1, out=messages[atoms])
     return messages
