@@ -2,116 +2,151 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, ParamSpec
 
 import matplotlib as mpl
-import matplotlib.ticker
 import numpy as np
-import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 from benchmarks.cells import Result
 from benchmarks.protocols import card_of, unit_of
+from benchmarks.scores import Key, Scores
 
 COLOURS = ("#1f5f8b", "#e0a458", "#5a9e6f", "#b5515c", "#7a6fae", "#6b7885", "#c9789b", "#3aa6a6", "#8c6d46")
-INK = "#1c2733"
+INK, GRID = "#1c2733", "#e3e8ed"
 WEIGHTS = LinearSegmentedColormap.from_list("weights", ["#ffffff", "#cfe3f0", "#5b9dc9", "#1f5f8b", "#0d2f49"])
 # Experts that no task gives more than this share one column.
 SMALL_WEIGHT = 0.03
 
+P = ParamSpec("P")
 
-def bars(table: pd.DataFrame, methods: Sequence[str], *, published: str, path: Path) -> None:
-    """Test MAE of each method over a published one, task by task.
+
+def _drawn(draw: Callable[P, tuple[Figure, Path]]) -> Callable[P, None]:
+    """Draw with one set of fonts and colours, whatever the user's own, and write the file."""
+    style: dict[Any, Any] = {
+        "font.size": 9,
+        "axes.labelcolor": INK,
+        "text.color": INK,
+        "axes.edgecolor": "#8a97a3",
+        "axes.titlesize": 9,
+    }
+
+    @functools.wraps(draw)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        with mpl.rc_context(style):
+            figure, path = draw(*args, **kwargs)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(path, dpi=150)
+
+    return wrapped
+
+
+@_drawn
+def relative(
+    scores: Scores, *, tasks: Sequence[str], methods: Sequence[str], published: Sequence[str], path: Path
+) -> tuple[Figure, Path]:
+    """Test MAEs over that of the first published method, a row a task.
 
     Args:
-        table: of `benchmarks.scores.by_task`, tasks with a published number only.
-        methods: to show.
-        published: the method that is 1.
+        scores: of the methods.
+        tasks: with numbers of the published methods.
+        methods: ours, as dots with standard errors over splits; the last one on top of the others.
+        published: the method that is 1, and others, as open diamonds.
         path: PNG file.
     """
-    tasks = list(dict.fromkeys(table.index.get_level_values("task")))
-    figure = Figure(figsize=(8, 1.2 + 0.42 * len(tasks)), layout="constrained")
+    figure = Figure(figsize=(8.5, 1.6 + 0.36 * len(tasks)), layout="constrained")
     axes = figure.subplots()
-    height = 0.8 / len(methods)
-    for number, method in enumerate(methods):
-        for position, task in enumerate(tasks):
-            if (task, method, 0) not in table.index:
+    for position, task in enumerate(tasks):
+        card = card_of(task)
+        unit = card.published[published[0]].mean
+        for other in published[1:]:
+            axes.plot(card.published[other].mean / unit, position, "D", mfc="white", mec=INK, markersize=5, zorder=3)
+        for number, method in enumerate(methods):
+            if Key(task, method) not in scores:
                 continue
-            reference = card_of(task).published[published].mean
-            row = table.loc[(task, method, 0)]
-            error = row["sd"] / reference / math.sqrt(row["splits"]) if np.isfinite(row["sd"]) else 0
-            axes.barh(
-                position + (number - (len(methods) - 1) / 2) * height,
-                row["mean"] / reference,
-                height=0.9 * height,
-                xerr=error,
-                color=_colour(number),
-                error_kw={"elinewidth": 0.8, "ecolor": INK},
-            )
+            found = scores[Key(task, method)]
+            error = 0.0 if math.isnan(found.sd) else found.sd / math.sqrt(len(found.by_split)) / unit
+            last = number == len(methods) - 1
+            style: dict[str, Any] = {
+                "markersize": 7.5 if last else 5,
+                "elinewidth": 1,
+                "alpha": 1 if last else 0.8,
+                "zorder": 4 + number,
+            }
+            axes.errorbar(found.mean / unit, position, xerr=error, fmt="o", color=_colour(number), **style)
     axes.axvline(1, color=INK, linewidth=1)
     axes.set_yticks(range(len(tasks)), [card_of(task).title for task in tasks])
-    axes.invert_yaxis()
-    axes.set(xlabel=f"test MAE / test MAE of {published} (error bars: standard error over splits)")
-    handles = [Line2D([], [], color=_colour(i), linewidth=6, label=method) for i, method in enumerate(methods)]
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(methods), 5), frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    axes.set_ylim(len(tasks) - 0.4, -0.6)
+    axes.set_xlabel(f"test MAE / test MAE of {published[0]}; bars: standard error over splits")
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    handles = [_dot(i, method) for i, method in enumerate(methods)]
+    handles += [Line2D([], [], marker="D", linestyle="", mfc="white", mec=INK, label=name) for name in published[1:]]
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 6), frameon=False)
+    return figure, path
 
 
-def heat_map(weights: pd.DataFrame, *, title: str, path: Path) -> None:
+@_drawn
+def heat_map(weights: Mapping[str, Mapping[str, float]], *, title: str, path: Path) -> tuple[Figure, Path]:
     """Gate weights, a row a task and a column an expert; experts that are small everywhere are summed up.
 
     Args:
-        weights: of `benchmarks.scores.gate_weights`.
+        weights: task -> expert -> weight.
         title: above the map.
         path: PNG file.
     """
-    large = [tag for tag in weights if weights[tag].max() >= SMALL_WEIGHT]
-    shown = weights[sorted(large, key=lambda tag: -weights[tag].mean())].copy()
-    if len(large) < weights.shape[1]:
-        shown[f"other {weights.shape[1] - len(large)}"] = weights.drop(columns=large).sum(axis=1)
+    tags = list(dict.fromkeys(tag for of_task in weights.values() for tag in of_task))
+    values = np.array([[of_task.get(tag, 0.0) for tag in tags] for of_task in weights.values()])
+    large = values.max(axis=0) >= SMALL_WEIGHT
+    order = [i for i in np.argsort(-values.mean(axis=0), kind="stable") if large[i]]
+    shown, names = values[:, order], [tags[i] for i in order]
+    if not large.all():
+        shown = np.column_stack([shown, values[:, ~large].sum(axis=1)])
+        names.append(f"{(~large).sum()} others")
     n_rows, n_columns = shown.shape
-    figure = Figure(figsize=(3.2 + 0.46 * n_columns, 2.0 + 0.34 * n_rows), layout="constrained")
+    figure = Figure(figsize=(3.4 + 0.42 * n_columns, 2.0 + 0.32 * n_rows), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(shown.to_numpy(), cmap=WEIGHTS, vmin=0, vmax=max(0.3, shown.to_numpy().max()), aspect="auto")
-    axes.set_xticks(range(n_columns), list(shown), rotation=55, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(n_rows), [card_of(task).title for task in shown.index])
-    for row in range(n_rows):
-        for column in range(n_columns):
-            value = shown.iat[row, column]
-            if value >= 0.01:
-                colour = "white" if value > 0.55 * image.norm.vmax else INK
-                axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6.5, color=colour)
+    highest = max(0.3, float(shown.max()))
+    image = axes.imshow(shown, cmap=WEIGHTS, vmin=0, vmax=highest, aspect="auto")
+    axes.set_xticks(range(n_columns), names, rotation=55, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(n_rows), [card_of(task).title for task in weights])
+    for row, column in np.ndindex(shown.shape):
+        value = shown[row, column]
+        if value >= 0.01:
+            colour = "white" if value > 0.5 * highest else INK
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6.5, color=colour)
     axes.set_title(title, loc="left")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    figure.colorbar(image, ax=axes, label="mean gate weight", shrink=0.8, aspect=25, pad=0.02).outline.set_visible(
-        False
-    )
-    _save(figure, path)
+    bar = figure.colorbar(image, ax=axes, label="mean gate weight", shrink=0.8, aspect=25, pad=0.02)
+    bar.outline.set_visible(False)
+    return figure, path
 
 
-def parity(results: Mapping[str, Sequence[Result]], *, path: Path) -> None:
+@_drawn
+def parity(results: Mapping[str, Sequence[Result]], *, path: Path) -> tuple[Figure, Path]:
     """Predicted against true test values, one panel a task, all its splits.
 
     Args:
         results: task -> results with predictions.
         path: PNG file.
     """
-    columns = min(4, len(results))
-    rows = math.ceil(len(results) / columns)
-    figure = Figure(figsize=(3 * columns, 3.1 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure, panels = _panels(len(results), width=2.7, height=2.85)
     for axes, (task, found) in zip(panels, results.items(), strict=False):
         true, predicted = (np.concatenate([result[key] for result in found]) for key in ("targets", "predictions"))
         limits = np.array([min(true.min(), predicted.min()), max(true.max(), predicted.max())])
         axes.plot(limits, limits, color=INK, linewidth=0.8, zorder=0)
-        axes.scatter(true, predicted, s=7, alpha=0.45, linewidths=0, color=COLOURS[0], rasterized=True)
-        axes.set_title(card_of(task).title, fontsize=9)
+        axes.scatter(true, predicted, s=6, alpha=0.45, linewidths=0, color=COLOURS[0])
+        axes.set_title(_wrapped(_title(task)))
         unit = unit_of(task)
         axes.set_xlabel("true" if unit == "1" else f"true, {unit}")
         axes.set_ylabel("predicted")
@@ -119,59 +154,71 @@ def parity(results: Mapping[str, Sequence[Result]], *, path: Path) -> None:
         note = f"MAE {np.abs(true - predicted).mean():.3g}\nR² {r2:.2f}"
         axes.text(0.05, 0.95, note, transform=axes.transAxes, va="top", fontsize=8)
         axes.set_aspect("equal", adjustable="datalim")
-    for axes in panels[len(results) :]:
-        axes.set_visible(False)
-    _save(figure, path)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, path
 
 
-def learning_curves(table: pd.DataFrame, *, all_labels: Mapping[str, int], path: Path) -> None:
+@_drawn
+def learning_curves(
+    curves: Mapping[str, Mapping[str, Mapping[int, tuple[float, float]]]], *, path: Path
+) -> tuple[Figure, Path]:
     """Test MAE against number of labels, one panel a task, one line a method.
 
     Args:
-        table: of `benchmarks.scores.by_task`, tasks with few-label results only.
-        all_labels: task -> number of training and validation labels there are.
+        curves: task -> method -> number of labels -> mean and standard deviation.
         path: PNG file.
     """
-    tasks = list(dict.fromkeys(table.index.get_level_values("task")))
-    methods = list(dict.fromkeys(table.index.get_level_values("method")))
-    columns = min(4, len(tasks))
-    rows = math.ceil(len(tasks) / columns)
-    figure = Figure(figsize=(3.1 * columns, 2.7 * rows + 0.4), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, task in zip(panels, tasks, strict=False):
-        for number, method in enumerate(methods):
-            if (task, method) not in table.index.droplevel("n_labels"):
-                continue
-            points = table.loc[(task, method)]
-            labels = [count or all_labels[task] for count in points.index]
-            order = np.argsort(labels)
-            style = {"color": _colour(number), "marker": "o", "markersize": 4, "linewidth": 1.4, "capsize": 2}
-            axes.errorbar(
-                np.array(labels)[order],
-                points["mean"].to_numpy()[order],
-                points["sd"].fillna(0).to_numpy()[order],
-                **style,
-            )
+    methods = list(dict.fromkeys(method for of_task in curves.values() for method in of_task))
+    figure, panels = _panels(len(curves), width=2.9, height=2.5)
+    for axes, (task, of_task) in zip(panels, curves.items(), strict=False):
+        for method, points in of_task.items():
+            labels = sorted(points)
+            means, sds = np.nan_to_num(np.array([points[n] for n in labels])).T
+            style: dict[str, Any] = {"marker": "o", "markersize": 4, "linewidth": 1.4, "capsize": 2, "elinewidth": 0.9}
+            axes.errorbar(labels, means, sds, color=_colour(methods.index(method)), **style)
         axes.set(xscale="log", yscale="log", xlabel="labels")
-        axes.set_title(card_of(task).title, fontsize=9)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if axis is axes.yaxis else (1, 3)))
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.set_minor_locator(NullLocator())
+            axis.set_minor_formatter(NullFormatter())
+        axes.set_title(_wrapped(_title(task)))
         unit = unit_of(task)
         axes.set_ylabel("test MAE" if unit == "1" else f"test MAE, {unit}")
-        axes.yaxis.set_major_formatter(mpl.ticker.StrMethodFormatter("{x:g}"))
-        axes.yaxis.set_minor_formatter(mpl.ticker.LogFormatter(minor_thresholds=(1.2, 0.4)))
         axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25, linewidth=0.6)
-    for axes in panels[len(tasks) :]:
-        axes.set_visible(False)
-    handles = [Line2D([], [], color=_colour(i), marker="o", markersize=4, label=name) for i, name in enumerate(methods)]
+        axes.grid(color=GRID, linewidth=0.8)
+    handles = [_dot(i, name) for i, name in enumerate(methods)]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(methods), 6), frameon=False)
-    _save(figure, path)
+    return figure, path
+
+
+def _panels(count: int, *, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    """A figure with so many panels, at most four in a row; the rest of the last row stays empty."""
+    columns = min(4, count)
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(width * columns + 0.3, height * rows + 0.3), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in panels[count:]:
+        axes.set_visible(False)
+    return figure, panels
+
+
+def _title(task: str) -> str:
+    card = card_of(task)
+    return card.title if task == card.name else f"{card.title} (Matbench)"
+
+
+def _wrapped(text: str, *, width: int = 30) -> str:
+    """Two lines at most, broken at the last space that fits."""
+    if len(text) <= width:
+        return text
+    at = text.rfind(" ", 0, width)
+    return f"{text[:at]}\n{text[at + 1 :]}"
+
+
+def _dot(number: int, label: str) -> Line2D:
+    return Line2D([], [], color=_colour(number), marker="o", markersize=5, linestyle="", label=label)
 
 
 def _colour(number: int) -> str:
     return COLOURS[number % len(COLOURS)]
-
-
-def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({"font.size": 9}):
-        figure.savefig(path, dpi=150)

@@ -104,7 +104,7 @@ def train_heads(
                     kept[1][better] = heads(x_test).double().numpy()[better] * std + mean
             if epoch - last_better >= patience:
                 break
-    return best, *kept
+    return best, kept[0], kept[1]
 
 
 def _stacked(

@@ -49,10 +49,10 @@ def card_of(task: str) -> TaskCard:
 def unit_of(task: str) -> str:
     """Unit of the numbers of a cell: Matbench scores raw values, the publications transformed ones."""
     card = card_of(task)
-    transform = card.recipe.transform
+    transform, unit = card.recipe.transform, card.unit
     if task != card.name or transform == "none":
-        return card.unit
-    return transform.replace("x", card.unit) if "x" in transform else f"{transform} {card.unit}"
+        return unit
+    return transform.replace("x", unit) if "x" in transform else transform if unit == "1" else f"{transform} {unit}"
 
 
 def resolve_tasks(names: list[str], *, protocol: str) -> list[str]:

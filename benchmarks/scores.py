@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 from benchmarks.cells import Cell, Result, is_finished
@@ -17,219 +19,214 @@ PUBLISHED = ("CGCNN", "MoE-(18)", "UMA", "JMP-MT", "JMP-FT", "MoMa (Adapter)", "
 BEST_TRANSFER = "tl (best on validation)"
 
 
+class Key(NamedTuple):
+    """What a score is of; ``n_labels`` is 0 for all labels."""
+
+    task: str
+    method: str
+    n_labels: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A method on a task.
+
+    Attributes:
+        by_split: split -> test MAE, mean over seeds.
+        val_mae: mean over splits and seeds.
+        seconds: of each cell.
+    """
+
+    by_split: Mapping[int, float]
+    val_mae: float
+    seconds: Sequence[float]
+
+    @property
+    def mean(self) -> float:
+        """Mean test MAE over splits."""
+        return fmean(self.by_split.values())
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation between splits (n - 1); NaN for a single one."""
+        return stdev(self.by_split.values()) if len(self.by_split) > 1 else math.nan
+
+    @property
+    def complete(self) -> bool:
+        """Whether all splits are there."""
+        return len(self.by_split) == N_SPLITS
+
+
+Scores = Mapping[Key, Score]
+
+
+def score(results: Iterable[Result]) -> dict[Key, Score]:
+    """The scores of finished results."""
+    cells: dict[Key, list[Result]] = {}
+    for result in results:
+        if is_finished(result):
+            key = Key(result["task"], result["method"], result.get("n_labels") or 0)
+            cells.setdefault(key, []).append(result)
+    return {key: _score(found) for key, found in cells.items()}
+
+
+def _score(cells: Sequence[Result]) -> Score:
+    maes: dict[int, list[float]] = {}
+    for cell in sorted(cells, key=lambda cell: cell["split"]):
+        maes.setdefault(cell["split"], []).append(cell["test_mae"])
+    return Score(
+        by_split={split: fmean(of_seeds) for split, of_seeds in maes.items()},
+        val_mae=fmean(cell["val_mae"] for cell in cells),
+        seconds=[cell["seconds"] for cell in cells],
+    )
+
+
+def with_best_transfer(results: Sequence[Result]) -> list[Result]:
+    """Replace the methods ``tl:<expert>`` by the one of them that has the lowest mean validation MAE on each task."""
+    pairwise = {r["method"] for r in results if r["method"].startswith("tl:") and r["method"] != "tl:best"}
+    if len(pairwise) < 2:
+        return list(results)
+    best: dict[tuple[str, int], tuple[float, str]] = {}
+    for key, found in score(results).items():
+        if key.method in pairwise:
+            place, candidate = (key.task, key.n_labels), (found.val_mae, key.method)
+            best[place] = min(best.get(place, candidate), candidate)
+    kept = []
+    for result in results:
+        place = (result["task"], result.get("n_labels") or 0)
+        if result["method"] not in pairwise:
+            kept.append(result)
+        elif place in best and best[place][1] == result["method"]:
+            kept.append({**result, "method": BEST_TRANSFER})
+    return kept
+
+
 @dataclass(frozen=True, slots=True)
 class Against:
     """A method beside a published one.
 
     Attributes:
-        method: ours.
-        published: theirs.
-        n_tasks: tasks that both have a number for.
-        wins: tasks where ours is lower.
-        relative: mean over tasks of ``(ours - theirs) / theirs``.
-        losses: tasks where ours is not lower, with the relative change.
+        changes: task -> ``(ours - theirs) / theirs``, for the comparable tasks of which all splits are there.
     """
 
-    method: str
-    published: str
-    n_tasks: int
-    wins: int
-    relative: float
-    losses: Mapping[str, float]
+    changes: Mapping[str, float]
+
+    @property
+    def wins(self) -> int:
+        """Number of tasks where ours is lower."""
+        return sum(change < 0 for change in self.changes.values())
+
+    @property
+    def mean(self) -> float:
+        """Mean relative change."""
+        return fmean(self.changes.values())
+
+
+def against_published(scores: Scores, method: str, published: str) -> Against:
+    """A method beside a published one."""
+    changes = {}
+    for key, found in scores.items():
+        card = card_of(key.task)
+        ours = key.method == method and not key.n_labels and found.complete
+        if ours and key.task == card.name and card.comparable and published in card.published:
+            changes[key.task] = found.mean / card.published[published].mean - 1
+    return Against(changes)
 
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """Two methods on the same splits.
+    """Two methods on the splits of a task that both have.
 
     Attributes:
-        task: of the splits.
-        method: ours.
-        other: the other.
-        differences: ours minus the other, by split.
-        t_test: two-sided p of a paired t-test; None with fewer than two splits or without any spread.
+        by_split: split -> ours minus the other's test MAE.
+        t_test: two-sided p of a paired t-test; None without any spread to test against.
         wilcoxon: two-sided p of Wilcoxon's signed-rank test; None likewise.
     """
 
-    task: str
-    method: str
-    other: str
-    differences: Mapping[int, float]
+    by_split: Mapping[int, float]
     t_test: float | None
     wilcoxon: float | None
 
-    @property
-    def mean(self) -> float:
-        """Mean difference."""
-        return float(np.mean(list(self.differences.values())))
 
-
-def frame(results: Iterable[Result]) -> pd.DataFrame:
-    """Finished results as a table: task, split, method, seed, n_labels (0 for all), val_mae, test_mae, seconds."""
-    columns = ["task", "split", "method", "seed", "n_labels", "val_mae", "test_mae", "seconds"]
-    rows = [{**result, "n_labels": result.get("n_labels") or 0} for result in results if is_finished(result)]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def with_best_transfer(cells: pd.DataFrame) -> pd.DataFrame:
-    """Replace several ``tl:<expert>`` by the one that has the lowest mean validation MAE on each task."""
-    pairwise = cells["method"].str.startswith("tl:") & (cells["method"] != "tl:best")
-    if cells.loc[pairwise, "method"].nunique() < 2:
-        return cells
-    kept = [cells[~pairwise]]
-    for _, of_task in cells[pairwise].groupby(["task", "n_labels"]):
-        best = of_task.groupby("method")["val_mae"].mean().idxmin()
-        kept.append(of_task[of_task["method"] == best].assign(method=BEST_TRANSFER))
-    return pd.concat(kept, ignore_index=True)
-
-
-def by_split(cells: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds: columns task, method, n_labels, split, val_mae, test_mae, seconds."""
-    keys = ["task", "method", "n_labels", "split"]
-    return cells.groupby(keys, as_index=False)[["val_mae", "test_mae", "seconds"]].mean()
-
-
-def by_task(cells: pd.DataFrame) -> pd.DataFrame:
-    """Mean over splits of the mean over seeds, indexed by task, method and n_labels.
-
-    Columns mean and sd (between splits, n - 1) of test_mae, val (mean val_mae), seconds (of one cell), splits (how many).
-    """
-    splits = by_split(cells)
-    grouped = splits.groupby(["task", "method", "n_labels"])
-    return pd.DataFrame(
-        {
-            "mean": grouped["test_mae"].mean(),
-            "sd": grouped["test_mae"].std(ddof=1),
-            "val": grouped["val_mae"].mean(),
-            "seconds": grouped["seconds"].mean(),
-            "splits": grouped["split"].nunique(),
-        }
-    )
-
-
-def compare_with_published(table: pd.DataFrame, method: str, published: str) -> Against:
-    """Wins and mean relative change over the comparable tasks for which all splits are there.
-
-    Args:
-        table: of `by_task`.
-        method: ours.
-        published: theirs.
-    """
-    relative = {}
-    for (task, name, n_labels), row in table.iterrows():
-        if name != method or n_labels or row["splits"] < N_SPLITS:
-            continue
-        card = card_of(task)
-        if task == card.name and card.comparable and published in card.published:
-            relative[task] = row["mean"] / card.published[published].mean - 1
-    changes = list(relative.values())
-    return Against(
-        method,
-        published,
-        n_tasks=len(changes),
-        wins=sum(change < 0 for change in changes),
-        relative=float(np.mean(changes)) if changes else float("nan"),
-        losses={task: change for task, change in relative.items() if change >= 0},
-    )
-
-
-def paired(cells: pd.DataFrame, task: str, method: str, other: str) -> Paired | None:
-    """Differences of two methods on the splits that both have; None where there are none."""
-    splits = by_split(cells)
-    splits = splits[(splits["task"] == task) & (splits["n_labels"] == 0)]
-    maes = splits.pivot(index="split", columns="method", values="test_mae")
-    if method not in maes or other not in maes:
+def paired(scores: Scores, task: str, method: str, other: str) -> Paired | None:
+    """Differences split by split; None where the two have no split in common."""
+    ours, theirs = scores.get(Key(task, method)), scores.get(Key(task, other))
+    if ours is None or theirs is None:
         return None
-    differences = (maes[method] - maes[other]).dropna()
-    if not len(differences):
+    by_split = {split: mae - theirs.by_split[split] for split, mae in ours.by_split.items() if split in theirs.by_split}
+    if not by_split:
         return None
-    t_test = wilcoxon = None
-    if len(differences) > 1 and differences.std() > 1e-12 * abs(differences.mean()):
-        t_test = float(stats.ttest_1samp(differences, 0.0).pvalue)
-        wilcoxon = float(stats.wilcoxon(differences).pvalue)
-    by_number = {int(split): float(value) for split, value in differences.items()}
-    return Paired(task, method, other, by_number, t_test, wilcoxon)
+    values = np.array(list(by_split.values()))
+    if len(values) < 2 or values.std() <= 1e-12 * abs(values.mean()):
+        return Paired(by_split, None, None)
+    return Paired(by_split, float(stats.ttest_1samp(values, 0.0).pvalue), float(stats.wilcoxon(values).pvalue))
 
 
-def over_tasks(table: pd.DataFrame, method: str, other: str) -> tuple[int, int, float, float | None]:
-    """Two methods over all tasks that both have: tasks, wins, mean relative change, Wilcoxon's p of the changes.
-
-    Args:
-        table: of `by_task`.
-        method: ours.
-        other: the other.
-    """
-    means = table.reset_index()
-    means = means[means["n_labels"] == 0].pivot(index="task", columns="method", values="mean")
-    changes = (means[method] / means[other] - 1).dropna()
-    p = float(stats.wilcoxon(changes).pvalue) if len(changes) > 1 and (changes != 0).any() else None
-    return len(changes), int((changes < 0).sum()), float(changes.mean()), p
+def against_method(scores: Scores, method: str, other: str) -> tuple[Against, float | None]:
+    """Two methods over all tasks that both have, and Wilcoxon's two-sided p of the relative changes."""
+    changes = {
+        key.task: found.mean / scores[Key(key.task, other)].mean - 1
+        for key, found in scores.items()
+        if key.method == method and not key.n_labels and Key(key.task, other) in scores
+    }
+    values = list(changes.values())
+    p = float(stats.wilcoxon(values).pvalue) if len(values) > 1 and any(values) else None
+    return Against(changes), p
 
 
-def gate_weights(results: Iterable[Result], method: str) -> pd.DataFrame:
-    """Mean gate weights over splits and seeds: a row a task, a column an expert; empty for methods without a gate."""
-    rows = [
-        {"task": result["task"], **result["gate_weights"]}
-        for result in results
-        if result["method"] == method
-        and is_finished(result)
-        and result.get("gate_weights")
-        and not result.get("n_labels")
-    ]
+def gate_weights(results: Iterable[Result], method: str) -> dict[str, dict[str, float]]:
+    """Task -> expert -> gate weight, mean over splits and seeds; empty for methods without a gate."""
+    of_task: dict[str, list[Mapping[str, float]]] = {}
+    for result in results:
+        if result["method"] == method and result.get("gate_weights") and not result.get("n_labels"):
+            of_task.setdefault(result["task"], []).append(result["gate_weights"])
     # An expert that a cell did not have had no weight in it.
-    return pd.DataFrame(rows).fillna(0.0).groupby("task").mean() if rows else pd.DataFrame()
+    return {
+        task: {
+            tag: fmean(one.get(tag, 0.0) for one in found) for tag in dict.fromkeys(tag for one in found for tag in one)
+        }
+        for task, found in of_task.items()
+    }
 
 
-def missing_cells(results: Sequence[Result], tasks: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Method -> task -> which splits have no number, and why; for each seed that the method has anywhere."""
-    known = {Cell.of(result): result for result in results}
-    missing: dict[str, dict[str, str]] = {}
-    for method in methods:
-        seeds = sorted({cell.seed for cell in known if cell.method == method and cell.n_labels is None})
-        for task in tasks:
-            gaps = []
-            for seed in seeds:
-                for split in range(N_SPLITS):
-                    result = known.get(Cell(task, split, method, seed))
-                    if result is None or not is_finished(result):
-                        suffix = f" (seed {seed})" if len(seeds) > 1 else ""
-                        why = (
-                            "" if result is None else f": failed, {str(result.get('error', '')).splitlines()[0][:120]}"
-                        )
-                        gaps.append((f"{split}{suffix}", why))
-            if gaps:
-                reasons = dict.fromkeys(why for _, why in gaps)
-                parts = [", ".join(split for split, reason in gaps if reason == why) + why for why in reasons]
-                whole = len(gaps) == N_SPLITS * len(seeds) and len(reasons) == 1
-                missing.setdefault(method, {})[task] = (
-                    f"all{parts[0][parts[0].find(':') :] if gaps[0][1] else ''}" if whole else "; ".join(parts)
-                )
+def missing_cells(results: Iterable[Result], method: str, tasks: Sequence[str]) -> dict[str, str]:
+    """Task -> which splits of a method have no number, and why; of every seed that the method has anywhere."""
+    known = {Cell.of(result): result for result in results if result["method"] == method}
+    seeds = sorted({cell.seed for cell in known if cell.n_labels is None})
+    missing: dict[str, str] = {}
+    for task in tasks:
+        by_reason: dict[str, list[str]] = {}
+        for seed in seeds:
+            for split in range(N_SPLITS):
+                result = known.get(Cell(task, split, method, seed))
+                if result is None or not is_finished(result):
+                    reason = "not run" if result is None else f"failed, {_first_line(result.get('error', ''))}"
+                    by_reason.setdefault(reason, []).append(f"{split}" if len(seeds) == 1 else f"{split} (seed {seed})")
+        if by_reason:
+            missing[task] = "; ".join(f"splits {' '.join(splits)} {reason}" for reason, splits in by_reason.items())
     return missing
 
 
-def mixed(results: Iterable[Result]) -> list[str]:
+def _first_line(text: str) -> str:
+    return text.splitlines()[0][:160] if text else "no reason given"
+
+
+def inconsistencies(results: Iterable[Result]) -> list[str]:
     """What ought to be the same in all results of a method or task and is not."""
-    frame_ = pd.DataFrame(
-        [
-            {
-                "method": result["method"],
-                "task": result["task"],
-                "settings": result.get("fingerprint"),
-                "splits": result.get("splits_sha256"),
-            }
-            for result in results
-            if is_finished(result)
-        ],
-        columns=["method", "task", "settings", "splits"],
-    )
+    settings: dict[str, set[str]] = {}
+    splits: dict[str, set[str]] = {}
+    for result in filter(is_finished, results):
+        if "fingerprint" in result:
+            settings.setdefault(result["method"], set()).add(result["fingerprint"])
+        if "splits_sha256" in result:
+            splits.setdefault(result["task"], set()).add(result["splits_sha256"])
     notes = [
-        f"{method} has results of {count} different settings or sets of experts: run the sweep again"
-        for method, count in frame_.groupby("method")["settings"].nunique().items()
-        if count > 1
+        f"{method} has results of {len(found)} different settings or sets of experts: run the sweep again"
+        for method, found in settings.items()
+        if len(found) > 1 and method != BEST_TRANSFER
     ]
-    notes += [
-        f"{task} has results on {count} different sets of splits: they must not be compared"
-        for task, count in frame_.groupby("task")["splits"].nunique().items()
-        if count > 1
+    return notes + [
+        f"{task} has results on {len(found)} different sets of splits: they must not be compared"
+        for task, found in splits.items()
+        if len(found) > 1
     ]
-    return notes

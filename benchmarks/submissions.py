@@ -68,11 +68,7 @@ def matbench_hash(record: Mapping[str, Any]) -> str:
 def write_jarvis(results: Sequence[Result], method: str, folder: Path) -> list[Path]:
     """One ``AI-SinglePropertyPrediction-<task>-<splits>-test-mae.csv.zip`` a task and split: id, target, prediction."""
     written = []
-    for result in [r for task in sorted({r["task"] for r in results}) for r in _of(results, method, task)]:
-        if "predictions" not in result or result["seed"] != min(
-            r["seed"] for r in _of(results, method, result["task"])
-        ):
-            continue
+    for result in _first_seed(results, method):
         # A property must not have a hyphen: it separates the parts of the name.
         name = f"AI-SinglePropertyPrediction-{result['task']}-split{result['split']}-test-mae.csv"
         text = io.StringIO()
@@ -86,6 +82,15 @@ def write_jarvis(results: Sequence[Result], method: str, folder: Path) -> list[P
             archive.writestr(zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0)), text.getvalue())
         written.append(path)
     return written
+
+
+def _first_seed(results: Sequence[Result], method: str) -> list[Result]:
+    """A method's results with predictions, of the lowest seed of each task."""
+    found = [
+        r for task in sorted({r["task"] for r in results}) for r in _of(results, method, task) if "predictions" in r
+    ]
+    lowest = {result["task"]: result["seed"] for result in reversed(found)}
+    return [result for result in found if result["seed"] == lowest[result["task"]]]
 
 
 def _of(results: Sequence[Result], method: str, task: str) -> list[Result]:

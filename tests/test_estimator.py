@@ -143,9 +143,10 @@ def test_score_is_r2_of_the_prediction(fitted: MoERegressor, data: Data) -> None
 def test_the_default_head_learns() -> None:
     structures, table = load_quickstart()
     values = table["bulk_modulus"].to_numpy()
-    model = regressor(max_epochs=None, n_members=1).fit(structures[:44], values[:44])
-    error = np.abs(model.predict(structures[44:]) - values[44:]).mean()
-    assert error < 0.6 * np.abs(values[44:] - np.median(values[:44])).mean()
+    train, test = ([row for row in range(len(values)) if (row % 4 == 0) == held_out] for held_out in (False, True))
+    model = regressor(max_epochs=None, n_members=1).fit([structures[row] for row in train], values[train])
+    error = np.abs(model.predict([structures[row] for row in test]) - values[test]).mean()
+    assert error < 0.5 * np.abs(values[test] - np.median(values[train])).mean()
 
 
 def test_gate_weights_name_the_experts_and_sum_to_1(fitted: MoERegressor) -> None:

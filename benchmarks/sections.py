@@ -1,0 +1,341 @@
+"""The sections of a report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean, median, stdev
+
+from benchmarks import figures
+from benchmarks.cells import Result, is_finished
+from benchmarks.document import Document, Picture, Table
+from benchmarks.protocols import card_of, matbench_tasks, unit_of
+from benchmarks.scores import (
+    PUBLISHED,
+    Key,
+    Score,
+    Scores,
+    against_method,
+    against_published,
+    gate_weights,
+    inconsistencies,
+    missing_cells,
+    paired,
+)
+from benchmarks.tasks import N_SPLITS, list_tasks
+
+GOALS = ("MoE-(18)", "MoMa (Full)")
+ORDER = ("median", "rf-magpie", "stl", "tl", "concat", "ensemble", "moe-published", "moe")
+SIGNIFICANCE = (
+    "How much the differences mean: splits of one task share most of their rows, so that p values are too small. With "
+    "five splits Wilcoxon's two-sided p cannot be below 0.0625, and a paired t-test rests on four degrees of freedom; "
+    "neither is corrected for the number of tasks. Read a difference as real where all splits agree in sign and it is "
+    "large beside the standard deviation of the differences. Of the published methods only means are known: nothing "
+    "can be paired with them, and a gap smaller than our standard error over splits says little."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the sections are made from.
+
+    Attributes:
+        results: finished and failed; several pairwise transfers have become the best of them.
+        problems: what is wrong with files that were not used.
+        scores: of the results.
+        methods: in the order of the tables.
+        reference: the method that the others are compared with.
+        figures: folder of the figures.
+    """
+
+    results: Sequence[Result]
+    problems: Sequence[str]
+    scores: Scores
+    methods: Sequence[str]
+    reference: str
+    figures: Path
+
+    @property
+    def tasks(self) -> list[str]:
+        """Ours and then Matbench's, those of which there is any result with all labels."""
+        known = {key.task for key in self.scores if not key.n_labels}
+        return [task for task in [*list_tasks(), *matbench_tasks()] if task in known]
+
+
+def in_order(method: str) -> tuple[int, str]:
+    """Sort key: from the simplest baseline to ours; a variant stands beside its like, a stranger before ours."""
+    alike = [name for name in ORDER if method.startswith(name)]
+    return (ORDER.index(max(alike, key=len)) if alike else len(ORDER) - 2), method
+
+
+def summary(found: Findings, document: Document) -> None:
+    """What there is, and the two numbers that matter."""
+    finished = [result for result in found.results if is_finished(result)]
+    commits = sorted({str(result["commit"]) for result in finished if result.get("commit")})
+    lines = [
+        f"{len(finished)} finished cells of {len(found.methods)} methods on {len(found.tasks)} tasks; "
+        f"{len(found.results) - len(finished)} failed, {len(found.problems)} damaged files left out.",
+        f"Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; results of commits {', '.join(commits) or 'not noted'}.",
+        "Test MAE, mean over the five splits, ± standard deviation between splits (n - 1). All choices were made on "
+        "training and validation rows.",
+    ]
+    for published in GOALS:
+        against = against_published(found.scores, found.reference, published)
+        if against.changes:
+            lines.append(
+                f"`{found.reference}` is below {published} on **{against.wins} of {len(against.changes)}** comparable "
+                f"tasks; mean relative change **{against.mean:+.1%}**."
+            )
+    document.add(lines, *(f"**Note:** {note}." for note in inconsistencies(found.results)))
+
+
+def main_table(found: Findings, document: Document) -> None:
+    """A row a task, published columns first, and the same as a picture."""
+    own = [task for task in found.tasks if task not in matbench_tasks()]
+    comparable = [task for task in own if card_of(task).comparable]
+    if own:
+        document.add((2, "Test MAE by task"))
+    if comparable:
+        document.add("Bold: the lowest of a row. Published columns are means over the same splits.")
+        document.add(_mae_table(found, comparable, PUBLISHED))
+        if methods := [method for method in found.methods if method != "median"]:
+            path = found.figures / "relative.png"
+            figures.relative(found.scores, tasks=comparable, methods=methods, published=GOALS, path=path)
+            document.add(Picture(path, f"Test MAE relative to {GOALS[0]}; left of the line is better"))
+    if others := [task for task in own if task not in comparable]:
+        document.add((3, "Tasks without comparable published numbers"), _mae_table(found, others, ()))
+
+
+def _mae_table(found: Findings, tasks: Sequence[str], published: Sequence[str]) -> Table:
+    rows = []
+    for task in tasks:
+        card, unit = card_of(task), unit_of(task)
+        theirs = {method: card.published[method].mean for method in published if method in card.published}
+        ours = {m: found.scores[Key(task, m)] for m in found.methods if Key(task, m) in found.scores}
+        best = min([*theirs.values(), *(one.mean for one in ours.values())], default=math.nan)
+        cells = [card.title if unit == "1" else f"{card.title} ({unit})"]
+        cells += [_bold(f"{theirs[m]:.4g}", theirs[m] == best) if m in theirs else "" for m in published]
+        cells += [_bold(_with_sd(ours[m]), ours[m].mean == best) if m in ours else "" for m in found.methods]
+        rows.append(cells)
+    return Table(["task", *published, *found.methods], rows)
+
+
+def _with_sd(one: Score) -> str:
+    """Mean and deviation with as many digits as the deviation is worth, and how many splits where some are missing."""
+    if math.isnan(one.sd) or one.sd == 0:
+        text = f"{one.mean:.4g}"
+    else:
+        digits = max(0, 1 - math.floor(math.log10(one.sd)))
+        text = f"{one.mean:.{digits}f} ± {one.sd:.{digits}f}"
+    return text if one.complete else f"{text} ({len(one.by_split)}/{N_SPLITS})"
+
+
+def _bold(text: str, yes: bool) -> str:
+    return f"**{text}**" if yes else text
+
+
+def published_methods(found: Findings, document: Document) -> None:
+    """Wins and mean relative change against each published method."""
+    rows, losses = [], []
+    for method in found.methods:
+        cells = [method]
+        for published in PUBLISHED:
+            against = against_published(found.scores, method, published)
+            n_tasks = len(against.changes)
+            cells.append(f"{against.wins}/{n_tasks}, {against.mean:+.1%}" if n_tasks else "")
+            lost = {task: change for task, change in against.changes.items() if change >= 0}
+            if lost and method == found.reference and published in GOALS:
+                named = ", ".join(f"{card_of(task).title} {change:+.1%}" for task, change in lost.items())
+                losses.append(f"`{method}` is not below {published} on: {named}.")
+        if any(cells[1:]):
+            rows.append(cells)
+    if rows:
+        document.add((2, "Against the published methods"))
+        document.add("Wins out of the comparable tasks of which all five splits are there; mean relative change.")
+        document.add(Table(["method", *PUBLISHED], rows), *([losses] if losses else []))
+        sources = sorted({card.source for card in map(card_of, list_tasks()) if card.source})
+        document.add(f"Source of the published numbers: {'; '.join(sources)}.")
+
+
+def paired_differences(found: Findings, document: Document) -> None:
+    """The reference method against each other one, on the same splits."""
+    overall, rows = [], []
+    for other in found.methods:
+        if other == found.reference:
+            continue
+        against, p = against_method(found.scores, found.reference, other)
+        if against.changes:
+            overall.append([other, f"{against.wins}/{len(against.changes)}", f"{against.mean:+.1%}", _p_value(p)])
+        for task in found.tasks:
+            pair = paired(found.scores, task, found.reference, other)
+            if pair is None:
+                continue
+            values = list(pair.by_split.values())
+            spread = f"{stdev(values):.2g}" if len(values) > 1 else ""
+            won = f"{sum(value < 0 for value in values)}/{len(values)}"
+            numbers = " ".join(f"{value:+.3g}" for value in values)
+            rows.append(
+                [
+                    other,
+                    task,
+                    f"{fmean(values):+.3g}",
+                    spread,
+                    won,
+                    _p_value(pair.t_test),
+                    _p_value(pair.wilcoxon),
+                    numbers,
+                ]
+            )
+    if rows:
+        document.add((2, f"`{found.reference}` against the other methods, paired"))
+        document.add(Table(["other method", "tasks won", "mean relative change", "Wilcoxon p over tasks"], overall))
+        document.add((3, "Split by split"))
+        document.add(f"Test MAE of `{found.reference}` minus that of the other method on the same split.")
+        header = ["other method", "task", "mean", "sd", "splits won", "t-test p", "Wilcoxon p", "by split"]
+        document.add(Table(header, rows, text=("task",)), SIGNIFICANCE)
+
+
+def _p_value(p: float | None) -> str:
+    return "" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def matbench(found: Findings, document: Document) -> None:
+    """Our methods among the entries of the leaderboard."""
+    for task in found.tasks:
+        card = card_of(task)
+        if task == card.name or card.matbench is None:
+            continue
+        if (2, "Matbench") not in document.blocks:
+            document.add((2, "Matbench"), "Matbench v0.1: its five folds, raw units, mean over folds of the test MAE.")
+        ours = {m: found.scores[Key(task, m)] for m in found.methods if Key(task, m) in found.scores}
+        lines = [(one.mean, f"**{method}**", f"**{_with_sd(one)}**") for method, one in ours.items()]
+        lines += [(mae, method, f"{mae:.4g}") for method, mae in card.matbench.mae.items()]
+        unit = f" ({card.matbench.unit})" if card.matbench.unit != "1" else ""
+        rows = [[method, text] for _, method, text in sorted(lines)]
+        document.add((3, f"{task}{unit}"), Table(["method", "MAE"], rows), f"Rows: {card.matbench.rows}.")
+
+
+def gates(found: Findings, document: Document) -> None:
+    """Which experts each task listens to."""
+    document.add((2, "Gate weights"))
+    empty = True
+    for method in found.methods:
+        weights = gate_weights(found.results, method)
+        for suffix, names in (("", list_tasks()), (", Matbench", list(matbench_tasks()))):
+            shown = {task: weights[task] for task in names if task in weights}
+            if shown:
+                path = found.figures / f"gates_{file_name(method + suffix)}.png"
+                figures.heat_map(shown, title=f"{method}{suffix}", path=path)
+                document.add(Picture(path, f"Gate weights of {method}{suffix}, mean over splits; each row sums to 1"))
+                empty = False
+    if empty:
+        document.blocks.pop()
+
+
+def parity(found: Findings, document: Document) -> None:
+    """Predicted against true values of the reference method."""
+    by_task: dict[str, list[Result]] = {}
+    for result in found.results:
+        whole = is_finished(result) and not result.get("n_labels") and "predictions" in result
+        if whole and result["method"] == found.reference:
+            by_task.setdefault(result["task"], []).append(result)
+    if by_task:
+        path = found.figures / f"parity_{file_name(found.reference)}.png"
+        figures.parity({task: by_task[task] for task in found.tasks if task in by_task}, path=path)
+        document.add((2, "Parity"), Picture(path, f"Predictions of {found.reference} for the test rows of all splits"))
+
+
+def learning_curves(found: Findings, document: Document) -> None:
+    """Test MAE against the number of labels."""
+    few = sorted({(key.task, key.method) for key in found.scores if key.n_labels}, key=lambda p: (p[0], in_order(p[1])))
+    if not few:
+        return
+    labels = sorted({key.n_labels for key in found.scores if key.n_labels})
+    curves: dict[str, dict[str, dict[int, tuple[float, float]]]] = {}
+    rows = []
+    for task, method in few:
+        points = {n: found.scores[Key(task, method, n)] for n in [*labels, 0] if Key(task, method, n) in found.scores}
+        counts = {n: (n or _all_labels(found, task)) for n in points}
+        curves.setdefault(task, {})[method] = {counts[n]: (one.mean, one.sd) for n, one in points.items()}
+        rows.append([card_of(task).title, method, *(_with_sd(points[n]) if n in points else "" for n in [*labels, 0])])
+    path = found.figures / "learning_curves.png"
+    figures.learning_curves(curves, path=path)
+    document.add((2, "Learning curves"))
+    document.add("Labels count training and validation together; fewer are part of more; the test rows stay the same.")
+    document.add(Picture(path, "Test MAE against the number of labels, mean and standard deviation over splits"))
+    document.add(Table(["task", "method", *map(str, labels), "all"], rows, text=("method",)))
+
+
+def _all_labels(found: Findings, task: str) -> int:
+    counted = [r["rows"] for r in found.results if r["task"] == task and "rows" in r and not r.get("n_labels")]
+    return counted[0]["train"] + counted[0]["val"] if counted else round(0.85 * card_of(task).evidence.n_rows)
+
+
+def cost(found: Findings, document: Document) -> None:
+    """Seconds and memory."""
+    rows = []
+    for method in found.methods:
+        seconds = [s for key, one in found.scores.items() if key.method == method for s in one.seconds]
+        memory = [r["peak_memory_mib"] for r in found.results if r["method"] == method and r.get("peak_memory_mib")]
+        numbers = [f"{value:.3g}" for value in (median(seconds), max(seconds), sum(seconds) / 60)]
+        rows.append([method, str(len(seconds)), *numbers, f"{max(memory)}" if memory else ""])
+    document.add((2, "Cost"), "Fit and prediction on one thread, embeddings from the cache.")
+    document.add(Table(["method", "cells", "median s", "longest s", "all, min", "peak memory, MiB"], rows))
+
+
+def fidelity(found: Findings, document: Document) -> None:
+    """Where rows and splits come from, and what shows that a task is what it says."""
+    noted: dict[str, set[str]] = {}
+    for result in found.results:
+        if result.get("fidelity"):
+            noted.setdefault(result["task"], set()).add(result["fidelity"])
+    rows = []
+    for task in found.tasks:
+        card = card_of(task)
+        evidence = f"{card.evidence.n_rows} rows, mean {card.evidence.mean:.6g}, sd {card.evidence.std:.6g}"
+        comparable = "yes" if card.rows == "published" else str(card.rows)
+        words = " / ".join(sorted(noted.get(task, {card.fidelity})))
+        if task != card.name and card.matbench is not None:
+            words = card.matbench.rows
+        elif not card.published:
+            comparable = "no published number"
+        rows.append([task, comparable, words, evidence])
+    document.add((2, "Where rows and splits come from"))
+    header = ["task", "exactly comparable", "rows and splits", "target, as on the card"]
+    document.add(Table(header, rows, text=header))
+
+
+def gaps(found: Findings, document: Document) -> None:
+    """Cells without a number, and files that were not used."""
+    lines = []
+    for method in sorted({result["method"] for result in found.results}, key=in_order):
+        used = {result["task"] for result in found.results if result["method"] == method and not result.get("n_labels")}
+        for names in (list_tasks(), list(matbench_tasks())):
+            missing = missing_cells(found.results, method, names if used & set(names) else [])
+            lines += [f"`{method}` {task}: {text}" for task, text in missing.items()]
+    document.add((2, "Missing cells"), lines or "None.")
+    if found.problems:
+        document.add((2, "Damaged files, not used"), list(found.problems))
+
+
+def file_name(text: str) -> str:
+    """Letters, digits and hyphens of a method's name."""
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text.replace(", ", "-")).lower()
+
+
+SECTIONS = (
+    summary,
+    main_table,
+    published_methods,
+    paired_differences,
+    matbench,
+    gates,
+    parity,
+    learning_curves,
+    cost,
+    fidelity,
+    gaps,
+)
