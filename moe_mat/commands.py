@@ -22,11 +22,14 @@ from moe_mat import pretrain as pretraining
 from moe_mat.cache import EmbeddingCache
 from moe_mat.cards import find_cards, list_experts, zoo_folder
 from moe_mat.convert import import_cgcnn
+from moe_mat.datasets import FetchError
 from moe_mat.embeddings import embed_stream
 from moe_mat.folders import data_folder
 from moe_mat.graph import Ties
 from moe_mat.readers import iter_crystals
+from moe_mat.recipes import prepare
 from moe_mat.structures import CrystalError, LeftOut, OnError, as_structure
+from moe_mat.task_data import describe_task, fetch_sources, find_task_cards
 from moe_mat.zoo import build_expert
 
 
@@ -178,11 +181,12 @@ def pretrain(
     """
     folder = data_folder() / "pretrain" if data is None else Path(data)
     cards = pretraining.pretrain(recipe, data=folder, output=output, runs=runs, only=only, trainer=trainer)
-    table = Table("tag", "target", "validation MAE", "of the median", "test MAE", "of the median", "unit")
+    numbers = ("validation MAE", "of the median", "test MAE", "of the median")
+    table = Table(Column("tag", no_wrap=True), *numbers, "unit", box=None)
     for card in cards:
         if "validation_mae" in card.metrics:
             names = ("validation_mae", "validation_median_mae", "test_mae", "test_median_mae")
-            table.add_row(card.tag, card.target, *(f"{card.metrics[name]:.4g}" for name in names), card.unit or "")
+            table.add_row(card.tag, *(f"{card.metrics[name]:.4g}" for name in names), card.unit or "")
     if cards:
         console = Console()
         console.print(table)
@@ -205,15 +209,73 @@ def cache_clear(space: str | None = None) -> None:
         sys.stdout.write(f"{cache.clear(space)} embeddings removed\n")
 
 
+def data_list(tasks: list[str] = ["*"], *, data: str | None = None) -> None:  # noqa: B006 - never changed
+    """List the benchmark's tasks: where rows and splits come from, and how faithful they are.
+
+    Args:
+        tasks: Names or patterns.
+        data: Folder of prepared data (MOE_MAT_DATA).
+    """
+    folder = data_folder() if data is None else Path(data)
+    table = Table(
+        "task", "matminer data set", "rows", "target mean, sd", "prepared rows", "origin", "splits", "fidelity"
+    )
+    for card in find_task_cards(tasks):
+        found = describe_task(card, folder)
+        evidence = found.card["evidence"]
+        numbers = f"{evidence['mean']:.5g}, {evidence['std']:.5g}"
+        source, fidelity = found.card["recipe"]["dataset"], found.card["fidelity"]
+        table.add_row(
+            card.stem, source, str(evidence["n_rows"]), numbers, found.rows, found.origin, found.splits, fidelity
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"prepared data: {folder}", highlight=False)
+
+
+def data_fetch(names: list[str] = ["*"]) -> None:  # noqa: B006 - never changed
+    """Download what the benchmark's tasks are made from, checked against matminer's checksums.
+
+    Args:
+        names: Tasks, patterns of tasks, or matminer data sets.
+    """
+    for path in fetch_sources(names):
+        sys.stdout.write(f"{path}\n")
+
+
+def data_prepare(tasks: list[str] = ["*"], *, data: str | None = None) -> None:  # noqa: B006 - never changed
+    """Build the benchmark's tasks from matminer's data sets, which are downloaded where they are missing.
+
+    Args:
+        tasks: Names or patterns.
+        data: Folder of prepared data (MOE_MAT_DATA).
+
+    Raises:
+        ValueError: When a task fails; all are tried first.
+    """
+    folder = data_folder() if data is None else Path(data)
+    failed = []
+    for card in find_task_cards(tasks):
+        try:
+            sys.stdout.write(f"ok      {prepare(card, folder)}\n")
+        except (FetchError, ValueError, OSError) as error:
+            failed.append(card.stem)
+            sys.stdout.write(f"FAILED  {card.stem}: {error}\n")
+    if failed:
+        raise ValueError(f"{len(failed)} tasks failed: {', '.join(failed)}")
+
+
 COMMANDS: dict[str, Callable[..., None] | dict[str, Callable[..., None]]] = {
     "embed": embed,
     "experts": {"list": experts_list, "show": experts_show, "verify": experts_verify, "import": experts_import},
     "pretrain": pretrain,
     "cache": {"list": cache_list, "clear": cache_clear},
+    "data": {"list": data_list, "fetch": data_fetch, "prepare": data_prepare},
 }
 _GROUPS = {
     "experts": "list, show, verify or import experts.",
     "cache": "list or clear the cache of embeddings.",
+    "data": "list, fetch or prepare the data of the benchmark.",
 }
 
 

@@ -19,3 +19,10 @@ def data_folder() -> Path:
     """The folder of prepared benchmark data: ``MOE_MAT_DATA``, else ``data`` in the cache folder."""
     chosen = os.environ.get(DATA_VARIABLE)
     return Path(chosen).expanduser() if chosen else cache_folder() / "data"
+
+
+def task_cards_folder() -> Path:
+    """The folder of the benchmark's task cards: in the installed package, or in a checkout beside it."""
+    package = Path(__file__).parent
+    installed = package / "task_cards"
+    return installed if installed.is_dir() else package.parent / "benchmarks" / "tasks"

@@ -149,10 +149,11 @@ class MixtureOfExperts(pl.LightningModule):
         maes = []
         for column, collection in enumerate(metrics):
             collection = cast(MetricCollection, collection)
-            of_target = {name.removeprefix(f"{stage}_"): metric for name, metric in collection.items()}
-            if int(cast(Any, of_target["mae" + (collection.postfix or "")]).total) == 0:
+            n = int(cast(Any, collection["mae"]).total)
+            if n == 0:
                 continue
-            values = collection.compute()
+            # A single value has no spread that R2 could compare with.
+            values = {name: metric.compute() for name, metric in collection.items() if n > 1 or "r2" not in name}
             collection.reset()
             self.log_dict(values)
             mae = next(value for name, value in values.items() if name.startswith(f"{stage}_mae"))

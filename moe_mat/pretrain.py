@@ -183,7 +183,7 @@ def _pretrain_networks(job: _Job, training: Training) -> list[ExpertCard]:
         cards.append(experts.write(tag, title, body, names=members, **_network(body, trunk_tags)))
     tower_tags = [f"{recipe.name}_{name}" for name in names]
     for tag, target, group, tower in zip(tower_tags, targets, module.group_of_target, module.towers, strict=True):
-        title = f"{target.property.replace('_', ' ').capitalize()}, on {on_trunk}"
+        title = f"{target.name.replace('_', ' ').capitalize()}, on {on_trunk}"
         cards.append(experts.write(tag, title, tower, names=[target.name], **_network(tower, [body_tags[group]])))
     predictions = module.predictions()
     title = f"Predictions of {', '.join(names)}: transformed and standardised"
@@ -259,6 +259,6 @@ def _pretrain_cgcnn(job: _Job, training: Training, names: Sequence[str]) -> list
             "readout": {"layers": [module.layer], "statistics": ["mean"], "activation": "softplus"},
             "dim": module.encoder.node_layers[module.layer],
         }
-        title = f"CGCNN trained on {target.property.replace('_', ' ')}"
+        title = f"{name.replace('_', ' ').capitalize()}, by CGCNN"
         cards.append(experts.write(tag, title, module.encoder, names=[name], **fields))
     return cards

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from moe_mat.cards import ExpertCard, file_sha256, find_trunk, trunk_fingerprint, write_card
@@ -154,7 +154,7 @@ def _write_weights(module: nn.Module, path: Path) -> dict[str, str]:
         for name, value in module.state_dict().items()
     }
     part = path.with_name(f"{path.name}.part")
-    save_file(weights, part)
+    part.write_bytes(save(weights))  # save_file would deny others to read it
     part.replace(path)
     return {"file": path.name, "sha256": file_sha256(path)}
 
