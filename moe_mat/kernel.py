@@ -1,8 +1,9 @@
 """The kernel head: a Gaussian process on the gated distance between crystals.
 
 Each gate's squared distance of two crystals is the weighted sum of their distances in each expert's embedding,
-``d2_g = sum_e w_ge |z_e - z'_e|^2``, and the covariance is a sum over gates, ``sum_g s_g k(d2_g / l_g)``. Gates, lengths, signals and noise are learned together by the marginal likelihood (Rasmussen and Williams, Gaussian Processes
-for Machine Learning, 2006, eq. 5.8).
+``d2_g = sum_e w_ge |z_e - z'_e|^2``, and the covariance is a sum over gates, ``sum_g s_g k(d2_g / l_g)``. Gates,
+length scales, signals and noise are learned together by the marginal likelihood (Rasmussen and Williams, Gaussian
+Processes for Machine Learning, 2006, eq. 5.8).
 """
 
 from __future__ import annotations

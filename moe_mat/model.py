@@ -153,7 +153,11 @@ class MixtureOfExperts(pl.LightningModule):
             if n == 0:
                 continue
             # A single value has no spread that R2 could compare with.
-            values = {name: metric.compute() for name, metric in collection.items() if n > 1 or "r2" not in name}
+            values = {
+                name: metric.compute()
+                for name, metric in collection.items()
+                if n > 1 or not name.startswith(f"{stage}_r2")
+            }
             collection.reset()
             self.log_dict(values)
             mae = next(value for name, value in values.items() if name.startswith(f"{stage}_mae"))

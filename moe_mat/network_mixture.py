@@ -96,10 +96,11 @@ class NetworkMixture(nn.Module):
     def optimizer(self) -> torch.optim.Optimizer:
         """AdamW with a rate of its own for each part."""
         settings = self.settings
+        logits, *of_crystal = self.gate.parameters()
         groups: list[dict[str, Any]] = [
-            {"params": [*self.projections.parameters(), *self.head.parameters()]},
+            {"params": [*self.projections.parameters(), *self.head.parameters(), *of_crystal]},
             # Decay would pull the gate towards equal weights whatever the data say.
-            {"params": self.gate.parameters(), "lr": settings["gate_learning_rate"], "weight_decay": 0.0},
+            {"params": [logits], "lr": settings["gate_learning_rate"], "weight_decay": 0.0},
         ]
         if self.tail is not None:
             rate = settings["last_convolution_rate"]

@@ -155,11 +155,11 @@ def fit_source_module(
         ValueError: When an option is not one of the Trainer's.
     """
     settings, options = module.training_settings, dict(options or {})
-    checkpoint = ModelCheckpoint(
-        folder, filename="best", monitor="val_loss", mode="min", save_last=True, enable_version_counter=False
-    )
+    checkpoint = ModelCheckpoint(folder, filename="best", monitor="val_loss", mode="min", enable_version_counter=False)
+    # save_last would only follow the best epoch
+    every_epoch = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
     timer = Timer()
-    callbacks: list[Callback] = [checkpoint, timer, _EpochLog(name), *options.pop("callbacks", [])]
+    callbacks: list[Callback] = [timer, _EpochLog(name), *options.pop("callbacks", []), checkpoint, every_epoch]
     if settings.patience is not None:
         callbacks.append(EarlyStopping("val_loss", mode="min", patience=settings.patience))
     if sys.stderr.isatty():
