@@ -66,7 +66,7 @@ def rounded(values: Sequence[float] | np.ndarray) -> list[float]:
 def write_result(result: Result, folder: Path) -> Path:
     """Write a result to its place, whole or not at all; it gets a checksum."""
     path = Cell.of(result).path(folder)
-    content = {**{key: value for key, value in result.items() if key != "sha256"}}
+    content = {key: value for key, value in result.items() if key != "sha256"}
     content["sha256"] = _digest(content)
     lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in content.items())
     path.parent.mkdir(parents=True, exist_ok=True)

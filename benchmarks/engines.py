@@ -9,13 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from typing import Any
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class WorkerDiedError(RuntimeError):
-    """A worker ended without an answer, twice with the same job."""
+    """A worker ended without an answer, and again when the job was tried alone."""
 
 
 class Engine(ABC):
@@ -54,7 +55,7 @@ class Engine(ABC):
 
 
 class ProcessEngine(Engine):
-    """Processes of this machine. A job whose worker dies is tried once more, then given up.
+    """Processes of this machine. When a worker dies, the jobs that were running are tried once more, one by one.
 
     Args:
         workers: number of processes.
@@ -64,8 +65,10 @@ class ProcessEngine(Engine):
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        self._running: dict[Future[Any], tuple[Any, Callable[..., Any], tuple[Any, ...]]] = {}
-        self._deaths: dict[Any, int] = {}
+        self._running: dict[Future[Any], _Job] = {}
+        self._suspects: list[_Job] = []
+        self._held: list[_Job] = []
+        self._died: set[Any] = set()
         self._pool = self._new_pool()
 
     def _new_pool(self) -> ProcessPoolExecutor:
@@ -77,50 +80,74 @@ class ProcessEngine(Engine):
         return ProcessPoolExecutor(self.workers, mp_context=context, initializer=_start_worker)
 
     def submit(self, name: Any, function: Callable[..., Any], *arguments: Any, keep: bool = False) -> None:  # noqa: D102
-        self._running[self._pool.submit(function, *arguments)] = (name, function, arguments)
+        job = _Job(name, function, arguments)
+        if self._suspects:
+            self._held.append(job)
+        else:
+            self._start(job)
+
+    def _start(self, job: _Job) -> None:
+        try:
+            future = self._pool.submit(job.function, *job.arguments)
+        except BrokenProcessPool as error:  # a worker has just died: `next_done` sees to it
+            future = Future()
+            future.set_exception(error)
+        self._running[future] = job
 
     def next_done(self) -> tuple[Any, Any]:  # noqa: D102
-        done, _ = wait(self._running, return_when=FIRST_COMPLETED)
-        future = done.pop()
-        if isinstance(future.exception(), BrokenProcessPool):
-            return self._after_death()
-        name, _, _ = self._running.pop(future)
-        return name, future.exception() or future.result()
+        while True:
+            done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+            future = done.pop()
+            if isinstance(future.exception(), BrokenProcessPool):
+                guilty = self._after_death()
+                if guilty is not None:
+                    return guilty.name, WorkerDiedError(
+                        "its worker died without an answer, as when the system runs out of memory; tried twice"
+                    )
+                continue
+            name = self._running.pop(future).name
+            self._next_suspect(name)
+            return name, future.exception() or future.result()
 
-    def _after_death(self) -> tuple[Any, Any]:
-        """Start anew: no one can tell which of the running jobs took the workers down."""
-        lost, self._running = list(self._running.items()), {}
+    def _after_death(self) -> _Job | None:
+        """Start anew and try the lost jobs alone, as no one can tell which it was; returns one that died alone."""
+        lost = [job for future, job in self._running.items() if not future.done() or future.exception() is not None]
+        self._running = {future: job for future, job in self._running.items() if job not in lost}
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._pool = self._new_pool()
-        given_up = []
-        for future, (name, function, arguments) in lost:
-            if future.done() and future.exception() is None:
-                self._running[future] = (name, function, arguments)
-                continue
-            self._deaths[name] = self._deaths.get(name, 0) + 1
-            if self._deaths[name] > 1:
-                given_up.append(name)
-            else:
-                self.submit(name, function, *arguments)
-        if given_up:
-            for name in given_up[1:]:
-                failed: Future[Any] = Future()
-                failed.set_exception(_died())
-                self._running[failed] = (name, _start_worker, ())
-            return given_up[0], _died()
-        return self.next_done()
+        if len(lost) == 1 and lost[0].name in self._died:
+            self._next_suspect(lost[0].name)
+            return lost[0]
+        self._died |= {job.name for job in lost}
+        self._suspects = [*lost, *self._suspects]
+        self._start(self._suspects[0])
+        return None
+
+    def _next_suspect(self, name: Any) -> None:
+        """After a suspect, the next one; after the last, the jobs that had to wait."""
+        self._suspects = [job for job in self._suspects if job.name != name]
+        if self._suspects:
+            if not self._running:
+                self._start(self._suspects[0])
+            return
+        held, self._held = self._held, []
+        for job in held:
+            self._start(job)
 
     def kept(self, name: Any) -> Any:  # noqa: D102
         return None
 
     def close(self) -> None:  # noqa: D102
-        for process in list(getattr(self._pool, "_processes", None) or {}):
-            self._pool._processes[process].terminate()
+        for process in list((getattr(self._pool, "_processes", None) or {}).values()):
+            process.terminate()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _died() -> WorkerDiedError:
-    return WorkerDiedError("its worker died twice without an answer, as when the system runs out of memory")
+@dataclass(frozen=True, eq=False)
+class _Job:
+    name: Any
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
 
 
 def _start_worker() -> None:

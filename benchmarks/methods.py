@@ -105,7 +105,7 @@ def load_method(name: str, *, experts: Sequence[str] = ()) -> Method:
 
     Args:
         name: ``moe``, ``tl:<expert>``, ``my/card.yaml``.
-        experts: tags, patterns or folders to use instead of the card's, for methods that take experts.
+        experts: tags, patterns or folders to use instead of the card's, unless these are ``fixed_experts``.
 
     Raises:
         ValueError: there is no such method or expert, or the card has a mistake.

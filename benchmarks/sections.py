@@ -99,7 +99,7 @@ def main_table(found: Findings, document: Document) -> None:
     if own:
         document.add((2, "Test MAE by task"))
     if comparable:
-        document.add("Bold: the lowest of a row. Published columns are means over the same splits.")
+        document.add("Bold: the lowest of a row with all splits. Published columns are means over the same splits.")
         document.add(_mae_table(found, comparable, PUBLISHED))
         if methods := [method for method in found.methods if method != "median"]:
             path = found.figures / "relative.png"
@@ -115,7 +115,7 @@ def _mae_table(found: Findings, tasks: Sequence[str], published: Sequence[str]) 
         card, unit = card_of(task), unit_of(task)
         theirs = {method: card.published[method].mean for method in published if method in card.published}
         ours = {m: found.scores[Key(task, m)] for m in found.methods if Key(task, m) in found.scores}
-        best = min([*theirs.values(), *(one.mean for one in ours.values())], default=math.nan)
+        best = min([*theirs.values(), *(one.mean for one in ours.values() if one.complete)], default=math.nan)
         cells = [card.title if unit == "1" else f"{card.title} ({unit})"]
         cells += [_bold(f"{theirs[m]:.4g}", theirs[m] == best) if m in theirs else "" for m in published]
         cells += [_bold(_with_sd(ours[m]), ours[m].mean == best) if m in ours else "" for m in found.methods]

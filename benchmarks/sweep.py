@@ -139,7 +139,8 @@ class Sweep:
         left = self._time_left()
         count = f"{self._n_done}/{len(self.cells)}"
         if is_finished(answer):
-            numbers = f"val {answer['val_mae']:.4g}, test {answer['test_mae']:.4g} {answer.get('unit', '')}"
+            unit = "" if answer["unit"] == "1" else f" {answer['unit']}"
+            numbers = f"val {answer['val_mae']:.4g}, test {answer['test_mae']:.4g}{unit}"
             line = f"{count} {cell}: {numbers} ({answer['seconds']:.0f} s)"
         else:
             self.failed.append(answer)
@@ -232,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="EXPERT",
-        help="tags, patterns or folders of cards, in place of those of the methods that take experts",
+        help="tags, patterns or folders of cards, in place of those of tl, concat, ensemble and moe-published",
     )
     parser.add_argument("--protocol", choices=["published", "matbench"], default="published")
     parser.add_argument("--workers", type=int, default=1, help="cells at once, one thread each")

@@ -115,7 +115,7 @@ def _run(cell: Cell, method: Method, surroundings: Surroundings, noted: Mapping[
         cell.seed,
     )
     run = method.load()  # importing it is no work on the problem
-    _reset_peak_memory()
+    reset_peak_memory()
     with _warnings() as warnings:
         start = time.perf_counter()
         outcome = run(problem)
@@ -131,7 +131,7 @@ def _run(cell: Cell, method: Method, surroundings: Surroundings, noted: Mapping[
         "seconds": round(seconds, 3),
         "unit": work.unit,
         "rows": {part: len(getattr(rows, part)) for part in ("train", "val", "test")},
-        "peak_memory_mib": round(_peak_memory()),
+        "peak_memory_mib": round(peak_memory()),
         "experts": [card.tag for card in find_cards(list(method.experts))] if method.experts else [],
         "settings": dict(method.settings),
         "chosen": dict(outcome.chosen),
@@ -212,13 +212,13 @@ def _warnings() -> Iterator[list[str]]:
         logger.removeHandler(handler)
 
 
-def _reset_peak_memory() -> None:
-    # Linux only; elsewhere the peak is that of all cells of this worker so far.
+def reset_peak_memory() -> None:
+    """Begin a new peak. Linux only; elsewhere the peak stays that of the whole process."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak_memory() -> float:
+def peak_memory() -> float:
     """Largest resident memory since the last reset, MiB."""
     with suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text().splitlines()

@@ -76,6 +76,14 @@ class PredictionWriter(Callback):
         self.part.replace(self.path)
 
 
+class BestCheckpoint(ModelCheckpoint):
+    """The epoch with the best validation MAE; a resumed run remembers that of the interrupted one."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the best score, although a resumed run writes into a folder of its own."""
+        super().load_state_dict({**state_dict, "dirpath": self.dirpath})
+
+
 class MoeMatCLI(LightningCLI):
     """LightningCLI with the mixture, its data and its run folder."""
 
@@ -128,28 +136,28 @@ class MoeMatCLI(LightningCLI):
             kwargs["logger"] = CSVLogger(folder, name=name) if self.subcommand != "predict" else False
         callbacks: list[Callback] = [RichProgressBar(leave=False)] if sys.stderr.isatty() else []
         if self.subcommand == "fit":
-            callbacks.append(
-                ModelCheckpoint(
-                    monitor="val_mae", mode="min", filename="best", save_last=True, enable_version_counter=False
-                )
-            )
+            plain: dict[str, Any] = {"enable_version_counter": False}
+            callbacks.append(BestCheckpoint(monitor="val_mae", mode="min", filename="best", **plain))
+            callbacks.append(ModelCheckpoint(filename="last", **plain))  # every epoch, with the best one's state
         elif self.subcommand == "predict":
             callbacks.append(PredictionWriter(self._get(self.config_init, "output")))
         if settings["enable_model_summary"] is None:
             kwargs["enable_model_summary"] = False  # gate and head are a handful of numbers
-        kwargs["callbacks"] = [*(settings["callbacks"] or []), *callbacks]
+        given = settings["callbacks"] or []
+        kwargs["callbacks"] = [*([given] if isinstance(given, Callback) else given), *callbacks]
         if not sys.stderr.isatty() and settings["enable_progress_bar"] is None:
             kwargs["enable_progress_bar"] = False
         return super().instantiate_trainer(**kwargs)
 
     def after_fit(self) -> None:
         """Complete the best epoch, score it and write the run folder."""
-        best = cast(ModelCheckpoint, self.trainer.checkpoint_callback).best_model_path
+        keeper = cast(ModelCheckpoint, self.trainer.checkpoint_callback)
         model, data = cast(MixtureOfExperts, self.model).cpu(), cast(CrystalDataModule, self.datamodule)
-        model.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")["state_dict"])
+        model.load_state_dict(torch.load(keeper.best_model_path, weights_only=True, map_location="cpu")["state_dict"])
         report = finish(model, data, data.target_columns)
+        best = Path(str(keeper.dirpath)) / "best.ckpt"
         self.trainer.save_checkpoint(best, weights_only=False)  # the whole state, as Lightning wrote it
-        self._report(report, best)
+        self._report(report, str(best))
 
     def after_test(self) -> None:
         """Write what a fit writes, for the checkpoint that was tested."""

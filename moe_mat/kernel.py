@@ -149,22 +149,27 @@ class KernelHead(GrowingModule):
 
     def factorise(self, covariance: Tensor) -> Tensor:
         """Cholesky factor, in double precision, of a covariance matrix with noise."""
-        covariance = covariance.double()
+        covariance = covariance.to(torch.double, copy=True)
         covariance.diagonal().add_(self.log_noise.detach().exp().double() + JITTER)
         return torch.linalg.cholesky(covariance)
 
     @torch.no_grad()
-    def solve(self, mixed: Sequence[Tensor], outputs: Tensor) -> None:
+    def solve(self, mixed: Sequence[Tensor], outputs: Tensor) -> Tensor:
         """Make crystals the support.
 
         Args:
             mixed: Each gate's mixed embeddings ``[n, width]``.
             outputs: Standardised targets without outliers ``[n]``.
+
+        Returns:
+            Their covariance without noise ``[n, n]``.
         """
         self.support = torch.cat(list(mixed), dim=1)
         self.widths = torch.tensor([part.shape[1] for part in mixed])
-        self._factor = self.factorise(self.covariance_between(mixed, mixed))
+        covariance = self.covariance_between(mixed, mixed)
+        self._factor = self.factorise(covariance)
         self.dual = torch.cholesky_solve(outputs.double()[:, None], self._factor)[:, 0].float()
+        return covariance
 
     def forward(self, to_support: Tensor) -> Tensor:
         """Standardised means ``[n]`` from the covariance with the support ``[n, n_support]``."""

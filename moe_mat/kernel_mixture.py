@@ -176,7 +176,7 @@ class KernelMixture(nn.Module):
                 return
             among, to_kept = covariance[kept][:, kept], covariance[held][:, kept]
             clipped = self.transform.without_outliers_of(rows.outputs[kept], column)
-            dual = torch.cholesky_solve(clipped.double()[:, None], head.factorise(among.clone()))[:, 0].float()
+            dual = torch.cholesky_solve(clipped.double()[:, None], head.factorise(among))[:, 0].float()
             of_process[held] = inverse(to_kept @ dual)
             for number, setting in enumerate(settings):
                 machine = VectorMachine()
@@ -199,10 +199,9 @@ class KernelMixture(nn.Module):
         """Make these rows the support, with everything else as it is."""
         for column in range(len(self.heads)):
             rows = self._rows(batch, column)
-            head = self._head(column)
-            head.solve(rows.mixed, self.transform.without_outliers_of(rows.outputs, column))
+            clipped = self.transform.without_outliers_of(rows.outputs, column)
+            covariance = self._head(column).solve(rows.mixed, clipped)
             if column in self._chosen and self.blend[column] > 0:
-                covariance = head.covariance_between(rows.mixed, rows.mixed)
                 machine = cast(VectorMachine, self.machines[column])
                 machine.fit(covariance, rows.targets, rows.outputs, self._chosen[column])
 

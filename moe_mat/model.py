@@ -110,9 +110,9 @@ class MixtureOfExperts(pl.LightningModule):
         self.transform.fit(train.targets)
         self.mixture.prepare(train.embeddings, train.targets)
 
-    def on_train_epoch_start(self) -> None:
-        """Make the randomness of an epoch depend on seed and epoch alone, so that a resumed run repeats it."""
-        torch.manual_seed(self.seed + self.current_epoch)
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Make the randomness of a step depend on seed and step alone, so that a resumed run repeats it."""
+        torch.manual_seed(self.seed + self.global_step)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: D102
         loss, shown = self.mixture.loss(batch)

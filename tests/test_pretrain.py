@@ -115,6 +115,14 @@ class _Stop(Callback):
             raise RuntimeError("killed")
 
 
+class _Count(Callback):
+    def __init__(self):
+        self.epochs = []
+
+    def on_train_epoch_start(self, trainer, module):
+        self.epochs.append(trainer.current_epoch)
+
+
 class _Keep(Callback):
     """Holds on to the module, which pretrain does not return."""
 
@@ -167,7 +175,10 @@ def test_a_killed_run_goes_on_and_a_rerun_repeats(recipe, data, tmp_path, only):
     with pytest.raises(RuntimeError, match="killed"):
         run(recipe(), data, tmp_path / "killed", only=only, trainer={"logger": False, "callbacks": [_Stop()]})
     assert not list((tmp_path / "killed" / "zoo").glob("*.yaml"))
-    resumed = run(recipe(), data, tmp_path / "killed", only=only)
+    count = _Count()
+    options = {"logger": False, "callbacks": [count]}
+    resumed = run(recipe(), data, tmp_path / "killed", only=only, trainer=options)
+    assert count.epochs == [3, 4, 5]
     for tag, card in whole.items():
         assert again[tag].weights == resumed[tag].weights == card.weights
         assert again[tag].metrics == resumed[tag].metrics == card.metrics
@@ -176,8 +187,11 @@ def test_a_killed_run_goes_on_and_a_rerun_repeats(recipe, data, tmp_path, only):
 
 def test_a_finished_run_is_exported_again_and_a_changed_recipe_is_another_run(recipe, data, tmp_path, caplog):
     first = run(recipe(), data, tmp_path, only="toy_networks", trainer={"logger": False, "max_epochs": 1})
+    count = _Count()
+    options = {"logger": False, "max_epochs": 1, "callbacks": [count]}
     with caplog.at_level(logging.INFO):
-        second = run(recipe(), data, tmp_path, only="toy_networks", trainer={"logger": False, "max_epochs": 1})
+        second = run(recipe(), data, tmp_path, only="toy_networks", trainer=options)
+    assert count.epochs == []
     assert "going on from" in caplog.text
     assert first["toy_hardness"].weights == second["toy_hardness"].weights
     caplog.clear()

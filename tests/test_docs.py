@@ -1,0 +1,79 @@
+"""What the documentation shows is there, and does what it says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from moe_mat import MoERegressor, load_expert
+from moe_mat.cli import main
+from moe_mat.datasets import load_quickstart
+from moe_mat.encoders.base import ENCODERS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        assert link.startswith("https://") or (page.parent / link).exists(), link
+
+
+def test_files_of_the_readme_exist() -> None:
+    table = re.findall(r"^\|.*\|(.*)\|$", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.M)
+    names = [name for cell in table for name in re.findall(r"`([\w/]+(?:\.py|/))`", cell)]
+    assert len(names) > 20
+    assert not [name for name in names if not ((ROOT / "moe_mat" / name).exists() or (ROOT / name).exists())]
+
+
+def test_every_option_shown_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = {option for page in PAGES for option in re.findall(r"--\w+[.\w]*", page.read_text(encoding="utf-8"))}
+    known = ""
+    for command in (["fit"], ["predict"], ["embed"], ["pretrain"], ["experts", "import"], ["experts", "list"]):
+        with pytest.raises(SystemExit):
+            main([*command, "--help"])
+        known += capsys.readouterr().out
+    options = {
+        option for option in shown if option.startswith(("--data.", "--model.", "--trainer.", "--ckpt", "--out"))
+    }
+    assert len(options) > 10
+    assert not [option for option in options if not re.search(rf"{re.escape(option)}\b", known)]
+
+
+def test_the_test_command_is_the_one_that_ci_runs() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    (extraction,) = re.findall(r"^command=(\$\(.*\))$", script, flags=re.M)
+    found = subprocess.run(["bash", "-c", f"echo {extraction}"], cwd=ROOT, capture_output=True, text=True, check=True)
+    (command,) = (block for block in blocks(ROOT / "README.md", "bash") if "pytest" in block)
+    assert found.stdout == command
+    assert 'pip install "torch==' in command
+
+
+def test_the_encoder_of_the_guide_is_an_expert(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "add-an-expert.md"
+    (code,), (card, *_) = blocks(page, "python"), blocks(page, "yaml")
+    (name,) = re.findall(r"# .*/(\w+\.yaml)", card)
+    (tmp_path / name).write_text(card, encoding="utf-8")
+    names: dict[str, Any] = {"__name__": "my_package.mean_mass"}
+    exec(code, names)
+    try:
+        salt = Structure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0, 0, 0], [0.5] * 3])
+        expected = [[(132.905 + 35.453) / 2, (132.905 - 35.453) / 2]]
+        np.testing.assert_allclose(load_expert(tmp_path).embed([salt, salt])[:1], expected, rtol=1e-3)
+        structures, table = load_quickstart()
+        model = MoERegressor([str(tmp_path), "magpie"], n_members=1, max_epochs=2, random_state=0)
+        model.fit(structures[:20], table["bulk_modulus"][:20])
+        assert set(model.gate_weights_.index) == {"mean_mass", "magpie"}
+    finally:
+        ENCODERS.pop("atomic_mass", None)
