@@ -29,6 +29,9 @@ from moe_mat.model import MixtureOfExperts
 from moe_mat.run_folder import RunReport, evaluate, finish, write_run
 from moe_mat.training import DEFAULT_EPOCHS
 
+# Experts below this gate weight are summed up on the screen; gate_weights.csv has them all.
+SHOWN_WEIGHT = 0.005
+
 LIGHTNING_COMMANDS = {
     "fit": "Train gate and head on your crystals; with no arguments, on the embedded quickstart.",
     "validate": "Score a checkpoint on the validation rows.",
@@ -199,8 +202,12 @@ def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, ch
         scores.add_row(str(row["target"]), str(row["part"]), str(row["n"]), *numbers, style=style)
     console.print(scores)
     weights = Table("expert", "gate weight")
-    for tag, weight in sorted(report.gate_weights.items(), key=lambda item: -item[1]):
+    ordered = sorted(report.gate_weights.items(), key=lambda item: -item[1])
+    shown = [(tag, weight) for tag, weight in ordered if weight >= SHOWN_WEIGHT]
+    for tag, weight in shown:
         weights.add_row(tag, f"{weight:.3f}")
+    if hidden := len(ordered) - len(shown):
+        weights.add_row(f"{hidden} others", f"{sum(weight for _, weight in ordered[len(shown) :]):.3f}")
     console.print(weights)
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
     if checkpoint:

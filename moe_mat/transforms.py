@@ -23,7 +23,7 @@ class TargetTransform(nn.Module):
     ========================  =====================================================
     ``none``                  y
     ``standardise``           (y - mean) / std
-    ``log``                   ln y, standardised; for positive targets
+    ``log``                   ln y, standardised; for positive targets, with a thousandth of the median for less
     ``asinh``                 asinh(y / median of abs(y)), standardised; for heavy tails of either sign
     ``auto``                  for each column: ``standardise``, or for skewed training values ``log`` where all are
                               positive and ``asinh`` where not

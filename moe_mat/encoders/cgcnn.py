@@ -29,6 +29,7 @@ def element_features() -> Tensor:
         table[number] = torch.tensor(values, dtype=torch.float32)
     return table
 
+
 # Atoms whose messages a frozen convolution computes at once.
 BLOCK = 128
 
