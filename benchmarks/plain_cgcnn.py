@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from moe_mat.encoders.cgcnn import CGCNNConvolution, CGCNNEncoder
+from moe_mat.encoders.cgcnn import CGCNNConvolution, CGCNNEncoder, gaussian_expansion
 from moe_mat.message_passing import GraphBatch
 
 
@@ -26,7 +26,7 @@ def plain_features(encoder: CGCNNEncoder, batch: GraphBatch) -> Tensor:
     n_atoms = len(batch.atomic_numbers)
     if not batch.degree:
         raise ValueError("the plain CGCNN needs equally many neighbours of all atoms: use an encoder with pad=True")
-    edges = encoder.edge_features(batch).view(n_atoms, batch.degree, -1)
+    edges = gaussian_expansion(batch.distances, encoder.edge_centers, encoder.step).view(n_atoms, batch.degree, -1)
     neighbors = batch.neighbors.view(n_atoms, batch.degree)
     nodes = encoder.embedding(encoder.elements[batch.atomic_numbers])
     for convolution in encoder.convs:

@@ -41,27 +41,26 @@ EQUAL = 1e-4
 
 
 def encoder(options: argparse.Namespace) -> dict[str, Any]:
-    """CGCNN embedding, ours against a plain concatenate-then-linear one of the same weights."""
+    """CGCNN embedding by several experts, ours against plain concatenate-then-linear ones of the same weights.
+
+    Ours share a batch and what is derived from it, as in `moe_mat.embeddings.embed`; both are given the graphs.
+    """
     structures = _assignment(options).task.structures[: options.n]
-    if options.expert:
-        expert = load_expert(options.expert)
-        if not isinstance(expert, EncoderExpert) or not isinstance(expert.encoder, CGCNNEncoder):
-            raise ValueError(f"expert {options.expert} is not a CGCNN")
-        ours = expert.encoder
-    else:
-        ours = _random_encoder(structures[:200])
+    ours = [_cgcnn(name) for name in options.experts] or [
+        _random_encoder(structures[:200], seed=seed) for seed in range(options.encoders)
+    ]
     start = time.perf_counter()
-    graphs = [ours.prepare(structure) for structure in structures]
+    graphs = [ours[0].prepare(structure) for structure in structures]
     seconds_of_graphs = time.perf_counter() - start
 
     def batches() -> list[GraphBatch]:  # new ones for each run: they remember what was derived from them
-        return [ours.collate(graphs[i : i + BATCH]) for i in range(0, len(graphs), BATCH)]
+        return [ours[0].collate(graphs[i : i + BATCH]) for i in range(0, len(graphs), BATCH)]
 
     def with_ours(batches: list[GraphBatch]) -> list[torch.Tensor]:
-        return [list(ours(batch).nodes.values())[-1] for batch in batches]
+        return [list(one(batch).nodes.values())[-1] for batch in batches for one in ours]
 
     def with_plain(batches: list[GraphBatch]) -> list[torch.Tensor]:
-        return [plain_features(ours, batch) for batch in batches]
+        return [plain_features(one, batch) for batch in batches for one in ours]
 
     seconds: dict[str, list[float]] = {"ours": [], "plain": []}
     with torch.inference_mode():
@@ -76,12 +75,20 @@ def encoder(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "crystals": len(structures),
         "atoms": sum(len(structure) for structure in structures),
+        "encoders": len(ours),
         "largest_difference": difference,
         "crystals_per_second": rates,
         "ratio": rates["ours"] / rates["plain"],
         "seconds": {name: rounded(times) for name, times in seconds.items()},
         "graphs_per_second": len(structures) / seconds_of_graphs,
     }
+
+
+def _cgcnn(name: str) -> CGCNNEncoder:
+    expert = load_expert(name)
+    if not isinstance(expert, EncoderExpert) or not isinstance(expert.encoder, CGCNNEncoder):
+        raise ValueError(f"expert {name} is not a CGCNN")
+    return expert.encoder
 
 
 def head(options: argparse.Namespace) -> dict[str, Any]:
@@ -204,9 +211,9 @@ def stream(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _random_encoder(structures: Sequence[Structure]) -> CGCNNEncoder:
+def _random_encoder(structures: Sequence[Structure], *, seed: int) -> CGCNNEncoder:
     """Random weights, and the normalisation statistics of some crystals, without which features grow beyond measure."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     encoder = CGCNNEncoder(pad=True).train()
     for module in encoder.modules():
         if isinstance(module, torch.nn.BatchNorm1d):
@@ -297,12 +304,10 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--output", type=Path, default=RESULTS, help="folder of the JSON files")
         if name != "training":
             one.add_argument("-n", type=int, default=100_000 if name == "stream" else 1000, help="number of crystals")
-        if name != "encoder":
-            one.add_argument(
-                "--experts", nargs="+", default=[], help="tags, patterns or folders; by default the default"
-            )
+        default = "CGCNNs with random weights" if name == "encoder" else "the default ones"
+        one.add_argument("--experts", nargs="+", default=[], help=f"tags, patterns or folders; by default {default}")
     options = measurements.choices
-    options["encoder"].add_argument("--expert", help="a CGCNN expert; by default one with random weights")
+    options["encoder"].add_argument("--encoders", type=int, default=18, help="number of random CGCNNs")
     options["encoder"].add_argument("--repeats", type=int, default=5)
     options["head"].add_argument("--epochs", type=int, default=200)
     options["training"].add_argument("--methods", nargs="+", default=["moe", "moe-published"])
