@@ -126,6 +126,12 @@ class MoeMatCLI(LightningCLI):
             self.save_config_callback = None  # there is no run folder, and the working folder is not ours
         if self.subcommand == "test":
             config["verbose"] = False  # the report says it all
+        if model["head"] == "kernel" and config["trainer"]["accelerator"] not in ("cpu", "auto"):
+            raise ValueError(
+                "the kernel head is solved on the CPU: leave out --trainer.accelerator, or use --model.head mlp"
+            )
+        if model["head"] == "kernel":
+            config["trainer"]["accelerator"] = "cpu"
         if config["trainer"]["max_epochs"] is None:
             config["trainer"]["max_epochs"] = DEFAULT_EPOCHS[model["head"]]
         data["experts"], data["trainable"] = model["experts"], model["trainable"]
@@ -226,7 +232,7 @@ def run_lightning(arguments: Sequence[str]) -> None:
         save_config_kwargs={"overwrite": True},
         # Checkpoints hold plain data, and so load with weights_only=True.
         load_from_checkpoint_support=False,
-        trainer_defaults={"log_every_n_steps": 1},
+        trainer_defaults={"accelerator": "cpu", "log_every_n_steps": 1},
         parser_kwargs={
             "prog": "moe-mat",
             "exit_on_error": False,

@@ -37,6 +37,7 @@ def train(
         torch.manual_seed(seed)
         best = ModelCheckpoint(folder, monitor="val_mae", mode="min", save_weights_only=True)
         trainer = pl.Trainer(
+            accelerator="cpu",  # cached embeddings give a GPU nothing to do, and the kernel head needs double precision
             max_epochs=max_epochs or DEFAULT_EPOCHS[model.hparams["head"]],
             callbacks=[best, EarlyStopping("val_mae", mode="min", patience=patience)],
             logger=False,
