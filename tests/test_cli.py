@@ -177,7 +177,11 @@ def metrics(folder: Path) -> dict[str, dict[str, float]]:
 def test_the_quickstart_from_the_shell(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     result = shell("fit", COLUMNS="160")
     assert result.returncode == 0, result.stderr
-    for shown in ("dcdft: 40 train, 9 val, 9 test rows; 13 crystals left out", "MAE of the training median", "gate weight"):
+    for shown in (
+        "dcdft: 40 train, 9 val, 9 test rows; 13 crystals left out",
+        "MAE of the training median",
+        "gate weight",
+    ):
         assert shown in result.stdout
     assert "Traceback" not in result.stderr
     assert "Warning" not in result.stderr
