@@ -47,6 +47,10 @@ class StandardisedEncoder(Encoder):
             UnsupportedCrystalError: When an element is not known.
         """
 
+    def restrain(self, standardised: Tensor) -> Tensor:
+        """Keep what is far out in sight ``[n_crystals, width]``."""
+        return LINEAR * torch.asinh(standardised / LINEAR)
+
     @property
     def node_layers(self) -> dict[str, int]:  # noqa: D102
         return {}
@@ -62,8 +66,7 @@ class StandardisedEncoder(Encoder):
         return torch.from_numpy(np.stack(samples))
 
     def forward(self, batch: Tensor) -> Features:  # noqa: D102
-        standardised = torch.nan_to_num((batch - self.mean) / self.std, nan=0.0)
-        values = (LINEAR * torch.asinh(standardised / LINEAR)).float()
+        values = self.restrain(torch.nan_to_num((batch - self.mean) / self.std, nan=0.0)).float()
         layers = dict(zip(self._widths, values.split(list(self._widths.values()), dim=1), strict=True))
         no_atoms = torch.zeros(0, dtype=torch.long, device=batch.device)
         return Features({}, crystal_of_node=no_atoms, n_crystals=len(batch), crystals=layers)
