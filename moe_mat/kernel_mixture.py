@@ -147,6 +147,9 @@ class KernelMixture(nn.Module):
             columns.append((high - low) / 2)
         return torch.stack(columns, dim=1)
 
+    def before_epoch(self, epoch: int) -> None:
+        """Nothing changes with the epochs."""
+
     @torch.no_grad()
     def before_validation(self) -> None:
         """Make what the likelihood sees the support, so that the present gates can predict."""

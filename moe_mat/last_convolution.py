@@ -89,8 +89,8 @@ def partial_crystals(experts: Sequence[Expert], structures: Sequence[Structure])
 class LastConvolutions(nn.Module):
     """Trainable copies of the experts' last convolutions. The experts themselves stay as they are.
 
-    The statistics of the batch normalisation stay those of the expert: they describe the source data, and a few hundred
-    crystals would only blur them.
+    The copies' batch normalisation is trained with them, statistics included: with those of the source data, the
+    fine-tuned layer learns several times more slowly.
 
     Args:
         experts: CGCNN experts on the same graphs.
@@ -106,11 +106,7 @@ class LastConvolutions(nn.Module):
         self.register_buffer("edge_centers", encoders[0].edge_centers.clone(), persistent=False)
         self.convolutions = nn.ModuleList(copy.deepcopy(list(encoder.convs)[-1]) for encoder in encoders)
         self.convolutions.requires_grad_(True)
-        self.eval()
-
-    def train(self, mode: bool = True) -> LastConvolutions:
-        """Stay in eval mode, which here concerns only the normalisation statistics; gradients flow all the same."""
-        return super().train(False)
+        self.train()
 
     def forward(self, batch: PartialBatch, chosen: Collection[int]) -> dict[int, Tensor]:
         """Embeddings of the chosen experts: index to ``[n_crystals, width]``."""

@@ -33,7 +33,7 @@ class MixtureOfExperts(pl.LightningModule):
         temperature: Of the gate's softmax.
         gate_learning_rate: Of the gate, whose logits have further to go than the weights of a layer.
         transform: What the head learns of the target: ``auto``, ``none``, ``standardise``, ``log`` or ``asinh``.
-        width: For ``mlp``: common width of the projected embeddings; ``null`` mixes embeddings as they are.
+        width: For ``mlp``: common width of the projected embeddings; ``null`` standardises them and projects nothing.
         orthogonality: For ``mlp``: strength of the penalty on gates that choose alike.
         load_balance: For ``mlp``: strength of the penalty on experts that are left unused.
         hidden: For ``mlp``: widths of the hidden layers.
@@ -44,6 +44,8 @@ class MixtureOfExperts(pl.LightningModule):
         weight_decay: For ``mlp``: of AdamW; 0 makes it Adam.
         trainable: ``none``, or for ``mlp`` ``last_convolution`` to fine-tune that of every expert, all of them CGCNNs.
         last_convolution_rate: Learning rate of these convolutions.
+        tune_from_epoch: Epoch from which on they are trained; until then gate and head learn on the frozen embeddings,
+            which costs next to nothing.
 
     Raises:
         CardError: When a name finds no expert.
@@ -73,6 +75,7 @@ class MixtureOfExperts(pl.LightningModule):
         weight_decay: float = 1e-2,
         trainable: Literal["none", "last_convolution"] = "none",
         last_convolution_rate: float = 5e-3,
+        tune_from_epoch: int = 0,
     ) -> None:
         super().__init__()
         settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
@@ -109,6 +112,9 @@ class MixtureOfExperts(pl.LightningModule):
             data.batch_size = max(data.batch_size, len(train.ids))
         self.transform.fit(train.targets)
         self.mixture.prepare(train.embeddings, train.targets)
+
+    def on_train_epoch_start(self) -> None:  # noqa: D102
+        self.mixture.before_epoch(self.current_epoch)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make the randomness of a step depend on seed and step alone, so that a resumed run repeats it."""

@@ -28,6 +28,7 @@ class NetworkMixture(nn.Module):
     """
 
     full_batch = False
+    tunes: Tensor
 
     def __init__(
         self, dims: Sequence[int], transform: TargetTransform, settings: dict[str, Any], *, tuned: Sequence[Expert] = ()
@@ -53,6 +54,8 @@ class NetworkMixture(nn.Module):
             dropout=settings["dropout"],
         )
         self.tail = LastConvolutions(tuned) if tuned else None
+        # Part of the state: a checkpoint of the time before is used as it was then.
+        self.register_buffer("tunes", torch.tensor(False))
 
     def prepare(self, embeddings: Tensor, targets: Tensor) -> None:
         """Set the constants from the training rows."""
@@ -61,7 +64,7 @@ class NetworkMixture(nn.Module):
     def project(self, batch: Batch) -> Tensor:
         """Projected embeddings ``[n, n_experts, width]``, with fine-tuned last convolutions where there are any."""
         embeddings = batch.embeddings
-        if self.tail is not None and batch.partial is not None:
+        if self.tail is not None and batch.partial is not None and self.tunes:
             # An expert outside the top k has weight 0; its untuned embedding tells well enough if it should return.
             tuned = self.tail(batch.partial, self.gate.chosen())
             untuned = embeddings.split(self.projections.dims, dim=1)
@@ -108,6 +111,10 @@ class NetworkMixture(nn.Module):
         return torch.optim.AdamW(
             groups, lr=settings["learning_rate"], weight_decay=settings["weight_decay"], fused=True
         )
+
+    def before_epoch(self, epoch: int) -> None:
+        """Begin to train the last convolutions when it is their time."""
+        self.tunes.fill_(self.tail is not None and epoch >= self.settings["tune_from_epoch"])
 
     def before_validation(self) -> None:
         """Nothing to do: a network is always ready."""

@@ -13,7 +13,8 @@ class Projections(nn.Module):
 
     Args:
         dims: Widths of the experts' embeddings.
-        width: Common width. ``None`` mixes the embeddings as they are, which needs equal widths (Chang et al. 2022).
+        width: Common width. ``None`` only standardises the embeddings, which needs equal widths. (Chang et al. 2022 mix
+            them as they come out of a batch normalisation in training mode.)
 
     Raises:
         ValueError: When ``width`` is ``None`` and the experts' widths differ.
@@ -25,7 +26,9 @@ class Projections(nn.Module):
     def __init__(self, dims: Sequence[int], *, width: int | None) -> None:
         super().__init__()
         if width is None and len(set(dims)) > 1:
-            raise ValueError(f"embeddings of widths {sorted(set(dims))} cannot be mixed as they are: set a width")
+            raise ValueError(
+                f"embeddings of widths {sorted(set(dims))} cannot be mixed without a projection: set a width"
+            )
         self.dims = list(dims)
         self.width = width if width is not None else dims[0]
         self.linear = width is not None
@@ -45,8 +48,6 @@ class Projections(nn.Module):
 
     def fit(self, embeddings: Tensor) -> None:
         """Set the constants from training embeddings ``[n, sum(dims)]``."""
-        if not self.linear:
-            return
         self.mean.copy_(embeddings.mean(0))
         std = embeddings.std(0, correction=0)
         # A feature that is constant in training says nothing; dividing by its noise would make it shout later.
@@ -54,10 +55,11 @@ class Projections(nn.Module):
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Embeddings side by side ``[batch, sum(dims)]`` to ``[batch, n_experts, width]``."""
-        if not self.linear:
-            return embeddings.view(len(embeddings), len(self.dims), self.width)
         # A crystal unlike any in training must not drown the mixture.
-        scaled = ((embeddings - self.mean) / self.std).clamp(-10, 10).split(self.dims, dim=1)
+        standardised = ((embeddings - self.mean) / self.std).clamp(-10, 10)
+        if not self.linear:
+            return standardised.view(len(embeddings), len(self.dims), self.width)
+        scaled = standardised.split(self.dims, dim=1)
         projected: dict[int, Tensor] = {}
         for group, weight in zip(self.groups.values(), self.weights, strict=True):
             values = torch.stack([scaled[i] for i in group]) @ weight

@@ -61,7 +61,7 @@ def new_model(cards: list[ExpertCard], **settings: Any) -> MixtureOfExperts:
 def fit(model: MixtureOfExperts, data: EmbeddingDataModule, folder: Path, *, epochs: int = 3) -> str:
     """Train; the path of the checkpoint of the last epoch."""
     pl.seed_everything(0)
-    keep = ModelCheckpoint(folder, monitor="val_mae", save_last=True, enable_version_counter=False)
+    keep = ModelCheckpoint(folder, save_last=True, enable_version_counter=False)
     quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     pl.Trainer(max_epochs=epochs, callbacks=[keep], accelerator="cpu", **quiet).fit(model, datamodule=data)
     model.eval()
@@ -288,12 +288,10 @@ def test_experts_are_byte_identical_after_a_fit(trainable: str, tmp_path: Path) 
     before = {name: value.clone() for name, value in model.state_dict().items()}
     path = fit(model, data, tmp_path / "run")
     after = model.state_dict()
-    statistics = [name for name in after if "running_" in name or "num_batches_tracked" in name]
-    tuned = [name for name in after if "tail.convolutions" in name and name not in statistics]
-    assert bool(tuned) == bool(statistics) == (trainable == "last_convolution")
-    for name in statistics:
-        torch.testing.assert_close(after[name], before[name], rtol=0, atol=0)
-    assert not tuned or any((after[name] != before[name]).any() for name in tuned)
+    tuned = [name for name in after if "tail.convolutions" in name]
+    assert bool(tuned) == (trainable == "last_convolution")
+    for kind in ("weight", "running_mean") if tuned else ():
+        assert any((after[name] != before[name]).any() for name in tuned if name.endswith(kind))
     for expert, state in zip(experts, states, strict=True):
         assert not expert.training
         for name, value in expert.state_dict().items():

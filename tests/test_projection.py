@@ -90,13 +90,14 @@ def test_one_training_row_gives_finite_numbers() -> None:
     assert projections(embeddings(5)).isfinite().all()
 
 
-def test_without_a_width_embeddings_pass_as_they_are() -> None:
+def test_without_a_width_embeddings_are_standardised_and_not_projected() -> None:
     projections, values = Projections([4, 4], width=None), embeddings(dims=[4, 4])
     projections.fit(values)
     assert projections.width == 4
-    assert torch.equal(projections(values), values.view(300, 2, 4))
+    expected = ((values - values.mean(0)) / values.std(0, correction=0)).view(300, 2, 4)
+    torch.testing.assert_close(projections(values), expected)
     assert not list(projections.parameters())
-    with pytest.raises(ValueError, match=r"widths \[4, 5\] cannot be mixed as they are: set a width"):
+    with pytest.raises(ValueError, match=r"widths \[4, 5\] cannot be mixed without a projection: set a width"):
         Projections([4, 5, 4], width=None)
 
 
