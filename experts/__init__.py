@@ -11,4 +11,5 @@ DEFAULT: tuple[str, ...] = (
     "symmetry",
     "packing",
     "jarvis_*",
+    "mp_*",
 )

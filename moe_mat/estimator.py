@@ -56,6 +56,8 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         gate_weights_: Weight of each expert, the mean over members; sums to 1.
         validation_mae_: Mean best validation MAE of the members, in the target's unit (for several targets, in units of
             their spread).
+        tried_: Settings of the kernel head that cross-validation compared, a list of each member; ``cv_mae`` in the
+            target's unit, the lowest was chosen.
         n_targets_: Number of targets.
 
     Example:
@@ -140,6 +142,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         weights = [gate_weights(member, batch.embeddings) for member in self.members_]
         self.gate_weights_ = pd.DataFrame(weights).mean().rename("gate weight")
         self.validation_mae_ = float(np.mean(scores))
+        self.tried_ = [member.mixture.tried for member in self.members_]
         self.n_targets_ = targets.shape[1]
         self._one_dimensional = one_dimensional
         return self

@@ -56,6 +56,8 @@ class KernelMixture(nn.Module):
         self.machines = nn.ModuleList(VectorMachine() for _ in range(n_targets))
         self.register_buffer("blend", torch.zeros(n_targets))
         self._chosen: dict[int, Settings] = {}
+        # What cross-validation compared, with its errors in the target's unit.
+        self.tried: list[dict[str, Any]] = []
         # Lowest and highest prediction: an inverted logarithm must not run away.
         self.register_buffer("bounds", torch.tensor([[-torch.inf], [torch.inf]]).repeat(1, n_targets))
         self._seen: list[_Seen] = []
@@ -159,6 +161,7 @@ class KernelMixture(nn.Module):
     @torch.no_grad()
     def finish(self, train: Batch, val: Batch) -> None:
         """Choose settings and blend by cross-validation over all these rows; the training rows become the support."""
+        self.tried = []
         for column in range(len(self.heads)):
             rows = [self._rows(batch, column) for batch in (train, val)]
             targets, outputs = (torch.cat([getattr(row, name) for row in rows]) for name in ("targets", "outputs"))
@@ -194,6 +197,10 @@ class KernelMixture(nn.Module):
             for blend in BLENDS
         }
         number, blend = min(errors, key=lambda choice: errors[choice])
+        self.tried += [
+            {"target": column, **settings[i]._asdict(), "blend": share, "cv_mae": error}
+            for (i, share), error in errors.items()
+        ]
         self._chosen[column] = settings[number]
         self.blend[column] = blend
 

@@ -36,6 +36,7 @@ class NetworkMixture(nn.Module):
         super().__init__()
         self.settings = settings
         self.transform = transform
+        self.tried: list[dict[str, Any]] = []  # its settings are given, not chosen
         self.projections = Projections(dims, width=settings["width"])
         width, n_gates = self.projections.width, settings["n_gates"]
         self.gate = build_gate(
