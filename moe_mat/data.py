@@ -70,7 +70,9 @@ class _Rows(Dataset[Batch]):
     def __getitems__(self, positions: list[int]) -> Batch:
         rows = self.rows[positions]
         data = self.data
-        partial = collate_partial([data.partial[row] for row in rows.tolist()]) if data.partial is not None else None
+        partial = None
+        if data.partial is not None and data.needs_partial:
+            partial = collate_partial([data.partial[row] for row in rows.tolist()])
         return Batch(data.embeddings[rows], data.targets[rows], [data.ids[row] for row in rows.tolist()], partial)
 
 
@@ -100,6 +102,7 @@ class EmbeddingDataModule(pl.LightningDataModule):
         self.embeddings, self.targets, self.rows, self.ids = embeddings, targets, rows, ids
         self.partial = partial
         self.batch_size = batch_size
+        self.needs_partial = True  # the model says when it does not
 
     def part(self, *names: str) -> Batch:
         """All rows of some parts, ``train``, ``val`` or ``test``, as one batch."""

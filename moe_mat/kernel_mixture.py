@@ -149,8 +149,9 @@ class KernelMixture(nn.Module):
             columns.append((high - low) / 2)
         return torch.stack(columns, dim=1)
 
-    def before_epoch(self, epoch: int) -> None:
-        """Nothing changes with the epochs."""
+    def before_epoch(self, epoch: int) -> bool:
+        """Nothing changes with the epochs, and nothing but embeddings is needed."""
+        return False
 
     @torch.no_grad()
     def before_validation(self) -> None:

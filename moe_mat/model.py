@@ -114,7 +114,8 @@ class MixtureOfExperts(pl.LightningModule):
         self.mixture.prepare(train.embeddings, train.targets)
 
     def on_train_epoch_start(self) -> None:  # noqa: D102
-        self.mixture.before_epoch(self.current_epoch)
+        data = cast(EmbeddingDataModule, cast(Any, self.trainer).datamodule)
+        data.needs_partial = self.mixture.before_epoch(self.current_epoch)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make the randomness of a step depend on seed and step alone, so that a resumed run repeats it."""

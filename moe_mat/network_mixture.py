@@ -113,9 +113,10 @@ class NetworkMixture(nn.Module):
             groups, lr=settings["learning_rate"], weight_decay=settings["weight_decay"], fused=True
         )
 
-    def before_epoch(self, epoch: int) -> None:
-        """Begin to train the last convolutions when it is their time."""
+    def before_epoch(self, epoch: int) -> bool:
+        """Begin to train the last convolutions when it is their time; whether it is."""
         self.tunes.fill_(self.tail is not None and epoch >= self.settings["tune_from_epoch"])
+        return bool(self.tunes)
 
     def before_validation(self) -> None:
         """Nothing to do: a network is always ready."""
