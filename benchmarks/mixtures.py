@@ -50,10 +50,10 @@ def mixture(
     mean, std = best.predict(problem.test, return_std=True)
     choice = min(tried, key=lambda one: one["val_mae"])
     chosen = {key: value for key, value in choice.items() if key != "val_mae"}
-    for number, settings in enumerate(best.tried_):
-        if settings:
+    for number, of_member in enumerate(best.tried_):
+        if of_member:
             name = "kernel_head" if len(best.tried_) == 1 else f"kernel_head_{number}"
-            chosen[name] = min(settings, key=lambda one: one["cv_mae"])
+            chosen[name] = min(of_member, key=lambda one: one["cv_mae"])
     # A single network has no members to disagree: a deviation of zero would be a claim, not an estimate.
     return Outcome(
         val_mae=best.validation_mae_,
@@ -61,7 +61,7 @@ def mixture(
         std=std if std.any() else None,
         gate_weights={str(tag): float(weight) for tag, weight in best.gate_weights_.items()},
         chosen=chosen,
-        tried=[*(tried if len(tried) > 1 else ()), *(one for settings in best.tried_ for one in settings)],
+        tried=[*(tried if len(tried) > 1 else ()), *(one for of_member in best.tried_ for one in of_member)],
     )
 
 

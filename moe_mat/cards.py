@@ -58,6 +58,7 @@ class ExpertCard:
     trunk: list[str] = field(default_factory=list)
     trunk_fingerprint: str | None = None
     network: dict[str, Any] = field(default_factory=dict)
+    module: dict[str, str] = field(default_factory=dict)
     target: str | None = None
     unit: str | None = None
     source: str | dict[str, Any] | None = None
@@ -76,15 +77,30 @@ class ExpertCard:
         return self.path.parent / self.weights["file"] if self.weights and "file" in self.weights else None
 
     @property
+    def is_adapter(self) -> bool:
+        """Whether its weights are adapters alone, to be put into the layers of a backbone."""
+        return self.module.get("kind") == "adapter"
+
+    @property
+    def weights_id(self) -> str:
+        """What names the weights: the checksum of their file, or the package that they come with."""
+        weights = self.weights or {}
+        return weights.get("sha256") or " ".join(weights.values()) or "none"
+
+    @property
     def fingerprint(self) -> str:
         """Hex digest of everything that the embedding depends on: code, encoder, settings, readout and weights."""
         content = [CODE_VERSION, self.encoder, self.settings, self.readout, self.network, self.weights]
-        return _digest([*content, trunk_fingerprint(find_trunk(self)) if self.trunk else None])
+        return _digest([*content, trunk_fingerprint(find_trunk(self)) if self.trunk else None, *self._backbone])
 
     @property
     def encoder_fingerprint(self) -> str:
         """Hex digest of the encoder alone: experts that share it are read off one pass over the crystals."""
-        return _digest([CODE_VERSION, self.encoder, self.settings, self.weights])
+        return _digest([CODE_VERSION, self.encoder, self.settings, self.weights, *self._backbone])
+
+    @property
+    def _backbone(self) -> list[str]:
+        return [self.module["backbone_weights"]] if self.is_adapter else []
 
     def to_dict(self) -> dict[str, Any]:
         """The card as it stands in its file: fields that are empty are left out, except ``weights``."""
@@ -163,6 +179,24 @@ def find_trunk(card: ExpertCard) -> list[ExpertCard]:
             f"expert {card.tag} was trained on another version of trunk ({', '.join(card.trunk)}): pretrain it again"
         )
     return trunk
+
+
+def find_backbone(card: ExpertCard) -> ExpertCard:
+    """The card of the backbone of a module, beside the module's card or in the package.
+
+    Raises:
+        CardError: When it is not there, or has other weights than those that the module was trained from.
+    """
+    beside = card.path.parent / f"{card.module['backbone']}.yaml"
+    backbone = read_card(beside if beside.exists() else zoo_folder() / beside.name)
+    settings = {name: value for name, value in card.settings.items() if name != "adapter"}
+    same_encoder = (backbone.encoder, backbone.settings) == (card.encoder, settings)
+    if not same_encoder or backbone.weights_id != card.module["backbone_weights"]:
+        raise CardError(
+            f"module {card.tag} was trained from another version of backbone {backbone.tag} ({backbone.path}): train "
+            "it again, or restore the backbone"
+        )
+    return backbone
 
 
 def trunk_fingerprint(trunk: Sequence[ExpertCard]) -> str:

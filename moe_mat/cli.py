@@ -267,6 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "`isinstance\\(treespec, LeafSpec\\)",
         "Be aware that when using `ckpt_path`, callbacks",
         "No Pauling",
+        "Found \\d+ module\\(s\\) in eval mode",  # frozen statistics are meant
     ):
         warnings.filterwarnings("ignore", message=noise)
     if not arguments or arguments[0] in ("-h", "--help"):

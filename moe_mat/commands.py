@@ -19,8 +19,10 @@ from rich.progress import Progress
 from rich.table import Column, Table
 
 from moe_mat import pretrain as pretraining
+from moe_mat.audit_command import audit
 from moe_mat.cache import EmbeddingCache
 from moe_mat.cards import find_cards, list_experts, zoo_folder
+from moe_mat.compose_command import compose
 from moe_mat.convert import import_cgcnn
 from moe_mat.datasets import FetchError
 from moe_mat.embeddings import embed_stream
@@ -269,6 +271,8 @@ COMMANDS: dict[str, Callable[..., None] | dict[str, Callable[..., None]]] = {
     "embed": embed,
     "experts": {"list": experts_list, "show": experts_show, "verify": experts_verify, "import": experts_import},
     "pretrain": pretrain,
+    "compose": compose,
+    "audit": audit,
     "cache": {"list": cache_list, "clear": cache_clear},
     "data": {"list": data_list, "fetch": data_fetch, "prepare": data_prepare},
 }

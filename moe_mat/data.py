@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from pymatgen.core import Structure
 from rich.progress import Progress
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset
 
 from moe_mat.cache import EmbeddingCache
 from moe_mat.cards import ExpertCard, find_cards
+from moe_mat.crystal_inputs import CrystalInputs, Trainable
 from moe_mat.datasets import load_matminer, load_quickstart
 from moe_mat.embeddings import embed, embed_stream
-from moe_mat.last_convolution import PartialBatch, PartialCrystal, collate_partial, partial_crystals
+from moe_mat.last_convolution import collate_partial
 from moe_mat.readers import iter_crystals, read_structures
 from moe_mat.splits import random_split, read_split
-from moe_mat.structures import Crystal, CrystalError, LeftOut, OnError
-from moe_mat.zoo import build_expert
+from moe_mat.structures import CrystalError, LeftOut, OnError
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +39,13 @@ class Batch:
         embeddings: The experts' embeddings side by side ``[n, sum(dims)]``.
         targets: ``[n, n_targets]``, NaN where there is no value; ``None`` when predicting.
         ids: The crystals' names.
-        partial: The crystals before the experts' last convolutions, when these are trained.
+        partial: The crystals as what is trained of the experts needs them, see `moe_mat.crystal_inputs`.
     """
 
     embeddings: Tensor
     targets: Tensor | None
     ids: Sequence[str]
-    partial: PartialBatch | None = None
+    partial: Any = None
 
     def to(self, device: torch.device | str, **kwargs: Any) -> Batch:
         """Move to a device; Lightning calls this."""
@@ -72,7 +71,7 @@ class _Rows(Dataset[Batch]):
         data = self.data
         partial = None
         if data.partial is not None and data.needs_partial:
-            partial = collate_partial([data.partial[row] for row in rows.tolist()])
+            partial = data.collate([data.partial[row] for row in rows.tolist()])
         return Batch(data.embeddings[rows], data.targets[rows], [data.ids[row] for row in rows.tolist()], partial)
 
 
@@ -84,7 +83,8 @@ class EmbeddingDataModule(pl.LightningDataModule):
         targets: ``[n, n_targets]``, NaN where there is no value.
         rows: Row numbers of ``train``, ``val`` and ``test``.
         ids: The crystals' names.
-        partial: The crystals before the experts' last convolutions, when these are trained.
+        partial: The crystals as what is trained of the experts needs them.
+        collate: Joins some of these.
         batch_size: Crystals in a batch.
     """
 
@@ -95,12 +95,13 @@ class EmbeddingDataModule(pl.LightningDataModule):
         rows: dict[str, Tensor],
         *,
         ids: Sequence[str],
-        partial: list[PartialCrystal] | None = None,
+        partial: list[Any] | None = None,
+        collate: Callable[[list[Any]], Any] = collate_partial,
         batch_size: int = 128,
     ) -> None:
         super().__init__()
         self.embeddings, self.targets, self.rows, self.ids = embeddings, targets, rows, ids
-        self.partial = partial
+        self.partial, self.collate = partial, collate
         self.batch_size = batch_size
         self.needs_partial = True  # the model says when it does not
 
@@ -172,7 +173,7 @@ class CrystalDataModule(EmbeddingDataModule):
         structure_column: str | None = None,
         on_error: OnError = "raise",
         experts: str | list[str] = "default",
-        trainable: Literal["none", "last_convolution"] = "none",
+        trainable: Trainable = "none",
     ) -> None:
         if path is not None and dataset is not None:
             raise ValueError("data.path and data.dataset are both given: choose one")
@@ -225,9 +226,9 @@ class CrystalDataModule(EmbeddingDataModule):
         table = table[kept].reset_index(drop=True)
         self.targets = torch.tensor(table[self.target_columns].to_numpy(dtype=np.float32))
         self.ids = table["material_id"].astype(str).tolist()
-        if self.trainable == "last_convolution":
-            kept_structures = [s for s, keep in zip(structures, kept, strict=True) if keep]
-            self.partial = list(partial_crystals([build_expert(card) for card in cards], kept_structures))
+        kept_structures = [s for s, keep in zip(structures, kept, strict=True) if keep]
+        inputs = CrystalInputs(self.trainable, cards)
+        self.partial, self.collate = inputs(kept_structures), inputs.collate
         split = (
             read_split(self.splits, self.split, table, left_out={left.material_id for left in self.left_out})
             if self.splits
@@ -260,11 +261,8 @@ class _Stream(IterableDataset[Batch]):
             on_error=data.on_error,
             left_out=data.left_out,
         )
-        experts = [build_expert(card) for card in self.cards] if data.trainable == "last_convolution" else []
+        inputs = CrystalInputs(data.trainable, self.cards)
         for chunk, values in embed_stream(self.cards, crystals, refuse=data._leave_out):
-            partial = collate_partial(list(partial_crystals(experts, _structures(chunk)))) if experts else None
+            items = inputs([crystal.structure for crystal in chunk])
+            partial = None if items is None else inputs.collate(items)
             yield Batch(side_by_side(values), None, [crystal.material_id for crystal in chunk], partial)
-
-
-def _structures(crystals: Sequence[Crystal]) -> list[Structure]:
-    return [crystal.structure for crystal in crystals]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,15 +17,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from moe_mat.cache import EmbeddingCache
 from moe_mat.cards import find_cards
+from moe_mat.crystal_inputs import CrystalInputs
 from moe_mat.data import Batch, EmbeddingDataModule, side_by_side
 from moe_mat.embeddings import embed
-from moe_mat.last_convolution import PartialCrystal, collate_partial, partial_crystals
 from moe_mat.model import MixtureOfExperts, gate_weights
 from moe_mat.splits import Split, random_split
 from moe_mat.structures import CrystalError, LeftOut, crystals_from_objects
 from moe_mat.training import DEFAULT_EPOCHS, train
 from moe_mat.transforms import Transform
-from moe_mat.zoo import build_expert
 
 Crystals = Sequence[Structure] | Sequence[Atoms] | pd.Series | pd.DataFrame | NDArray[Any]
 
@@ -134,6 +133,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
                 {part: torch.as_tensor(rows) for part, rows in split._asdict().items()},
                 ids=[str(row) for row in range(len(targets))],
                 partial=batch.partial,
+                collate=batch.collate,
                 batch_size=self.batch_size,
             )
             model = self._new_member(targets.shape[1], seed=seed)
@@ -208,29 +208,29 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
                 raise ValueError(f"the DataFrame has no column 'structure' but {columns}: pass its column of crystals")
             X = X["structure"]
         structures = [crystal.structure for crystal in crystals_from_objects(list(X))]
-        cards = find_cards(self._names())
+        cards, trainable = find_cards(self._names()), (self.settings or {}).get("trainable", "none")
         with EmbeddingCache() as cache:
-            embedded = embed(cards, structures, cache=cache)
+            # Encoders that are trained make their embeddings anew at every step: the first ones are not worth keeping.
+            embedded = embed(cards, structures, cache=None if trainable == "all" else cache)
         for row, reason in embedded.refused.items():
             raise CrystalError(LeftOut(f"crystal {row} ({structures[row].reduced_formula})", None, None, reason))
-        partial = None
-        if (self.settings or {}).get("trainable") == "last_convolution":
-            partial = list(partial_crystals([build_expert(card) for card in cards], structures))
-        return _Crystals(side_by_side(embedded.values), partial)
+        inputs = CrystalInputs(trainable, cards)
+        return _Crystals(side_by_side(embedded.values), inputs(structures), inputs.collate)
 
 
 class _Crystals(NamedTuple):
     embeddings: torch.Tensor
-    partial: list[PartialCrystal] | None
+    partial: list[Any] | None
+    collate: Callable[[list[Any]], Any]
 
     @property
     def batch(self) -> Batch:
-        return Batch(self.embeddings, None, [], collate_partial(self.partial) if self.partial is not None else None)
+        return Batch(self.embeddings, None, [], None if self.partial is None else self.collate(self.partial))
 
 
 def _join(a: _Crystals, b: _Crystals) -> _Crystals:
     partial = a.partial + b.partial if a.partial is not None and b.partial is not None else None
-    return _Crystals(torch.cat([a.embeddings, b.embeddings]), partial)
+    return _Crystals(torch.cat([a.embeddings, b.embeddings]), partial, a.collate)
 
 
 def _targets(y: ArrayLike, n_crystals: int) -> torch.Tensor:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +85,18 @@ class Fingerprints:
         rows = {name: np.concatenate([getattr(one, name) for one in several]) for name in _ROWS}
         order = np.lexsort((rows["material_ids"], rows["formulas"]))
         return cls(**{name: values[order] for name, values in rows.items()}, properties=several[0].properties)
+
+    def of_crystals(self, material_ids: Collection[str]) -> Fingerprints:
+        """Those of some crystals."""
+        kept = np.isin(self.material_ids, np.array(list(material_ids), dtype=np.str_))
+        return replace(self, **{name: getattr(self, name)[kept] for name in _ROWS})
+
+    def of_properties(self, properties: Sequence[str]) -> Fingerprints:
+        """The same crystals with other columns; they have no value of a property that was not among theirs."""
+        none = np.zeros(len(self.parts), dtype=bool)
+        known = dict(zip(self.properties, self.has_value.T, strict=True))
+        columns = [known.get(name, none) for name in properties]
+        return replace(self, has_value=np.stack(columns, axis=1), properties=tuple(properties))
 
     def trained_on(self, properties: Sequence[str], *, max_atoms: int | None = None) -> np.ndarray:
         """Which crystals an expert saw in training ``[n]``: those of the training part with a value of a property.

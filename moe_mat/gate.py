@@ -80,6 +80,23 @@ class Gate(nn.Module):
         weights = top_k_softmax(self.logits, top_k=self.top_k, temperature=self.temperature)
         return weights.expand(len(projected), -1, -1)
 
+    @torch.no_grad()
+    def start_at(self, weights: Tensor, *, frozen: bool = False) -> None:
+        """Begin with given weights, the same in every gate.
+
+        Args:
+            weights: ``[n_experts]``, not negative; they are brought to the sum 1.
+            frozen: Keep them. Otherwise each expert gets at least a tenth of an equal share, because the softmax gives
+                one without a weight no gradient by which it could come back.
+        """
+        weights = weights.to(self.logits) / weights.sum()
+        if frozen:
+            self.logits.copy_(self.temperature * weights.clamp_min(1e-12).log())
+            self.logits.requires_grad_(False)
+        else:
+            weights = torch.lerp(torch.full_like(weights, 1 / len(weights)), weights, 0.9)
+            self.logits.add_(self.temperature * weights.log())  # to the small random numbers, by which gates part
+
     def chosen(self) -> list[int]:
         """Indices of the experts that can have a weight at present."""
         top = self.logits.topk(min(self.top_k or self.logits.shape[1], self.logits.shape[1])).indices

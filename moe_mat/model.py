@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, R2Score
 
 from moe_mat.cards import CardError, find_cards
+from moe_mat.crystal_inputs import Trainable
 from moe_mat.data import Batch, EmbeddingDataModule
+from moe_mat.finetune import FineTunedMixture
+from moe_mat.gate import Gate
 from moe_mat.kernel_mixture import KernelMixture
 from moe_mat.network_mixture import NetworkMixture
 from moe_mat.transforms import TargetTransform, Transform
@@ -42,10 +45,13 @@ class MixtureOfExperts(pl.LightningModule):
         loss: For ``mlp``: ``mse``, ``mae`` or ``huber``, on the transformed target.
         learning_rate: For ``mlp``: of projections and head.
         weight_decay: For ``mlp``: of AdamW; 0 makes it Adam.
-        trainable: ``none``, or for ``mlp`` ``last_convolution`` to fine-tune that of every expert, all of them CGCNNs.
-        last_convolution_rate: Learning rate of these convolutions.
+        trainable: ``none``, or for ``mlp`` ``last_convolution`` to fine-tune that of every expert, all of them CGCNNs,
+            or ``all`` to fine-tune whole encoders, see `moe_mat.finetune`.
+        last_convolution_rate: Learning rate of these convolutions or encoders.
         tune_from_epoch: Epoch from which on they are trained; until then gate and head learn on the frozen embeddings,
             which costs next to nothing.
+        initial_gate: Tag to weight, such as those that ``moe-mat compose`` finds; experts that are not named get none.
+        frozen_gate: Whether the gate keeps these weights.
 
     Raises:
         CardError: When a name finds no expert.
@@ -73,9 +79,11 @@ class MixtureOfExperts(pl.LightningModule):
         loss: Literal["mse", "mae", "huber"] = "huber",
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-2,
-        trainable: Literal["none", "last_convolution"] = "none",
+        trainable: Trainable = "none",
         last_convolution_rate: float = 5e-3,
         tune_from_epoch: int = 0,
+        initial_gate: dict[str, float] | None = None,
+        frozen_gate: bool = False,
     ) -> None:
         super().__init__()
         settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
@@ -86,15 +94,34 @@ class MixtureOfExperts(pl.LightningModule):
         self.transform = TargetTransform(transform, len(targets))
         if head == "kernel":
             if gate != "global" or trainable != "none":
-                raise ValueError("gate 'crystal' and trainable 'last_convolution' need head 'mlp'")
+                raise ValueError(f"gate 'crystal' and trainable '{trainable}' need head 'mlp'")
             self.mixture: KernelMixture | NetworkMixture = KernelMixture(dims, self.transform, settings)
+        elif trainable == "all":
+            experts_of_own = [build_expert(card) for card in self.cards]
+            self.mixture = FineTunedMixture(dims, self.transform, settings, experts=experts_of_own)
         else:
             tuned = [build_expert(card) for card in self.cards] if trainable == "last_convolution" else []
             self.mixture = NetworkMixture(dims, self.transform, settings, tuned=tuned)
+        self._start_gates(initial_gate, frozen=frozen_gate)
         self.val_metrics, self.test_metrics = (
             nn.ModuleList(_metrics(stage, f"/{target}" if len(targets) > 1 else "") for target in targets)
             for stage in ("val", "test")
         )
+
+    def _start_gates(self, weights: dict[str, float] | None, *, frozen: bool) -> None:
+        if weights is None:
+            if frozen:
+                raise ValueError("frozen_gate needs initial_gate, the weights that it keeps")
+            return
+        tags = [card.tag for card in self.cards]
+        if unknown := sorted(set(weights) - set(tags)):
+            raise ValueError(f"initial_gate names {', '.join(unknown)}, but the experts are {', '.join(tags)}")
+        values = torch.tensor([weights.get(tag, 0.0) for tag in tags], dtype=torch.float64)
+        if not (values.isfinite().all() and (values >= 0).all() and values.sum() > 0):
+            raise ValueError("initial_gate needs weights that are not negative, at least one of them positive")
+        for gate in self.mixture.modules():
+            if isinstance(gate, Gate):
+                gate.start_at(values, frozen=frozen)
 
     def forward(self, batch: Batch) -> Tensor:
         """Targets in their units ``[n, n_targets]``."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import hashlib
-import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +19,14 @@ from moe_mat.cards import ExpertCard, find_trunk, trunk_fingerprint
 from moe_mat.cgcnn_training import CGCNNProperty
 from moe_mat.embeddings import embed
 from moe_mat.encoders.cgcnn import CGCNNEncoder
+from moe_mat.hub import pretrain_hub
+from moe_mat.hub_recipes import is_hub
 from moe_mat.message_passing import batch_graphs
 from moe_mat.property_networks import PropertyNetworks
-from moe_mat.source_batches import SourceBatches
-from moe_mat.source_export import Experts, score
-from moe_mat.source_recipes import RecipeError, SourceRecipe, SourceTarget, Training, read_recipe
-from moe_mat.source_training import SourceModule, fit_source_module
-from moe_mat.sources import SourceData, read_source, require_values
+from moe_mat.source_job import SourceJob
+from moe_mat.source_recipes import RecipeError, SourceRecipe, Training, read_recipe
+from moe_mat.source_training import SourceModule
+from moe_mat.sources import SourceData, require_values
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ def pretrain(
     A training that was interrupted goes on where its last epoch ended; one that had finished is only exported again.
 
     Args:
-        recipe: The recipe or its file.
+        recipe: The recipe or its file; one of a hub is left to `moe_mat.hub.pretrain_hub`.
         data: Folder of the source's file.
         output: Folder of the experts; the trunk's cards are there or in the package.
         runs: Folder of checkpoints and logs.
@@ -59,14 +58,17 @@ def pretrain(
     Raises:
         RecipeError: When recipe and data do not go together, or ``only`` names no training.
     """
-    recipe = recipe if isinstance(recipe, SourceRecipe) else read_recipe(recipe)
+    if not isinstance(recipe, SourceRecipe):
+        if is_hub(recipe):
+            return pretrain_hub(recipe, data=data, output=output, runs=runs, only=only, trainer=trainer)
+        recipe = read_recipe(recipe)
     options = dict(trainer or {})
     if (epochs := options.pop("max_epochs", None)) is not None:  # the cards tell what was done
         networks, cgcnn = (
             kind and dataclasses.replace(kind, max_epochs=epochs) for kind in (recipe.networks, recipe.cgcnn)
         )
         recipe = dataclasses.replace(recipe, networks=networks, cgcnn=cgcnn)
-    job = _Job(recipe, Path(data), Path(output), Path(runs), options)
+    job = SourceJob(recipe, Path(data), Path(output), Path(runs), options)
     job.output.mkdir(parents=True, exist_ok=True)
     names = [f"{recipe.name}_networks"] if recipe.networks else []
     if recipe.cgcnn:
@@ -87,68 +89,7 @@ def _cgcnn_tag(recipe: SourceRecipe, target: str) -> str:
     return f"cgcnn_{recipe.name}_{target}"
 
 
-@dataclasses.dataclass(frozen=True)
-class _Job:
-    """What all trainings of one call share."""
-
-    recipe: SourceRecipe
-    data: Path
-    output: Path
-    runs: Path
-    trainer: dict[str, Any]
-
-    def read(self, training: Training, targets: Sequence[str], prepare: Callable[[Any], Any]) -> SourceData:
-        source = read_source(self.recipe, self.data, targets=targets, max_atoms=training.max_atoms, prepare=prepare)
-        logger.info("%s: %d crystals to train on; %s", self.recipe.name, len(source.ids), source.rows)
-        return source
-
-    def train(
-        self,
-        name: str,
-        training: Training,
-        source: SourceData,
-        targets: Sequence[SourceTarget],
-        *,
-        build: Callable[[Tensor, Tensor], SourceModule],
-        take: Callable[[Tensor], Any],
-        sizes: Tensor,
-        trunk: str | None = None,
-    ) -> tuple[SourceModule, Experts | None]:
-        """Train, score, and give what the export needs; None in secondary processes.
-
-        ``build`` makes the module from the training rows and their transformed targets.
-        """
-        bent = np.stack([t.bend(source.values[:, i]) for i, t in enumerate(targets)], axis=1)
-        transformed = torch.from_numpy(bent.astype(np.float32))
-        rows = {part: torch.from_numpy(source.rows_of(part)) for part in ("train", "val", "test")}
-        seed = self.recipe.seed
-        batches = SourceBatches(take, transformed, rows, sizes=sizes, batch_size=training.batch_size, seed=seed)
-        folder = self.runs / f"{name}-{self._digest(training, source, targets, trunk)[:12]}"
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            module = build(rows["train"], transformed[rows["train"]])
-            run = fit_source_module(module, batches, folder=folder, name=name, options=self.trainer)
-        if not run.is_main:
-            return module, None
-        metrics = score(module, batches, source.values, targets)
-        return module, Experts(self.recipe, training, source, targets, metrics, run, self.output)
-
-    def _digest(
-        self, training: Training, source: SourceData, targets: Sequence[SourceTarget], trunk: str | None
-    ) -> str:
-        """What a run depends on: an interrupted one is only continued where nothing of it has changed."""
-        content = [
-            dataclasses.asdict(training),
-            [dataclasses.asdict(target) for target in targets],
-            [self.recipe.fractions, self.recipe.seed, trunk],
-        ]
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-        digest.update("\n".join(source.ids).encode())
-        digest.update(source.values.tobytes())
-        return digest.hexdigest()
-
-
-def _pretrain_networks(job: _Job, training: Training) -> list[ExpertCard]:
+def _pretrain_networks(job: SourceJob, training: Training) -> list[ExpertCard]:
     recipe = job.recipe
     groups: dict[str, list[str]] = training.settings["groups"]
     names = [name for group in groups.values() for name in group]
@@ -170,7 +111,7 @@ def _pretrain_networks(job: _Job, training: Training) -> list[ExpertCard]:
         build=build,
         take=lambda rows: embeddings[rows],
         sizes=torch.ones(len(embeddings)),
-        trunk=trunk_fingerprint(trunk),
+        start=trunk_fingerprint(trunk),
     )
     if experts is None:
         return []
@@ -218,21 +159,14 @@ def _embed(source: SourceData, trunk: Sequence[ExpertCard], recipe: SourceRecipe
     return torch.from_numpy(values[kept])
 
 
-def _pretrain_cgcnn(job: _Job, training: Training, names: Sequence[str]) -> list[ExpertCard]:
+def _pretrain_cgcnn(job: SourceJob, training: Training, names: Sequence[str]) -> list[ExpertCard]:
     recipe = job.recipe
     settings = training.settings.get("encoder", {})
     source = job.read(training, names, prepare=CGCNNEncoder(**settings).prepare)
     cards: list[ExpertCard] = []
     for column, name in enumerate(names):
-        has_value = np.isfinite(source.values[:, column])
-        graphs = [graph for graph, keep in zip(source.samples, has_value, strict=True) if keep]
-        part = dataclasses.replace(
-            source,
-            ids=[i for i, keep in zip(source.ids, has_value, strict=True) if keep],
-            samples=[],
-            values=source.values[has_value][:, [column]],
-            parts=source.parts[has_value],
-        )
+        part = source.with_value_of(column)
+        graphs = part.samples
         target, tag = recipe.targets[name], _cgcnn_tag(recipe, name)
 
         def build(rows: Tensor, transformed: Tensor) -> SourceModule:

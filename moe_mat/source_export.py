@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
-from moe_mat.cards import ExpertCard, file_sha256, find_trunk, trunk_fingerprint, write_card
+from moe_mat.cards import ExpertCard, find_trunk, trunk_fingerprint, write_card
 from moe_mat.fingerprints import PARTS
 from moe_mat.source_batches import SourceBatches
 from moe_mat.source_recipes import SourceRecipe, SourceTarget, Training
 from moe_mat.source_training import FinishedRun, SourceModule
 from moe_mat.sources import SourceData
+from moe_mat.weights import write_weights
 from moe_mat.zoo import build_expert
 
 
@@ -82,7 +82,17 @@ class Experts:
     run: FinishedRun
     folder: Path
 
-    def write(self, tag: str, title: str, module: nn.Module, *, names: Sequence[str], **fields: Any) -> ExpertCard:
+    def write(
+        self,
+        tag: str,
+        title: str,
+        module: nn.Module,
+        /,
+        *,
+        names: Sequence[str],
+        only: Collection[str] | None = None,
+        **fields: Any,
+    ) -> ExpertCard:
         """Write one expert: weights, card, and the fingerprints that all experts of the source share.
 
         Args:
@@ -90,6 +100,7 @@ class Experts:
             title: A line that says what it is; the source's name is added.
             module: Encoder or network.
             names: Targets that it was trained on.
+            only: Names of the weights to write; by default all.
             fields: Of the card: what tells how to rebuild the module.
         """
         fingerprints = self.folder / f"{self.recipe.name}.fingerprints.npz"
@@ -99,7 +110,10 @@ class Experts:
         card = ExpertCard(
             tag=tag,
             title=f"{title}; {self.recipe.dataset}",
-            weights=_write_weights(module, self.folder / f"{tag}.safetensors"),
+            weights=write_weights(
+                {name: value for name, value in _stored(module).items() if only is None or name in only},
+                self.folder / f"{tag}.safetensors",
+            ),
             target=", ".join(target.property for target in targets.values()),
             unit=units.pop() if len(units) == 1 else None,
             source={
@@ -146,17 +160,10 @@ class Experts:
         }
 
 
-def _write_weights(module: nn.Module, path: Path) -> dict[str, str]:
+def _stored(module: nn.Module) -> dict[str, Tensor]:
     """Parameters as float16, which is how they were scored; statistics as they are."""
     parameters = dict(module.named_parameters())
-    weights = {
-        name: (value.half() if name in parameters else value).detach().cpu().contiguous()
-        for name, value in module.state_dict().items()
-    }
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(save(weights))  # save_file would deny others to read it
-    part.replace(path)
-    return {"file": path.name, "sha256": file_sha256(path)}
+    return {name: value.half() if name in parameters else value for name, value in module.state_dict().items()}
 
 
 def _commit() -> str | None:

@@ -228,7 +228,7 @@ def read_recipe(path: str | Path) -> SourceRecipe:
             raise RecipeError(f"{', '.join(unknown)}: no such target; there are {', '.join(targets)}")
         for kind in ("networks", "cgcnn"):
             if kind in content:
-                content[kind] = _training(content[kind])
+                content[kind] = training_of(content[kind])
         if "fractions" in content:
             content["fractions"] = tuple(content["fractions"])
         return SourceRecipe(targets=targets, **content)
@@ -254,7 +254,8 @@ def _trained(entry: dict[str, Any] | None) -> list[str]:
     return [*entry.get("targets", []), *(name for group in entry.get("groups", {}).values() for name in group)]
 
 
-def _training(entry: dict[str, Any]) -> Training:
+def training_of(entry: dict[str, Any]) -> Training:
+    """The part of a recipe that says how one kind of expert is trained."""
     general = {field.name for field in fields(Training)} - {"settings"}
     settings = {name: value for name, value in entry.items() if name not in general}
     return Training(settings=settings, **{name: value for name, value in entry.items() if name in general})

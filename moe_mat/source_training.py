@@ -195,7 +195,8 @@ def fit_source_module(
 
 
 def round_parameters(module: nn.Module) -> None:
-    """Give all parameters the precision of float16, in which they are stored; statistics stay as they are."""
+    """Give all trained parameters the precision of float16, in which they are stored; all else stays as it is."""
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter.copy_(parameter.half())
+            if parameter.requires_grad:
+                parameter.copy_(parameter.half())

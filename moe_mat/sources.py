@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,16 @@ class SourceData:
         """Row numbers of ``train``, ``val`` or ``test``."""
         return np.flatnonzero(self.parts == PARTS.index(part))
 
+    def take(self, rows: np.ndarray) -> SourceData:
+        """Some of the crystals, in the order given."""
+        ids, samples = ([values[row] for row in rows.tolist()] for values in (self.ids, self.samples))
+        return replace(self, ids=ids, samples=samples, values=self.values[rows], parts=self.parts[rows])
+
+    def with_value_of(self, column: int) -> SourceData:
+        """The crystals that have a value of one target, and the values of that alone."""
+        data = self.take(np.flatnonzero(np.isfinite(self.values[:, column])))
+        return replace(data, values=data.values[:, [column]])
+
 
 def read_source(
     recipe: SourceRecipe,
@@ -60,6 +70,7 @@ def read_source(
     targets: Sequence[str],
     max_atoms: int | None,
     prepare: Callable[[Structure], Any],
+    exclude: Container[Structure] = (),
 ) -> SourceData:
     """Read the crystals of a source that have a value of one of the targets.
 
@@ -70,6 +81,7 @@ def read_source(
         max_atoms: Larger cells are left out.
         prepare: Turns a crystal into what is kept of it; crystals for which it raises `UnsupportedCrystalError` are
             left out.
+        exclude: Crystals that are left out.
 
     Raises:
         FileNotFoundError: When the file is not there.
@@ -85,7 +97,7 @@ def read_source(
     values: list[np.ndarray] = []
     prints: list[Fingerprints] = []
     parts: list[int] = []
-    too_large = unsupported = without = 0
+    too_large = unsupported = without = excluded = 0
 
     with Progress(*Progress.get_default_columns()[:1], "{task.completed} crystals", transient=True) as progress:
         task = progress.add_task(f"reading {recipe.file}", total=None)
@@ -105,6 +117,8 @@ def read_source(
                     without += 1
                 elif max_atoms is not None and len(crystal.structure) > max_atoms:
                     too_large += 1
+                elif crystal.structure in exclude:
+                    excluded += 1
                 else:
                     try:
                         data.samples.append(prepare(crystal.structure))
@@ -120,11 +134,12 @@ def read_source(
     data.parts = np.array(parts, dtype=np.int64)
     data.fingerprints = Fingerprints.join(prints) if prints else data.fingerprints
     data.rows = {
-        "read": len(data.ids) + without + too_large + unsupported + len(left_out),
+        "read": len(data.ids) + without + too_large + unsupported + excluded + len(left_out),
         "without_value": without,
         "too_large": too_large,
         "unsupported": unsupported,
         "unusable": len(left_out),
+        "excluded": excluded,
     }
     require_values(recipe, data, targets)
     return data

@@ -13,40 +13,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from pymatgen.core import Structure
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from moe_mat.cards import CardError, ExpertCard, file_sha256, find_cards, find_trunk
+from moe_mat.cards import CardError, ExpertCard, file_sha256, find_backbone, find_cards, find_trunk
 from moe_mat.encoders import Encoder, Features, UnsupportedCrystalError, get_encoder
+from moe_mat.encoders.adapter import adapter_names
 from moe_mat.encoders.base import pool
 from moe_mat.structures import Crystal, crystals_from_objects
-
-
-class WeightsError(ValueError):
-    """Weights that are missing, damaged, of an unsafe format, or of another architecture."""
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file; nothing else is accepted, because other formats can run code.
-
-    Raises:
-        WeightsError: When the file is missing, truncated, or of another format; names the file.
-    """
-    try:
-        return load_file(path)
-    except FileNotFoundError as error:
-        raise WeightsError(f"the weights file {path} is missing") from error
-    except (SafetensorError, OSError) as error:
-        with path.open("rb") as file:
-            start = file.read(64)
-        if start[:1] == b"\x80" or start[:2] == b"PK":
-            reason = "it is a pickle or torch.save file, which can run code; convert it with 'moe-mat experts import'"
-        elif start.lstrip()[:1] == b"<":
-            reason = "it is an HTML page, probably of a failed download; fetch it again"
-        else:
-            reason = f"it is truncated or damaged ({error}); fetch it again"
-        raise WeightsError(f"{path} is not a usable safetensors file: {reason}") from error
+from moe_mat.weights import WeightsError, read_weights
 
 
 class PropertyNetwork(nn.Module):
@@ -78,18 +52,42 @@ class PropertyNetwork(nn.Module):
         return hidden
 
 
-def _load_weights(module: nn.Module, card: ExpertCard) -> None:
+def read_expert_weights(card: ExpertCard) -> dict[str, Tensor] | None:
+    """The weights in an expert's own file, checked against its card; ``None`` where it has no file.
+
+    Raises:
+        WeightsError: When the file is missing, damaged, unsafe, or another one than the card says.
+    """
     path = card.weights_file
     if path is None:
-        return
+        return None
     weights = read_weights(path)
     assert card.weights is not None
     if file_sha256(path) != card.weights["sha256"]:
         raise WeightsError(f"{path} does not have the SHA-256 of its card {card.path}: fetch the file again")
+    return weights
+
+
+def _load_weights(module: nn.Module, card: ExpertCard) -> None:
+    weights = read_expert_weights(card)
+    if weights is None:
+        return
+    if card.is_adapter:
+        weights = _with_backbone(weights, card, known=module.state_dict())
     try:
         module.load_state_dict(weights, strict=True)
     except RuntimeError as error:
-        raise WeightsError(f"{path} does not fit expert {card.tag}: {error}") from error
+        raise WeightsError(f"{card.weights_file} does not fit expert {card.tag}: {error}") from error
+
+
+def _with_backbone(adapters: dict[str, Tensor], card: ExpertCard, *, known: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Adapters beside the weights of their backbone, which come from its file or with the encoder (``known``)."""
+    if others := set(adapters) - adapter_names(adapters):
+        raise WeightsError(f"{card.weights_file} holds more than adapters: {', '.join(sorted(others)[:3])}")
+    frozen = read_expert_weights(find_backbone(card))
+    if frozen is None:
+        frozen = {name: known[name] for name in set(known) - adapter_names(known)}
+    return frozen | adapters
 
 
 def _build_encoder(card: ExpertCard) -> Encoder:
@@ -230,15 +228,17 @@ class NetworkExpert(Expert):
 
     Args:
         card: A card with ``trunk`` and ``network``.
+        built: Experts by fingerprint that trunks are taken from and added to: many towers stand on few bodies.
 
     Raises:
         WeightsError: When the weights do not have the checksum of the card or do not fit the trunk.
         CardError: When the trunk is not the one of the card.
     """
 
-    def __init__(self, card: ExpertCard) -> None:
+    def __init__(self, card: ExpertCard, *, built: dict[str, Expert] | None = None) -> None:
         super().__init__(card)
-        self.trunk = nn.ModuleList(build_expert(trunk) for trunk in find_trunk(card))
+        built = {} if built is None else built
+        self.trunk = nn.ModuleList(build_expert(trunk, built=built) for trunk in find_trunk(card))
         self.network = load_network(card)
         self._freeze(card.network["sizes"][-1])
 
@@ -247,14 +247,32 @@ class NetworkExpert(Expert):
         return self.network(embedding)
 
     def embed(self, structures: Sequence[Structure], *, batch_size: int = 64) -> np.ndarray:  # noqa: D102
-        of_trunk = [cast(Expert, expert).embed(structures, batch_size=batch_size) for expert in self.trunk]
+        return self._embed(structures, batch_size, {})
+
+    def _embed(self, structures: Sequence[Structure], batch_size: int, known: dict[str, np.ndarray]) -> np.ndarray:
+        trunk = [cast(Expert, expert) for expert in self.trunk]
+        for expert in trunk:
+            key = expert.card.fingerprint
+            if key not in known and isinstance(expert, NetworkExpert):
+                known[key] = expert._embed(structures, batch_size, known)
+            elif key not in known:
+                known[key] = expert.embed(structures, batch_size=batch_size)
+        side_by_side = np.concatenate([known[expert.card.fingerprint] for expert in trunk], axis=1)
         with torch.inference_mode():
-            return self(torch.from_numpy(np.concatenate(of_trunk, axis=1))).numpy()
+            return self(torch.from_numpy(side_by_side)).numpy()
 
 
-def build_expert(card: ExpertCard) -> Expert:
-    """The frozen expert of a card."""
-    return NetworkExpert(card) if card.trunk else EncoderExpert(card)
+def build_expert(card: ExpertCard, *, built: dict[str, Expert] | None = None) -> Expert:
+    """The frozen expert of a card.
+
+    Args:
+        card: The card.
+        built: Experts by fingerprint; one that is there is used again, a new one is added.
+    """
+    built = {} if built is None else built
+    if card.fingerprint not in built:
+        built[card.fingerprint] = NetworkExpert(card, built=built) if card.trunk else EncoderExpert(card)
+    return built[card.fingerprint]
 
 
 def load_expert(name: str | Path) -> Expert:

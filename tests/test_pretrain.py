@@ -14,6 +14,7 @@ from moe_mat.cards import find_cards, zoo_folder
 from moe_mat.cgcnn_training import CGCNNProperty
 from moe_mat.cli import main
 from moe_mat.fingerprints import Fingerprints, formula_hash, part_of
+from moe_mat.hub_recipes import is_hub
 from moe_mat.pretrain import pretrain
 from moe_mat.property_networks import PropertyNetworks
 from moe_mat.source_batches import pack
@@ -311,7 +312,7 @@ def test_command_line(recipe, data, tmp_path, capsys):
 
 
 def test_recipes_of_the_package_are_valid():
-    paths = sorted((zoo_folder() / "recipes").glob("*.yaml"))
+    paths = [path for path in sorted((zoo_folder() / "recipes").glob("*.yaml")) if not is_hub(path)]
     recipes = {path.stem: read_recipe(path) for path in paths}
     assert {"jarvis", "mp", "boltztrap", "perovskites"} <= set(recipes)
     assert sum(len(recipe.cgcnn.settings["targets"]) for recipe in recipes.values() if recipe.cgcnn) >= 18

@@ -41,9 +41,14 @@ class Encoder(nn.Module, ABC):
     A subclass takes plain settings (numbers, strings, lists) in its constructor, because they come from a card. Weights
     are loaded strictly from the card's safetensors file; an encoder whose weights come with a Python package loads them
     in its constructor.
+
+    Attributes:
+        name: What cards call it.
+        learned: Whether its weights were fitted to values of properties, which the leakage audit must then know of.
     """
 
     name: ClassVar[str]
+    learned: ClassVar[bool] = True
 
     @property
     @abstractmethod
@@ -99,7 +104,13 @@ def pool(nodes: Tensor, crystal_of_node: Tensor, n_crystals: int, *, statistics:
         return total.index_add_(0, crystal_of_node, values) / count[:, None]
 
     mean = mean_over_atoms(nodes)
-    parts = {"mean": lambda: mean, "std": lambda: mean_over_atoms((nodes - mean[crystal_of_node]) ** 2).sqrt()}
+
+    def spread() -> Tensor:
+        variance = mean_over_atoms((nodes - mean[crystal_of_node]) ** 2)
+        # Of one atom, or of equal ones, it is zero, where the root has no slope.
+        return (variance.clamp_min(1e-12) if variance.requires_grad else variance).sqrt()
+
+    parts = {"mean": lambda: mean, "std": spread}
     return torch.cat([parts[statistic]() for statistic in statistics], dim=1)
 
 

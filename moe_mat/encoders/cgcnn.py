@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from pymatgen.core import Structure
 from torch import Tensor, nn
 
+from moe_mat.encoders.adapter import Adapter
 from moe_mat.encoders.base import Encoder, Features, UnsupportedCrystalError, register_encoder
 from moe_mat.graph import CrystalGraph, Ties, neighbor_graph
 from moe_mat.message_passing import GraphBatch, batch_graphs
@@ -44,14 +45,16 @@ class CGCNNConvolution(nn.Module):
     Args:
         width: Width of the atom features.
         edge_width: Width of the edge features.
+        adapter: Width of the bottleneck of an adapter after the convolution; ``None`` for none.
     """
 
-    def __init__(self, width: int, edge_width: int) -> None:
+    def __init__(self, width: int, edge_width: int, *, adapter: int | None = None) -> None:
         super().__init__()
         self.width = width
         self.fc_full = nn.Linear(2 * width + edge_width, 2 * width)
         self.bn1 = nn.BatchNorm1d(2 * width)
         self.bn2 = nn.BatchNorm1d(width)
+        self.adapter = Adapter(width, adapter) if adapter is not None else None
 
     def forward(self, nodes: Tensor, batch: GraphBatch, edges: Tensor) -> Tensor:
         """Map atom features ``[n_atoms, width]`` and edge features ``[n_edges, edge_width]`` to new atom features."""
@@ -73,7 +76,8 @@ class CGCNNConvolution(nn.Module):
             z = torch.addmm(batch.gather_add(at_center, at_neighbor), edges, w_edge.t())
             gate, core = (z if folded else self.bn1(z)).chunk(2, dim=1)
             messages = batch.edge_sum(gate.sigmoid() * F.softplus(core))
-        return F.softplus(nodes + self.bn2(messages))
+        convolved = F.softplus(nodes + self.bn2(messages))
+        return convolved if self.adapter is None else self.adapter(convolved)
 
 
 def _messages_in_blocks(
@@ -124,6 +128,7 @@ class CGCNNEncoder(Encoder):
         ties: Rule for equally distant neighbours at the cut, see `moe_mat.graph.neighbor_graph`.
         pad: Pad missing neighbours as the published experts do.
         step: Spacing and width of the Gaussian edge features, in Å.
+        adapter: Width of the bottleneck of an adapter after each convolution; ``None`` for none.
     """
 
     elements: Tensor
@@ -139,6 +144,7 @@ class CGCNNEncoder(Encoder):
         ties: Ties = "canonical",
         pad: bool = False,
         step: float = 0.2,
+        adapter: int | None = None,
     ) -> None:
         super().__init__()
         self.graph_settings: dict[str, Any] = {
@@ -152,7 +158,9 @@ class CGCNNEncoder(Encoder):
         self.register_buffer("elements", element_features(), persistent=False)
         self.register_buffer("edge_centers", centers, persistent=False)
         self.embedding = nn.Linear(element_features().shape[1], width)
-        self.convs = nn.ModuleList(CGCNNConvolution(width, len(centers)) for _ in range(n_convolutions))
+        self.convs = nn.ModuleList(
+            CGCNNConvolution(width, len(centers), adapter=adapter) for _ in range(n_convolutions)
+        )
 
     @property
     def node_layers(self) -> dict[str, int]:  # noqa: D102

@@ -14,6 +14,7 @@ import torch
 from pymatgen.core import Structure
 from torch import Tensor, nn
 
+from moe_mat.encoders.adapter import Adapter
 from moe_mat.encoders.base import Encoder, Features, pool, register_encoder
 from moe_mat.encoders.radius_graph import pairs_of_bonds, radius_graph
 
@@ -117,7 +118,7 @@ def gated_mlp(block: Any, parts: list[tuple[Tensor, Tensor | None]]) -> Tensor:
 
 @register_encoder("chgnet")
 class CHGNetEncoder(Encoder):
-    """CHGNet with the weights that ship in the chgnet package; no download, no autograd, no forces.
+    """CHGNet with the weights that ship in the chgnet package; no download, no forces.
 
     Layers: the atom features ``embedding`` and ``conv1`` to ``conv4``; of the crystal, ``crystal`` (the mean of the
     normalised last atom features; CHGNet itself sums them, which grows with the cell) and ``energy`` (eV/atom). Both
@@ -129,6 +130,7 @@ class CHGNetEncoder(Encoder):
 
     Args:
         model: ``"0.3.0"`` (PBE, Materials Project trajectories) or ``"r2scan"`` (transferred to r2SCAN).
+        adapter: Width of the bottleneck of an adapter after each atom convolution; ``None`` for none.
 
     Raises:
         ValueError: When there is no such model.
@@ -136,7 +138,7 @@ class CHGNetEncoder(Encoder):
 
     model: Any
 
-    def __init__(self, *, model: str = "0.3.0") -> None:
+    def __init__(self, *, model: str = "0.3.0", adapter: int | None = None) -> None:
         super().__init__()
         import chgnet
         from chgnet.model import CHGNet
@@ -149,6 +151,8 @@ class CHGNetEncoder(Encoder):
             self.model = CHGNet(**checkpoint["model_args"], version=model)
         self.model.load_state_dict(checkpoint["state_dict"], strict=True)
         self.model.eval().requires_grad_(False)
+        width, n_adapters = self.model.atom_fea_dim, self.model.n_conv if adapter is not None else 0
+        self.adapters = nn.ModuleList(Adapter(width, adapter or 0) for _ in range(n_adapters))
 
     @property
     def node_layers(self) -> dict[str, int]:  # noqa: D102
@@ -216,6 +220,8 @@ class CHGNetEncoder(Encoder):
             messages = gated_mlp(layer.twoBody_atom, [(atoms, center), (bonds, bond), (atoms, neighbor)])
             messages *= atom_weights[bond]
             atoms = atoms + layer.mlp_out(torch.zeros_like(atoms).index_add_(0, center, messages))
+            if self.adapters:
+                atoms = self.adapters[i](atoms)
             layers[f"conv{i + 1}"] = atoms
             if i == len(model.bond_conv_layers):
                 break

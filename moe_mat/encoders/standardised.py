@@ -29,6 +29,8 @@ class StandardisedEncoder(Encoder):
         widths: Names and widths of the layers, in the order of the description.
     """
 
+    learned = False  # mean and spread of descriptors: no value of a property enters
+
     mean: Tensor
     std: Tensor
 
