@@ -16,6 +16,8 @@ import numpy as np
 Result = dict[str, Any]
 
 NUMBERS = ("val_mae", "test_mae", "seconds")
+# Folder of what experts have seen of the tasks, among the folders of the methods.
+AUDITS = "audit"
 # Predictions are stored with six digits: the stored MAE must follow from them to a little less.
 ROUNDING = 1e-4
 
@@ -97,6 +99,8 @@ def read_results(folder: Path) -> tuple[list[Result], list[ResultError]]:
     """All results of a folder, and what is wrong with the files that are none."""
     results, problems = [], []
     for path in sorted(folder.glob("*/*.json")):
+        if path.parent.name == AUDITS:
+            continue
         try:
             results.append(read_result(path))
         except ResultError as error:

@@ -133,6 +133,39 @@ def heat_map(weights: Mapping[str, Mapping[str, float]], *, title: str, path: Pa
 
 
 @_drawn
+def overlap_map(
+    shares: Mapping[str, np.ndarray], *, tasks: Sequence[str], names: Sequence[str], path: Path
+) -> tuple[Figure, Path]:
+    """Shares of test crystals that experts have seen, a panel a kind, a row a task and a column a group of experts.
+
+    Args:
+        shares: title of a panel -> ``[n_tasks, n_groups]``, NaN where it is not known.
+        tasks: of the rows.
+        names: of the columns.
+        path: PNG file.
+    """
+    width = 0.55 * len(names) + 0.4
+    figure = Figure(figsize=(3.0 + len(shares) * width, 2.8 + 0.3 * len(tasks)), layout="constrained")
+    panels = figure.subplots(1, len(shares), squeeze=False, sharey=True)[0]
+    for axes, (title, values) in zip(panels, shares.items(), strict=True):
+        image = axes.imshow(np.ma.masked_invalid(values), cmap=WEIGHTS, vmin=0, vmax=1, aspect="auto")
+        axes.set_facecolor(GRID)
+        axes.set_xticks(range(len(names)), names, rotation=55, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(tasks)), [card_of(task).title for task in tasks])
+        for row, column in np.ndindex(values.shape):
+            value = values[row, column]
+            text = "?" if math.isnan(value) else "" if value == 0 else f"{value:.0%}" if value >= 0.005 else "<1%"
+            colour = "white" if value > 0.5 else INK
+            axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color=colour)
+        axes.set_title(title, loc="left")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=panels, label="share of test crystals", shrink=0.8, aspect=25, pad=0.02)
+    bar.outline.set_visible(False)
+    return figure, path
+
+
+@_drawn
 def parity(results: Mapping[str, Sequence[Result]], *, path: Path) -> tuple[Figure, Path]:
     """Predicted against true test values, one panel a task, all its splits.
 
@@ -189,6 +222,26 @@ def learning_curves(
         axes.grid(color=GRID, linewidth=0.8)
     handles = [_dot(i, name) for i, name in enumerate(methods)]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(methods), 6), frameon=False)
+    return figure, path
+
+
+@_drawn
+def growth(counts: Sequence[int], errors: Mapping[str, Sequence[float]], *, path: Path) -> tuple[Figure, Path]:
+    """Relative MAE against number of experts.
+
+    Args:
+        counts: numbers of experts.
+        errors: part of the data -> MAE over that of all experts, for each number.
+        path: PNG file.
+    """
+    figure = Figure(figsize=(4.2, 3.0), layout="constrained")
+    axes = figure.subplots()
+    for number, (part, values) in enumerate(errors.items()):
+        axes.plot(counts, values, color=_colour(number), marker="o", markersize=4, linewidth=1.4, label=part)
+    axes.set(xlabel="experts", ylabel="MAE / MAE of all", xticks=list(counts))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.legend(frameon=False)
     return figure, path
 
 

@@ -5,21 +5,30 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import tasks
+from benchmarks.audit import Audit, read_audits
 from benchmarks.cells import Result, read_results
 from benchmarks.document import Document
+from benchmarks.findings import Findings, file_name, in_order
 from benchmarks.protocols import matbench_tasks
 from benchmarks.scores import score, with_best_transfer
-from benchmarks.sections import SECTIONS, Findings, file_name, in_order
+from benchmarks.sections import SECTIONS
 from benchmarks.submissions import matbench_record, write_jarvis
 from benchmarks.sweep import RESULTS
 from benchmarks.tasks import list_tasks
 
 
-def build(results: Sequence[Result], problems: Sequence[str], *, reference: str | None, figures: Path) -> Document:
+def build(
+    results: Sequence[Result],
+    problems: Sequence[str],
+    *,
+    reference: str | None,
+    figures: Path,
+    audits: Mapping[str, Audit] | None = None,
+) -> Document:
     """The report of some results.
 
     Args:
@@ -27,6 +36,7 @@ def build(results: Sequence[Result], problems: Sequence[str], *, reference: str 
         problems: what is wrong with files that are not among them.
         reference: method that the others are compared with; by default ``moe``, or else the last one.
         figures: folder for the pictures.
+        audits: task -> what experts have seen of it.
 
     Raises:
         ValueError: there is no finished result, or none of the reference method.
@@ -41,7 +51,7 @@ def build(results: Sequence[Result], problems: Sequence[str], *, reference: str 
     reference = reference or ("moe" if "moe" in methods else methods[-1])
     document = Document("Benchmark report")
     for section in SECTIONS:
-        section(Findings(kept, problems, scores, methods, reference, figures), document)
+        section(Findings(kept, problems, scores, methods, reference, figures, audits or {}), document)
     return document
 
 
@@ -86,7 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if outputs[0].suffix not in (".md", ".html"):
             raise ValueError(f"{outputs[0]}: a report is a .md or .html file")
         figures = outputs[0].with_name(f"{outputs[0].stem}_figures")
-        document = build(results, problems, reference=options.reference, figures=figures)
+        audits = read_audits(options.results)
+        document = build(results, problems, reference=options.reference, figures=figures, audits=audits)
     except ValueError as error:
         sys.stderr.write(f"{options.results}: {error}\n")
         return 1

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from statistics import fmean, median, stdev
 
 from benchmarks import figures
+from benchmarks.audit_sections import leak_free, leakage
 from benchmarks.cells import Result, is_finished
 from benchmarks.document import Document, Picture, Table
+from benchmarks.findings import GOALS, Findings, bold, file_name, in_order, with_sd
 from benchmarks.protocols import card_of, matbench_tasks, unit_of
 from benchmarks.scores import (
     PUBLISHED,
     Key,
-    Score,
-    Scores,
     against_method,
     against_published,
     gate_weights,
@@ -25,10 +23,8 @@ from benchmarks.scores import (
     missing_cells,
     paired,
 )
-from benchmarks.tasks import N_SPLITS, list_tasks
+from benchmarks.tasks import list_tasks
 
-GOALS = ("MoE-(18)", "MoMa (Full)")
-ORDER = ("median", "rf-magpie", "stl", "tl", "concat", "ensemble", "moe-published", "moe")
 SIGNIFICANCE = (
     "How much the differences mean: splits of one task share most of their rows, so that p values are too small. With "
     "five splits Wilcoxon's two-sided p cannot be below 0.0625, and a paired t-test rests on four degrees of freedom; "
@@ -36,39 +32,6 @@ SIGNIFICANCE = (
     "large beside the standard deviation of the differences. Of the published methods only means are known: nothing "
     "can be paired with them, and a gap smaller than our standard error over splits says little."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What the sections are made from.
-
-    Attributes:
-        results: finished and failed; several pairwise transfers have become the best of them.
-        problems: what is wrong with files that were not used.
-        scores: of the results.
-        methods: in the order of the tables.
-        reference: the method that the others are compared with.
-        figures: folder of the figures.
-    """
-
-    results: Sequence[Result]
-    problems: Sequence[str]
-    scores: Scores
-    methods: Sequence[str]
-    reference: str
-    figures: Path
-
-    @property
-    def tasks(self) -> list[str]:
-        """Ours and then Matbench's, those of which there is any result with all labels."""
-        known = {key.task for key in self.scores if not key.n_labels}
-        return [task for task in [*list_tasks(), *matbench_tasks()] if task in known]
-
-
-def in_order(method: str) -> tuple[int, str]:
-    """Sort key: from the simplest baseline to ours; a variant stands beside its like, a stranger before ours."""
-    alike = [name for name in ORDER if method.startswith(name)]
-    return (ORDER.index(max(alike, key=len)) if alike else len(ORDER) - 2), method
 
 
 def summary(found: Findings, document: Document) -> None:
@@ -117,24 +80,10 @@ def _mae_table(found: Findings, tasks: Sequence[str], published: Sequence[str]) 
         ours = {m: found.scores[Key(task, m)] for m in found.methods if Key(task, m) in found.scores}
         best = min([*theirs.values(), *(one.mean for one in ours.values() if one.complete)], default=math.nan)
         cells = [card.title if unit == "1" else f"{card.title} ({unit})"]
-        cells += [_bold(f"{theirs[m]:.4g}", theirs[m] == best) if m in theirs else "" for m in published]
-        cells += [_bold(_with_sd(ours[m]), ours[m].mean == best) if m in ours else "" for m in found.methods]
+        cells += [bold(f"{theirs[m]:.4g}", theirs[m] == best) if m in theirs else "" for m in published]
+        cells += [bold(with_sd(ours[m]), ours[m].mean == best) if m in ours else "" for m in found.methods]
         rows.append(cells)
     return Table(["task", *published, *found.methods], rows)
-
-
-def _with_sd(one: Score) -> str:
-    """Mean and deviation with as many digits as the deviation is worth, and how many splits where some are missing."""
-    if math.isnan(one.sd) or one.sd == 0:
-        text = f"{one.mean:.4g}"
-    else:
-        digits = max(0, 1 - math.floor(math.log10(one.sd)))
-        text = f"{one.mean:.{digits}f} ± {one.sd:.{digits}f}"
-    return text if one.complete else f"{text} ({len(one.by_split)}/{N_SPLITS})"
-
-
-def _bold(text: str, yes: bool) -> str:
-    return f"**{text}**" if yes else text
 
 
 def published_methods(found: Findings, document: Document) -> None:
@@ -211,7 +160,7 @@ def matbench(found: Findings, document: Document) -> None:
         if (2, "Matbench") not in document.blocks:
             document.add((2, "Matbench"), "Matbench v0.1: its five folds, raw units, mean over folds of the test MAE.")
         ours = {m: found.scores[Key(task, m)] for m in found.methods if Key(task, m) in found.scores}
-        lines = [(one.mean, f"**{method}**", f"**{_with_sd(one)}**") for method, one in ours.items()]
+        lines = [(one.mean, f"**{method}**", f"**{with_sd(one)}**") for method, one in ours.items()]
         lines += [(mae, method, f"{mae:.4g}") for method, mae in card.matbench.mae.items()]
         unit = f" ({card.matbench.unit})" if card.matbench.unit != "1" else ""
         rows = [[method, text] for _, method, text in sorted(lines)]
@@ -260,7 +209,7 @@ def learning_curves(found: Findings, document: Document) -> None:
         points = {n: found.scores[Key(task, method, n)] for n in [*labels, 0] if Key(task, method, n) in found.scores}
         counts = {n: (n or _all_labels(found, task)) for n in points}
         curves.setdefault(task, {})[method] = {counts[n]: (one.mean, one.sd) for n, one in points.items()}
-        rows.append([card_of(task).title, method, *(_with_sd(points[n]) if n in points else "" for n in [*labels, 0])])
+        rows.append([card_of(task).title, method, *(with_sd(points[n]) if n in points else "" for n in [*labels, 0])])
     path = found.figures / "learning_curves.png"
     figures.learning_curves(curves, path=path)
     document.add((2, "Learning curves"))
@@ -321,16 +270,13 @@ def gaps(found: Findings, document: Document) -> None:
         document.add((2, "Damaged files, not used"), list(found.problems))
 
 
-def file_name(text: str) -> str:
-    """Letters, digits and hyphens of a method's name."""
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text.replace(", ", "-")).lower()
-
-
 SECTIONS = (
     summary,
     main_table,
     published_methods,
     paired_differences,
+    leak_free,
+    leakage,
     matbench,
     gates,
     parity,

@@ -1,7 +1,8 @@
 """Tasks x splits x methods x seeds: ``python -m benchmarks.sweep --help``.
 
 A finished cell is never run again, unless its file is damaged or its method has changed; so a sweep that was killed
-goes on where it was, and a cell can be run alone. Crystals are embedded once a task, before its cells.
+goes on where it was, and a cell can be run alone. Crystals are embedded once a task, before its cells. First of all a
+sweep finds out which crystals of its tasks the experts were trained on, as far as that is not known yet.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import tasks
+from benchmarks.audit_tasks import missing_audits, run_audits
 from benchmarks.cells import (
     Cell,
     Result,
@@ -244,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a sweep; returns 1 when a cell failed, 2 when it could not start."""
+    """Run a sweep; returns 1 when a cell or an audit failed, 2 when it could not start."""
     options = _parser().parse_args(arguments)
     console = Console(stderr=True)
     tasks.CARDS = options.cards.resolve()
@@ -260,11 +262,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(
             f"{len(cells)} cells, {len(cells) - len(missing)} finished, {len(missing)} to run", highlight=False
         )
-        if not missing:
+        data = options.data.resolve() if options.data else None
+        audits = missing_audits(cells, by_name, data, options.output)
+        if not missing and not audits.experts and not audits.problems:
             return 0
         for line in _uses(methods):
             console.print(f"[dim]{line}[/dim]", highlight=False, soft_wrap=True)
-        data = options.data.resolve() if options.data else None
         sweep = Sweep(missing, by_name, Surroundings(data, tasks.CARDS, provenance()), options.output, console)
         engine = ENGINES[options.engine](options.workers)
     except (ValueError, ImportError, ConnectionError) as error:
@@ -272,7 +275,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     start = time.monotonic()
     try:
-        sweep.run(engine)
+        problems = run_audits(audits, sweep.surroundings, options.output, engine, console)
+        for problem in problems:
+            console.print(f"[red]{_escaped(problem)}[/red]", highlight=False, soft_wrap=True)
+        if missing:
+            sweep.run(engine)
     except KeyboardInterrupt:
         console.print("interrupted; the same command goes on from here")
         return 130
@@ -285,7 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         highlight=False,
         soft_wrap=True,
     )
-    return 1 if sweep.failed else 0
+    return 1 if sweep.failed or problems else 0
 
 
 if __name__ == "__main__":

@@ -73,6 +73,7 @@ class TaskCard:
         name: also the name of the target column and of the files.
         title: for tables and plots.
         unit: of the raw property; the target is in this unit only where the transform is "none".
+        quantity: what is measured or computed, in the words of `moe_mat.quantities`.
         rows: published, rematched (same rows, some with another structure) or rebuilt (other rows: not comparable).
         fidelity: the same in words; every report repeats it.
         recipe: how the task is made from matminer's data.
@@ -86,6 +87,7 @@ class TaskCard:
     name: str
     title: str
     unit: str
+    quantity: str
     rows: Literal["published", "rematched", "rebuilt"]
     fidelity: str
     recipe: Recipe
@@ -160,6 +162,7 @@ def load_task(name: str) -> TaskCard:
         name=name,
         title=content["title"],
         unit=content["unit"],
+        quantity=content["quantity"],
         rows=content["rows"],
         fidelity=content["fidelity"],
         recipe=Recipe.from_dict(content["recipe"]),

@@ -11,7 +11,7 @@ import logging
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,7 @@ def iter_crystals(
     structure_column: str | None = None,
     on_error: OnError = "raise",
     left_out: list[LeftOut] | None = None,
+    only: Container[str] | None = None,
 ) -> Iterator[Crystal]:
     """Read crystals one after the other.
 
@@ -107,6 +108,7 @@ def iter_crystals(
             found by its content.
         on_error: "raise" stops at the first bad crystal, "skip" leaves it out.
         left_out: Receives what "skip" leaves out.
+        only: Ids of the crystals that are wanted. Those of the others are not built, which is many times faster.
 
     Raises:
         CrystalError: A crystal or its targets cannot be used; the message names file, id, column and reason.
@@ -119,7 +121,7 @@ def iter_crystals(
         if column not in table.columns:
             raise ValueError(_unknown_column(table, column))
     sieve = Sieve(table.source, on_error=on_error, left_out=left_out)
-    return _checked(table, targets, id_column or _find_id_column(table), sieve)
+    return _checked(table, targets, id_column or _find_id_column(table), sieve, only)
 
 
 def open_table(path: Source, *, structure_column: str | None = None) -> Table:
@@ -154,11 +156,15 @@ def open_table(path: Source, *, structure_column: str | None = None) -> Table:
     raise ValueError(f"{path}: unknown type of file; known are *.parquet, *.csv, folders of files, {KNOWN_NAMES}")
 
 
-def _checked(table: Table, targets: list[str], id_column: str | None, sieve: Sieve) -> Iterator[Crystal]:
+def _checked(
+    table: Table, targets: list[str], id_column: str | None, sieve: Sieve, only: Container[str] | None
+) -> Iterator[Crystal]:
     spoiled: Counter[str] = Counter()
     for row in table.rows():
         # A file that a folder's CSV does not name has no values, and keeps its own name.
         material_id = _as_id(row.values[id_column]) if id_column in row.values else row.name
+        if only is not None and material_id not in only:
+            continue
         if material_id is None:
             sieve.refuse(row.source, None, id_column, "the id is missing: fill it in, or choose another id_column")
             continue

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
@@ -17,6 +19,9 @@ import yaml
 from moe_mat.datasets import fetch_matminer, list_matminer
 from moe_mat.folders import task_cards_folder
 from moe_mat.recipes import Evidence, read_origin
+from moe_mat.splits import random_split, read_split
+
+N_SPLITS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +110,17 @@ def _splits(content: dict[str, Any], folder: Path, contradiction: str | None) ->
             return f"damaged: {error}"
         return "published" if content["rows"] != "rebuilt" else "given, not published"
     return "seeded, 70/15/15"
+
+
+def read_test_rows(task: TaskData, table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Number of each split to the rows of a task's table that it tests on.
+
+    Raises:
+        ValueError: the file of the splits is not one.
+    """
+    name, folder = task.card["task"], task.path.parents[1] / "splits"
+    path = folder / (f"{name}.seeded.json" if task.splits.startswith("seeded") else f"{name}.json")
+    splits = (
+        read_split(path, n, table) if path.is_file() else random_split(len(table), seed=n) for n in range(N_SPLITS)
+    )
+    return {str(number): split.test for number, split in enumerate(splits)}

@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 from toy_benchmark import TASKS, write_method, write_tasks
 from toy_experts import cgcnn_expert
+from toy_sources import trained_expert, write_crystals, write_fingerprints
 
-from benchmarks import engines, sweep, tasks
-from benchmarks.cells import Cell, ResultError, failed_result, is_finished, read_result, write_result
+from benchmarks import audit_tasks, engines, sweep, tasks
+from benchmarks.audit import read_audit
+from benchmarks.cells import AUDITS, Cell, ResultError, failed_result, is_finished, read_result, write_result
 from benchmarks.engines import ProcessEngine, WorkerDiedError
 from benchmarks.methods import list_methods, load_method
 from benchmarks.protocols import assign_rows, few_labels, resolve_tasks, unit_of
 from benchmarks.tasks import matbench_folds, read_task
+from moe_mat.leakage import match
 from moe_mat.recipes import TRANSFORMS
 from moe_mat.splits import Split
 
@@ -78,6 +81,7 @@ def numbers(folder: Path) -> dict[str, dict]:
     return {
         str(path.relative_to(folder)): {k: v for k, v in read_result(path).items() if k not in PASSING}
         for path in sorted(folder.glob("*/*.json"))
+        if path.parent.name != AUDITS
     }
 
 
@@ -237,6 +241,99 @@ def test_candidates_are_chosen_on_validation(toy, tmp_path):
     best = min(result["tried"], key=lambda one: one["val_mae"])
     assert result["val_mae"] == best["val_mae"]
     assert result["chosen"] == {"max_epochs": best["max_epochs"]}
+
+
+# Audits --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def audited(tmp_path):
+    """Prepares experts that were trained on the first crystals of the toy tasks; gives what ``--methods`` takes."""
+
+    def write(*, n: int = 10, target: str = "band_gap_pbe", with_source: bool = True) -> list[str]:
+        task = read_task("toy_gap", folder=tmp_path / "data")
+        crystals = {f"s{i}": one for i, one in enumerate(task.structures[:n])}
+        write_fingerprints(tmp_path / "experts" / "toy.fingerprints.npz", crystals, values={target: [1.0] * n})
+        trained_expert(tmp_path / "experts", "seen", target=target)
+        cgcnn_expert(tmp_path / "experts", "stranger")
+        source = tmp_path / "data" / "pretrain" / "toy.parquet"
+        if with_source:
+            write_crystals(source, crystals)
+        card = write_method(tmp_path, "used", kind="toy_benchmark:noisy_median", experts=["default"])
+        return ["--methods", card, "--experts", str(tmp_path / "experts"), "--splits", "0", "--tasks", "toy_gap"]
+
+    tasks.CARDS = tmp_path / "cards"
+    tasks.load_task.cache_clear()
+    return write
+
+
+def test_sweep_audits_its_tasks_once(toy, audited, tmp_path, capsys, monkeypatch):
+    done = []
+    monkeypatch.setattr(audit_tasks, "match", lambda *given, **more: done.append(given) or match(*given, **more))
+    options = audited()
+    assert toy(*options) == 0
+    audit = read_audit(tmp_path / "results", "toy_gap")
+    task = read_task("toy_gap", folder=tmp_path / "data")
+    assert audit.ids == [f"c{i}" for i in range(40)]
+    formulas = [one.composition.reduced_formula for one in task.structures]
+    seen = [name in formulas[:10] for name in formulas]
+    assert audit.flags(["seen"], audit.ids, "formula").tolist() == seen
+    # Crystals of one formula are one crystal here: they differ in volume alone.
+    assert audit.left(["seen", "stranger"], audit.ids, "leak-free").tolist() == [not one for one in seen]
+    assert audit.seen[audit.experts["stranger"]].unknown
+    assert toy(*options) == 0
+    assert len(done) == 1
+    assert toy(*audited(target="bulk_modulus_kv")) == 0
+    assert len(done) == 2
+    again = read_audit(tmp_path / "results", "toy_gap")
+    assert again.flags(["seen"], again.ids, "crystal").tolist() == seen
+    assert again.left(["seen"], again.ids, "leak-free").all()
+
+
+def test_audit_without_sources_is_made_again_when_they_are_there(toy, audited, tmp_path):
+    assert toy(*audited(with_source=False)) == 0
+    (estimated,) = (one for one in read_audit(tmp_path / "results", "toy_gap").seen.values() if one.datasets)
+    assert list(estimated.estimated) == ["toy.parquet is not there"]
+    assert toy(*audited()) == 0
+    (exact,) = (one for one in read_audit(tmp_path / "results", "toy_gap").seen.values() if one.datasets)
+    assert not exact.estimated
+    (tmp_path / "data" / "pretrain" / "toy.parquet").unlink()
+    assert toy(*audited(with_source=False)) == 0
+    (kept,) = (one for one in read_audit(tmp_path / "results", "toy_gap").seen.values() if one.datasets)
+    assert kept == exact
+
+
+def test_audit_keeps_the_experts_of_other_methods(toy, audited, tmp_path):
+    options = audited()
+    assert toy(*options) == 0
+    (tmp_path / "more").mkdir()
+    cgcnn_expert(tmp_path / "more", "other")
+    options[options.index("--experts") + 1] = str(tmp_path / "more")
+    assert toy(*options) == 0
+    audit = read_audit(tmp_path / "results", "toy_gap")
+    assert audit.knows(["seen", "stranger", "other"], audit.ids)
+
+
+def test_expert_that_cannot_be_audited_is_named(toy, audited, tmp_path, capsys):
+    options = audited()
+    (tmp_path / "experts" / "toy.fingerprints.npz").write_bytes(b"PK rotten")
+    assert toy(*options) == 1
+    said = capsys.readouterr().err
+    assert "toy_gap cannot be audited" in said
+    assert "toy.fingerprints.npz is not a usable file of fingerprints" in said
+    assert is_finished(read_result(tmp_path / "results" / "used" / "toy_gap.0.0.json"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "edited"])
+def test_damaged_audit_is_made_again(toy, audited, tmp_path, damage):
+    options = audited()
+    assert toy(*options) == 0
+    path = tmp_path / "results" / "audit" / "toy_gap.json"
+    whole = path.read_text()
+    path.write_text(whole[:500] if damage == "cut" else whole.replace('"c1"', '"c0"'))
+    assert read_audit(tmp_path / "results", "toy_gap") is None
+    assert toy(*options) == 0
+    assert path.read_text() == whole
 
 
 # Processes -----------------------------------------------------------------------------------------------------------

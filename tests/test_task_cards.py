@@ -244,6 +244,7 @@ def toy(tmp_path, monkeypatch):
             "task": "toy_gap",
             "title": "Toy gap",
             "unit": "eV",
+            "quantity": "band_gap",
             "rows": "published",
             "fidelity": "published rows",
             "recipe": {

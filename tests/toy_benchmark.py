@@ -35,6 +35,7 @@ def write_tasks(folder: Path) -> tuple[Path, Path]:
             "task": name,
             "title": name.replace("_", " "),
             "unit": "eV",
+            "quantity": "band_gap",
             "rows": "published",
             "fidelity": "published rows",
             "recipe": {"dataset": f"toys{number}", "target": [name], "material_id": "id", "exact": True},

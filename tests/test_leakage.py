@@ -1,0 +1,352 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from pymatgen.core import Lattice, Structure
+from toy_experts import cgcnn, network_expert, write_expert
+from toy_sources import trained_expert, write_crystals, write_fingerprints
+
+from benchmarks.tasks import read_task
+from moe_mat.cards import find_cards, zoo_folder
+from moe_mat.cli import main
+from moe_mat.exposure import exposure_of
+from moe_mat.fingerprints import Fingerprints
+from moe_mat.leakage import match, rows_left
+from moe_mat.quantities import QUANTITIES, find_quantity, quantity_of
+from moe_mat.readers import iter_crystals, read_structures
+from moe_mat.source_recipes import expression_columns, read_recipe
+from moe_mat.task_data import describe_task, find_task_cards, read_task_card, read_test_rows
+
+needs_data = pytest.mark.skipif("MOE_MAT_DATA" not in os.environ, reason="MOE_MAT_DATA names no prepared data")
+
+SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+POLYMORPH = Structure(Lattice.cubic(3.4), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])  # as caesium chloride
+RUTILE = Structure.from_spacegroup(
+    "P4_2/mnm", Lattice.tetragonal(4.59, 2.96), ["Ti", "O"], [[0, 0, 0], [0.305, 0.305, 0]]
+)
+OTHER = Structure.from_spacegroup("Fm-3m", Lattice.cubic(6.29), ["K", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+SOURCE = {"salt": SALT, "rutile": RUTILE}
+READOUT = {"layers": ["conv2"]}
+
+
+def rotated(structure: Structure) -> Structure:
+    rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
+    return Structure(structure.lattice.matrix @ rotation, structure.species, structure.frac_coords + 0.137)
+
+
+def strained(structure: Structure) -> Structure:
+    matrix = structure.lattice.matrix @ np.array([[1.01, 0.005, 0], [0, 0.99, 0], [0, 0, 1.02]])
+    return Structure(matrix, structure.species, structure.frac_coords)
+
+
+def shuffled(structure: Structure) -> Structure:
+    return Structure.from_sites([structure[i] for i in np.random.default_rng(0).permutation(len(structure))])
+
+
+COPIES = {
+    "supercell": SALT * (2, 1, 1),
+    "primitive cell": SALT.get_primitive_structure(),
+    "rotated": rotated(RUTILE),
+    "strained": strained(RUTILE),
+    "swollen": SALT.copy().apply_strain(0.1, inplace=False),
+    "in another order": shuffled(SALT),
+    "with oxidation states": Structure(
+        SALT.lattice, [f"{s}{'+' if s == 'Na' else '-'}" for s in map(str, SALT.species)], SALT.frac_coords
+    ),
+}
+
+
+@pytest.fixture
+def zoo(tmp_path):
+    """Folder of experts and of the source that they were trained on."""
+    write_crystals(tmp_path / "sources" / "toy.parquet", SOURCE)
+    write_fingerprints(tmp_path / "zoo" / "toy.fingerprints.npz", SOURCE)
+    return tmp_path
+
+
+def overlap(zoo: Path, structures, card, *, quantity: str = "band_gap"):
+    (found,) = match(structures, [card], sources=zoo / "sources").overlaps(quantity)
+    return found
+
+
+# Matching ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_copy_of_a_training_crystal_is_found(zoo, copy):
+    found = overlap(zoo, [OTHER, COPIES[copy]], trained_expert(zoo / "zoo", "e"))
+    assert found.crystal.tolist() == found.crystal_told.tolist() == found.formula.tolist() == [False, True]
+    assert not found.estimated
+
+
+def test_polymorph_is_found_by_formula_only(zoo):
+    found = overlap(zoo, [POLYMORPH, SALT, POLYMORPH], trained_expert(zoo / "zoo", "e"))
+    assert found.crystal.tolist() == [False, True, False]
+    assert found.formula.all()
+    left = rows_left([found])
+    assert left["leak-free"].tolist() == [True, False, True]
+    assert not left["new formulas"].any()
+
+
+@pytest.mark.parametrize(("part", "seen"), [("train", True), ("val", False), ("test", False)])
+def test_only_training_crystals_were_seen(zoo, part, seen):
+    write_fingerprints(zoo / "zoo" / "toy.fingerprints.npz", SOURCE, parts={"salt": part})
+    found = overlap(zoo, [SALT], trained_expert(zoo / "zoo", "e"))
+    assert found.crystal.tolist() == found.formula.tolist() == [seen]
+
+
+@pytest.mark.parametrize(("max_atoms", "seen"), [(None, True), (8, True), (7, False)])
+def test_crystals_too_large_for_the_network_were_not_seen(zoo, max_atoms, seen):
+    found = overlap(zoo, [SALT.get_primitive_structure()], trained_expert(zoo / "zoo", "e", max_atoms=max_atoms))
+    assert found.crystal.tolist() == found.formula.tolist() == [seen]
+
+
+def test_only_crystals_with_a_value_of_the_quantity_told_it(zoo):
+    values = {"band_gap_pbe": [1.0, np.nan], "bulk_modulus_kv": [np.nan, 90.0], "magnetic_moment": [0.0, 0.0]}
+    write_fingerprints(zoo / "zoo" / "toy.fingerprints.npz", SOURCE, values=values)
+    card = trained_expert(zoo / "zoo", "e", target=", ".join(values))
+    told = {
+        quantity: overlap(zoo, [SALT, RUTILE], card, quantity=quantity)
+        for quantity in ("band_gap", "bulk_modulus", "poisson_ratio", "exfoliation_energy")
+    }
+    assert all(one.crystal.all() for one in told.values())
+    assert told["band_gap"].crystal_told.tolist() == [True, False]
+    assert told["bulk_modulus"].formula_told.tolist() == [False, True]
+    assert told["poisson_ratio"].crystal_told.tolist() == [False, True]  # it is computed from the moduli
+    assert not told["exfoliation_energy"].formula_told.any()
+    one = trained_expert(zoo / "zoo", "one", target="bulk_modulus_kv")
+    assert overlap(zoo, [SALT, RUTILE], one).crystal.tolist() == [False, True]
+
+
+def test_missing_source_is_estimated_and_marked(zoo):
+    card = trained_expert(zoo / "zoo", "e")
+    (zoo / "sources" / "toy.parquet").unlink()
+    found = overlap(zoo, [SALT * (2, 1, 1), POLYMORPH, OTHER], card)
+    assert found.estimated == ("toy.parquet is not there",)
+    assert found.crystal.tolist() == [True, False, False]  # the polymorph is denser by an eighth
+    assert found.formula.tolist() == [True, True, False]
+    write_crystals(zoo / "sources" / "toy.parquet", {"rutile": RUTILE})
+    found = overlap(zoo, [SALT, RUTILE], card)
+    assert "lacks 1 of 2 crystals" in found.estimated[0]
+    assert found.crystal.all()
+
+
+def test_source_of_several_files(zoo):
+    source = {"dataset": "toys", "file": "toy.parquet, more.parquet"}
+    card = trained_expert(zoo / "zoo", "e", source=source)
+    write_crystals(zoo / "sources" / "toy.parquet", {"salt": SALT})
+    found = overlap(zoo, [SALT, strained(RUTILE)], card)
+    assert found.estimated == ("more.parquet is not there",)
+    write_crystals(zoo / "sources" / "more.parquet", {"rutile": RUTILE})
+    found = overlap(zoo, [SALT, strained(RUTILE)], card)
+    assert not found.estimated
+    assert found.crystal.all()
+
+
+def test_fingerprints_of_other_targets_are_refused(zoo):
+    with pytest.raises(ValueError, match=r"toy\.fingerprints\.npz does not say which crystals e learned hardness from"):
+        overlap(zoo, [SALT], trained_expert(zoo / "zoo", "e", target="band_gap_pbe, hardness"))
+
+
+def test_only_crystals_that_are_asked_for_are_read(zoo):
+    (zoo / "sources" / "toy.csv").write_text("material_id,file\nsalt,salt.cif\nrutile,missing.cif\n")
+    SALT.to(str(zoo / "sources" / "salt.cif"))
+    (crystal,) = iter_crystals(zoo / "sources" / "toy.csv", only={"salt"})
+    assert crystal.structure.composition == SALT.composition
+
+
+# What experts learned from -------------------------------------------------------------------------------------------
+
+
+def test_network_has_learned_what_its_trunk_has(zoo):
+    values = {name: [1.0, 1.0] for name in ("band_gap_pbe", "bulk_modulus_kv")}
+    write_fingerprints(zoo / "zoo" / "toy.fingerprints.npz", SOURCE, values=values)
+    package = {"package": "chgnet", "version": "0.4.2"}
+    unknown = write_expert(
+        zoo / "zoo", "unknown", None, weights=package, encoder="chgnet", readout=READOUT, dim=8, source="MPtrj"
+    )
+    weights = network_expert(zoo / "zoo", "network", trunk=[unknown], sizes=[8]).weights
+
+    def network(tag: str, *, trunk: str, target: str):
+        given = {
+            "encoder": None,
+            "settings": {},
+            "readout": {},
+            "weights": weights,
+            "trunk": [trunk],
+            "network": {"sizes": [8]},
+        }
+        return trained_expert(zoo / "zoo", tag, target=target, **given)
+
+    body = network("body", trunk="unknown", target="band_gap_pbe, bulk_modulus_kv")
+    tower = network("tower", trunk="body", target="band_gap_pbe")
+    exposure = exposure_of(tower)
+    assert exposure == exposure_of(body)
+    assert exposure.quantities == ("band_gap", "bulk_modulus")
+    assert exposure.unknown == ("MPtrj",)
+
+
+def test_unknown_sources_are_neither_clean_nor_descriptors(zoo, capsys):
+    imported = write_expert(
+        zoo / "zoo", "imported", cgcnn(), encoder="cgcnn", readout=READOUT, dim=8, source="imported from x", settings={}
+    )
+    nameless = write_expert(zoo / "zoo", "nameless", cgcnn(), encoder="cgcnn", readout=READOUT, dim=8)
+    assert exposure_of(imported).unknown == ("imported from x",)
+    assert exposure_of(nameless).unknown == ("the card of nameless names no source",)
+    for tag in ("magpie", "structure_features", "symmetry"):
+        (card,) = find_cards(tag)
+        assert exposure_of(card) == exposure_of(
+            write_expert(zoo / "other", "e", None, encoder="x", readout=READOUT, dim=8)
+        )
+    path = write_crystals(zoo / "own.parquet", SOURCE, gap=[1.0, 2.0])
+    arguments = ["audit", str(path), "--target", "gap", "--experts", f"[{imported.path},magpie]"]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert next(line for line in lines if line.startswith(" imported (1)")).split()[2:] == ["?"] * 4
+    assert next(line for line in lines if line.startswith(" magpie")).split()[1:] == ["-"] * 4
+    assert "    no training targets" in lines
+    assert "    (1) imported from x" in lines
+
+
+def test_merged_module_has_learned_what_its_parts_have(zoo):
+    trained_expert(zoo / "zoo", "part")
+    weights = {"file": "merged.safetensors", "sha256": "0" * 64}
+    given = {"weights": weights, "encoder": "cgcnn", "readout": READOUT, "dim": 8}
+    merged = write_expert(zoo / "zoo", "merged", None, training={"merged": {"part": 1.0}}, **given)
+    assert exposure_of(merged).quantities == ("band_gap",)
+    assert not exposure_of(merged).unknown
+    lost = write_expert(zoo / "zoo", "lost", None, training={"merged": {"part": 0.5, "gone": 0.5}}, **given)
+    assert exposure_of(lost).unknown
+
+
+# Quantities ----------------------------------------------------------------------------------------------------------
+
+
+def source_recipes():
+    paths = (zoo_folder() / "recipes").glob("*.yaml")
+    found = [read_recipe(path) for path in paths if "targets" in yaml.safe_load(path.read_text())]
+    assert len(found) >= 4
+    return found
+
+
+def test_vocabulary_knows_all_recipes_tasks_and_experts():
+    properties = {target.property for recipe in source_recipes() for target in recipe.targets.values()}
+    properties |= {name for card in find_cards("*") if card.target for name in card.target.split(", ")}
+    assert {name for name in properties if quantity_of(name) not in QUANTITIES} == set()
+    tasks = {path.stem: read_task_card(path)["quantity"] for path in find_task_cards()}
+    assert set(tasks.values()) <= set(QUANTITIES)
+    assert tasks["jarvis_2d_gap_tbmbj"] == quantity_of("band_gap_optb88vdw")
+
+
+def test_targets_of_the_benchmark_are_in_no_recipe_and_no_expert():
+    names = set()
+    for recipe in source_recipes():
+        for target in recipe.targets.values():
+            names |= {target.name, target.property, *target.columns()}
+    for card in find_cards("*"):
+        names |= {card.target or "", *card.training.get("targets", {})}
+        for target in card.training.get("targets", {}).values():
+            names |= set(expression_columns(target["value"]))
+    for path in zoo_folder().glob("*.npz"):
+        names |= set(Fingerprints.load(path).properties)
+    assert len(names) > 20
+    assert [name for name in names if "mbj" in name.lower() or "exfoliation" in name.lower()] == []
+
+
+def test_unknown_quantity_is_explained():
+    assert find_quantity("Gap") == find_quantity("band_gap_pbe") == "band_gap"
+    assert find_quantity("hardness", known=["hardness"]) == "hardness"
+    with pytest.raises(ValueError, match="Did you mean band_gap"):
+        find_quantity("band_gapp")
+
+
+# Command -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(zoo):
+    """Data of one's own, predictions for them, and the arguments that audit them."""
+    crystals = {"a": SALT * (2, 1, 1), "b": POLYMORPH, "c": OTHER, "d": rotated(RUTILE)}
+    path = write_crystals(zoo / "own.parquet", crystals, gap=[5.0, 4.0, 3.0, 2.0])
+    trained_expert(zoo / "zoo", "e")
+    frame = pd.DataFrame({"material_id": ["d", "a", "b", "c"], "gap": [2.5, 6.0, 4.0, 1.0]})
+    frame.to_csv(zoo / "predicted.csv", index=False)
+    return [str(path), "--experts", str(zoo / "zoo"), "--sources", str(zoo / "sources")]
+
+
+def test_errors_without_what_experts_have_seen(own, zoo, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    options = ["--target", "gap", "--predictions", str(zoo / "predicted.csv"), "--output"]
+    assert main(["audit", *own, *options, str(zoo / "rows.csv")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    seen = next(line for line in lines if line.startswith(" e "))
+    assert seen.split() == ["e", *["2", "50%", "2", "50%", "3", "75%", "3", "75%", "1"]]  # errors of b and c: 0 and 2
+    left = next(line for line in lines if line.startswith(" predicted.csv"))
+    assert left.split()[1:] == ["4", "2", "50%", "1", "25%", "0.875", "1", "2"]
+    rows = pd.read_csv(zoo / "rows.csv", index_col="material_id")
+    assert rows["leak_free"].tolist() == [False, True, True, False]
+    assert rows["new_formula"].tolist() == [False, False, True, False]
+    assert rows["absolute_error"].tolist() == [1.0, 0.0, 2.0, 0.5]
+    assert rows["same_crystal_by"].fillna("").tolist() == ["e", "", "", "e"]
+    assert main(["audit", *own, *options, str(zoo / "rows.json")]) == 0
+    content = json.loads((zoo / "rows.json").read_text())
+    assert (content["quantity"], content["crystals_counted"]) == ("band_gap", 4)
+    assert [one["same_crystal"] for one in content["experts"]] == [2]
+    assert [row["leak_free"] for row in content["crystals"]] == rows["leak_free"].tolist()
+
+
+def test_test_rows_of_a_run_count(own, zoo, capsys):
+    frame = pd.DataFrame({"material_id": list("abcd"), "part": ["train", "train", "test", "test"]})
+    frame.assign(gap=[5.0, 4.0, 3.0, 2.0], gap_predicted=[9.0, 9.0, 4.0, 5.0]).to_parquet(zoo / "p.parquet")
+    assert main(["audit", *own, "--target", "gap", "--predictions", str(zoo / "p.parquet")]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(" p.parquet"))
+    assert line.split()[1:] == ["2", "1", "50%", "1", "50%", "2", "1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "Name its column by --target"),
+        (["--target", "gapp"], "did you mean 'gap'"),
+        (["--quantity", "bandgaps"], "Did you mean band_gap?"),
+        (["--target", "gap", "--output", "x.txt"], "a .json or .csv file"),
+        (["--target", "gap", "--predictions", "{zoo}/others.csv"], "does not have, or has twice: z"),
+        (["--target", "gap", "--predictions", "{zoo}/columns.csv"], "needs material_id and gap_predicted"),
+    ],
+)
+def test_mistakes_are_explained(own, zoo, capsys, options, said):
+    (zoo / "others.csv").write_text("material_id,gap\na,1\nz,2\n")
+    (zoo / "columns.csv").write_text("material_id,modulus\na,1\n")
+    assert main(["audit", *own, *(option.format(zoo=zoo) for option in options)]) == 1
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_no_such_task_or_data(zoo, capsys, monkeypatch):
+    monkeypatch.setenv("MOE_MAT_DATA", str(zoo))
+    assert main(["audit", "mp_phonon"]) == 1
+    assert "did you mean mp_phonons" in capsys.readouterr().err
+    assert main(["audit", "mp_phonons"]) == 1
+    assert "moe-mat data prepare" in capsys.readouterr().err
+
+
+@needs_data
+@pytest.mark.parametrize("name", ["expt_bandgap", "jarvis_3d_gap_tbmbj"])
+def test_test_rows_are_those_of_the_benchmark(name):
+    task = read_task(name)
+    card = next(path for path in find_task_cards() if path.stem == name)
+    rows = read_test_rows(describe_task(card, Path(os.environ["MOE_MAT_DATA"])), task.table)
+    assert [part.tolist() for part in rows.values()] == [split.test.tolist() for split in task.splits]
+
+
+@needs_data
+def test_poisson_ratios_of_the_benchmark_overlap_with_jarvis():
+    data = Path(os.environ["MOE_MAT_DATA"])
+    structures, _ = read_structures(data / "benchmark" / "mp_poisson_ratio.parquet")
+    matches = match(structures[:60], find_cards("jarvis_poisson_ratio"), sources=data / "pretrain")
+    (found,) = matches.overlaps("poisson_ratio")
+    assert not found.estimated
+    assert 0.1 < found.crystal_told.mean() < found.crystal.mean() < found.formula.mean() < 0.7

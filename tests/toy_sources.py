@@ -1,0 +1,61 @@
+"""A source of a few crystals, and experts that were trained on some of them: what an audit looks at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pymatgen.core import Structure
+from toy_experts import cgcnn_expert
+
+from moe_mat.cards import ExpertCard, read_card, write_card
+from moe_mat.fingerprints import PARTS, Fingerprints
+
+
+def write_crystals(path: Path, crystals: dict[str, Structure], **columns: Any) -> Path:
+    """Crystals by name as prepared data."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame = pd.DataFrame(
+        {
+            "material_id": list(crystals),
+            "lattice_vectors": [one.lattice.matrix.tolist() for one in crystals.values()],
+            "cartesian_site_positions": [one.cart_coords.tolist() for one in crystals.values()],
+            "species_at_sites": [[site.specie.symbol for site in one] for one in crystals.values()],
+            **columns,
+        }
+    )
+    frame.to_parquet(path)
+    return path
+
+
+def write_fingerprints(
+    path: Path,
+    crystals: dict[str, Structure],
+    *,
+    parts: dict[str, str] | None = None,
+    values: dict[str, list[float]] | None = None,
+) -> Path:
+    """Fingerprints of crystals: all of them for training, and all with a band gap, unless it is said otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    numbers = [PARTS.index((parts or {}).get(name, "train")) for name in crystals]
+    known = {name: np.array(given) for name, given in (values or {"band_gap_pbe": [1.0] * len(crystals)}).items()}
+    prints = Fingerprints.of(list(crystals), list(crystals.values()), parts=numbers, values=known)
+    Fingerprints.join([prints]).save(path)
+    return path
+
+
+def trained_expert(
+    folder: Path, tag: str, *, target: str = "band_gap_pbe", max_atoms: int | None = None, **fields: Any
+) -> ExpertCard:
+    """A CGCNN of random weights whose card says that it was trained on the toy source."""
+    trained = {
+        "target": target,
+        "source": {"dataset": "toy source", "file": "toy.parquet", "max_atoms": max_atoms},
+        "fingerprints": "toy.fingerprints.npz",
+    }
+    card = replace(cgcnn_expert(folder, tag), **(trained | fields))
+    write_card(card)
+    return read_card(card.path)
