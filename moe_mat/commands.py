@@ -9,10 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.progress import Progress
@@ -21,18 +19,16 @@ from rich.table import Column, Table
 from moe_mat import pretrain as pretraining
 from moe_mat.audit_command import audit
 from moe_mat.cache import EmbeddingCache
-from moe_mat.cards import find_cards, list_experts, zoo_folder
+from moe_mat.cards import find_cards
 from moe_mat.compose_command import compose
-from moe_mat.convert import import_cgcnn
 from moe_mat.datasets import FetchError
 from moe_mat.embeddings import embed_stream
+from moe_mat.experts_command import experts_import, experts_list, experts_show, experts_verify
 from moe_mat.folders import data_folder
-from moe_mat.graph import Ties
 from moe_mat.readers import iter_crystals
 from moe_mat.recipes import prepare
-from moe_mat.structures import CrystalError, LeftOut, OnError, as_structure
+from moe_mat.structures import CrystalError, LeftOut, OnError
 from moe_mat.task_data import describe_task, fetch_sources, find_task_cards
-from moe_mat.zoo import build_expert
 
 
 def embed(
@@ -85,81 +81,6 @@ def embed(
     console.print(f"{rows} crystals by {len(cards)} experts in [bold]{output}[/bold]; {len(left_out)} left out")
     for problem in left_out:
         console.print(f"  {problem}", highlight=False, markup=False)
-
-
-def experts_list(pattern: str = "*", *, folder: str | None = None) -> None:
-    """List experts: what each sees, its width, and its error on the property it was trained on.
-
-    Args:
-        pattern: Shell pattern of tags.
-        folder: Folder of cards; by default those of the package.
-    """
-    tags = list_experts(pattern, folder=folder)
-    table = Table(*(Column(name, no_wrap=True) for name in ("tag", "dim", "validation MAE")), "title", box=None)
-    for card in find_cards([str(Path(folder or zoo_folder()) / f"{tag}.yaml") for tag in tags]):
-        mae = card.metrics.get("validation_mae")
-        shown = f"{mae:.4g} {card.unit or ''}" if mae is not None else ""
-        table.add_row(card.tag, str(card.dim), shown, card.title)
-    Console().print(table)
-
-
-def experts_show(name: str) -> None:
-    """Print an expert's card.
-
-    Args:
-        name: Tag, folder or card file.
-    """
-    for card in find_cards(name):
-        sys.stdout.write(yaml.safe_dump(card.to_dict(), sort_keys=False, allow_unicode=True))
-
-
-def experts_verify(names: list[str] = ["*"]) -> None:  # noqa: B006 - never changed
-    """Load experts, check their weights against their cards, and embed a crystal with each.
-
-    Args:
-        names: Tags, patterns or folders of cards.
-
-    Raises:
-        ValueError: When an expert fails; all are tried first.
-    """
-    from ase.build import bulk
-
-    rocksalt, failed = as_structure(bulk("NaCl", "rocksalt", a=5.64)), []
-    for card in find_cards(names):
-        try:
-            embedding = build_expert(card).embed([rocksalt])
-            if not np.isfinite(embedding).all():
-                raise ValueError("its embedding of rocksalt is not finite")
-            sys.stdout.write(f"ok      {card.tag}\n")
-        except (ImportError, OSError) as error:
-            sys.stdout.write(f"skipped {card.tag}: {error}\n")
-        except ValueError as error:
-            failed.append(card.tag)
-            sys.stdout.write(f"FAILED  {card.tag}: {error}\n")
-    if failed:
-        raise ValueError(f"{len(failed)} experts failed: {', '.join(failed)}")
-
-
-def experts_import(
-    files: list[str],
-    *,
-    folder: str,
-    ties: Ties = "canonical",
-    license: str = "not stated",
-    citation: str = "not stated",
-) -> None:
-    """Convert CGCNN checkpoints (.pth.tar or .safetensors) into cards and weights.
-
-    Args:
-        files: The checkpoints; the file names become the tags.
-        folder: Where the experts go.
-        ties: Rule for equally distant neighbours: ``canonical``, or ``order`` as the published experts were trained.
-        license: Licence of the weights.
-        citation: What to cite.
-    """
-    for file in files:
-        card = import_cgcnn(file, folder=folder, ties=ties, license=license, citation=citation)
-        sys.stdout.write(f"{card.path}\n")
 
 
 def pretrain(
