@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from benchmarks.cells import AUDITS
+from benchmarks.cells import AUDITS, digest, write_checked
 from moe_mat.exposure import Exposure
 from moe_mat.leakage import FLAGS, Overlap
 
@@ -112,13 +109,7 @@ class Audit:
     def write(self, results: Path) -> Path:
         """Write it to its place in a folder of results, whole or not at all."""
         path = results / AUDITS / f"{self.task}.json"
-        content = {"version": VERSION, **asdict(self)}
-        content["sha256"] = _digest(content)
-        lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in content.items())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        part.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
-        part.replace(path)
+        write_checked({"version": VERSION, **asdict(self)}, path)
         return path
 
 
@@ -127,7 +118,7 @@ def read_audit(results: Path, task: str) -> Audit | None:
     path = results / AUDITS / f"{task}.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("sha256") != _digest(content) or content.pop("version") != VERSION:
+        if content.pop("sha256") != digest(content) or content.pop("version") != VERSION:
             return None
         seen = {digest: Seen(**one) for digest, one in content.pop("seen").items()}
         return Audit(seen=seen, **content)
@@ -158,7 +149,3 @@ def is_current(
     noted = audit.seen[exposure.digest].files
     # Where the structures of a source are missing now, what was found when they were there is better.
     return all(sha256 is None or noted.get(file) == sha256 for file, sha256 in files.items())
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -68,14 +68,18 @@ def rounded(values: Sequence[float] | np.ndarray) -> list[float]:
 def write_result(result: Result, folder: Path) -> Path:
     """Write a result to its place, whole or not at all; it gets a checksum."""
     path = Cell.of(result).path(folder)
-    content = {key: value for key, value in result.items() if key != "sha256"}
-    content["sha256"] = _digest(content)
+    write_checked({key: value for key, value in result.items() if key != "sha256"}, path)
+    return path
+
+
+def write_checked(content: Mapping[str, Any], path: Path) -> None:
+    """Write JSON with a checksum, a key a line, whole or not at all."""
+    content = {**content, "sha256": digest(content)}
     lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in content.items())
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
     part.replace(path)
-    return path
 
 
 def read_result(path: Path) -> Result:
@@ -126,7 +130,7 @@ def _problem(result: Result, path: Path) -> str | None:
     # The folder of results may be anywhere; the last two parts of the path are the cell's.
     if Cell.of(result).path(path.parent.parent) != path:
         return f"it holds the result of another cell, {Cell.of(result)}"
-    if "sha256" in result and _digest({k: v for k, v in result.items() if k != "sha256"}) != result["sha256"]:
+    if "sha256" in result and digest({k: v for k, v in result.items() if k != "sha256"}) != result["sha256"]:
         return "it does not have its checksum: it was damaged or changed by hand"
     if not is_finished(result):
         return None
@@ -150,7 +154,8 @@ def _contradiction(result: Result) -> str | None:
     return None
 
 
-def _digest(content: Mapping[str, Any]) -> str:
+def digest(content: Mapping[str, Any]) -> str:
+    """Checksum of the content of a file, its own left out."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

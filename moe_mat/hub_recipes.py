@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import yaml
 
-from moe_mat.cards import zoo_folder
-from moe_mat.source_recipes import RecipeError, SourceRecipe, Training, read_recipe, training_of
+from moe_mat.source_recipes import RecipeError, SourceRecipe, Training, read_recipe, read_valid, training_of
 
 KINDS = ("full", "adapter")
 
@@ -86,17 +83,7 @@ def read_hub(path: str | Path) -> HubRecipe:
         RecipeError: When a file is missing, is not YAML or does not fit the schema, or a source has no such target.
     """
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"cannot read the recipe {path}: {error}") from error
-    schema = json.loads((zoo_folder() / "hub.schema.json").read_text(encoding="utf-8"))
-    problems = [
-        f"{error.json_path.removeprefix('$.')}: {error.message}"
-        for error in jsonschema.Draft202012Validator(schema).iter_errors(content)
-    ]
-    if problems:
-        raise RecipeError(f"the recipe {path} is not valid: {'; '.join(problems)}")
+    content = read_valid(path, "hub.schema.json")
     max_atoms = content.get("max_atoms")
     sources = {name: _source(name, {"max_atoms": max_atoms, **e}, path) for name, e in content["sources"].items()}
     limits = [source.max_atoms for source in sources.values()]

@@ -203,6 +203,23 @@ class SourceRecipe:
     cgcnn: Training | None = None
 
 
+def read_valid(path: Path, schema: str) -> dict[str, Any]:
+    """The content of a recipe file that fits a schema of the zoo.
+
+    Raises:
+        RecipeError: When the file is missing, is not YAML or does not fit the schema; names file and entry.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"cannot read the recipe {path}: {error}") from error
+    validator = jsonschema.Draft202012Validator(json.loads((zoo_folder() / schema).read_text(encoding="utf-8")))
+    problems = [f"{error.json_path.removeprefix('$.')}: {error.message}" for error in validator.iter_errors(content)]
+    if problems:
+        raise RecipeError(f"the recipe {path} is not valid: {'; '.join(problems)}")
+    return content
+
+
 def read_recipe(path: str | Path) -> SourceRecipe:
     """Read and validate a recipe, see ``experts/recipe.schema.json``.
 
@@ -210,17 +227,7 @@ def read_recipe(path: str | Path) -> SourceRecipe:
         RecipeError: When the file is missing, is not YAML or does not fit the schema; names file and entry.
     """
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"cannot read the recipe {path}: {error}") from error
-    schema = json.loads((zoo_folder() / "recipe.schema.json").read_text(encoding="utf-8"))
-    problems = [
-        f"{error.json_path.removeprefix('$.')}: {error.message}"
-        for error in jsonschema.Draft202012Validator(schema).iter_errors(content)
-    ]
-    if problems:
-        raise RecipeError(f"the recipe {path} is not valid: {'; '.join(problems)}")
+    content = read_valid(path, "recipe.schema.json")
     try:
         targets = {name: _target(name, entry) for name, entry in content.pop("targets").items()}
         used = [name for kind in ("networks", "cgcnn") for name in _trained(content.get(kind))]
