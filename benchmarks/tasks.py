@@ -27,13 +27,13 @@ from sklearn.model_selection import KFold
 from moe_mat.folders import DATA_VARIABLE, data_folder
 from moe_mat.readers import read_structures
 from moe_mat.recipes import TRANSFORMS, Evidence, Recipe, read_origin
-from moe_mat.splits import PARTS, Split, random_split, read_split
+from moe_mat.splits import PARTS, Split, read_split
+from moe_mat.task_data import N_SPLITS, seeded_splits
 
 logger = logging.getLogger(__name__)
 
 CARDS = Path(__file__).parent / "tasks"
 SCHEMA = Path(__file__).parent / "task_card.schema.json"
-N_SPLITS = 5
 
 
 class TaskDataError(ValueError):
@@ -245,7 +245,7 @@ def _splits(path: Path, table: pd.DataFrame, card: TaskCard | None) -> tuple[tup
         if json.loads(path.read_text(encoding="utf-8")).get("sha256") != splits_digest(splits):
             raise TaskDataError(f"{path} does not have its checksum: delete it to have the same splits made again")
         return splits, origin
-    splits = tuple(random_split(len(table), seed=seed) for seed in range(N_SPLITS))
+    splits = seeded_splits(len(table))
     content: dict[str, Any] = {"origin": origin, "sha256": splits_digest(splits)}
     rows = table["row"].to_numpy() if "row" in table else np.arange(len(table))
     for number, split in enumerate(splits):

@@ -19,7 +19,7 @@ import yaml
 from moe_mat.datasets import fetch_matminer, list_matminer
 from moe_mat.folders import task_cards_folder
 from moe_mat.recipes import Evidence, read_origin
-from moe_mat.splits import random_split, read_split
+from moe_mat.splits import Split, random_split, read_split
 
 N_SPLITS = 5
 
@@ -112,6 +112,11 @@ def _splits(content: dict[str, Any], folder: Path, contradiction: str | None) ->
     return "seeded, 70/15/15"
 
 
+def seeded_splits(n_rows: int) -> tuple[Split, ...]:
+    """The splits of a task that has no published ones."""
+    return tuple(random_split(n_rows, seed=seed) for seed in range(N_SPLITS))
+
+
 def read_test_rows(task: TaskData, table: pd.DataFrame) -> dict[str, np.ndarray]:
     """Number of each split to the rows of a task's table that it tests on.
 
@@ -120,7 +125,8 @@ def read_test_rows(task: TaskData, table: pd.DataFrame) -> dict[str, np.ndarray]
     """
     name, folder = task.card["task"], task.path.parents[1] / "splits"
     path = folder / (f"{name}.seeded.json" if task.splits.startswith("seeded") else f"{name}.json")
-    splits = (
-        read_split(path, n, table) if path.is_file() else random_split(len(table), seed=n) for n in range(N_SPLITS)
-    )
+    if path.is_file():
+        splits = tuple(read_split(path, number, table) for number in range(N_SPLITS))
+    else:
+        splits = seeded_splits(len(table))
     return {str(number): split.test for number, split in enumerate(splits)}
