@@ -163,12 +163,15 @@ def paired(scores: Scores, task: str, method: str, other: str) -> Paired | None:
 
 
 def against_method(scores: Scores, method: str, other: str) -> tuple[Against, float | None]:
-    """Two methods over all tasks that both have, and Wilcoxon's two-sided p of the relative changes."""
-    changes = {
-        key.task: found.mean / scores[Key(key.task, other)].mean - 1
-        for key, found in scores.items()
-        if key.method == method and not key.n_labels and Key(key.task, other) in scores
-    }
+    """Two methods over all tasks and splits that both have, and Wilcoxon's two-sided p of the relative changes."""
+    changes = {}
+    for key, ours in scores.items():
+        theirs = scores.get(Key(key.task, other))
+        if key.method == method and not key.n_labels and theirs is not None:
+            splits = [split for split in ours.by_split if split in theirs.by_split]
+            if splits:
+                mae, reference = (fmean(one.by_split[split] for split in splits) for one in (ours, theirs))
+                changes[key.task] = mae / reference - 1
     values = list(changes.values())
     p = float(stats.wilcoxon(values).pvalue) if len(values) > 1 and any(values) else None
     return Against(changes), p

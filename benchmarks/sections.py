@@ -11,7 +11,9 @@ from benchmarks import figures
 from benchmarks.audit_sections import leak_free, leakage
 from benchmarks.cells import Result, is_finished
 from benchmarks.document import Document, Picture, Table
+from benchmarks.few_labels import few_shot, learning_curves
 from benchmarks.findings import GOALS, Findings, bold, file_name, in_order, with_sd
+from benchmarks.modular_sections import is_modular, modular
 from benchmarks.protocols import card_of, matbench_tasks, unit_of
 from benchmarks.scores import (
     PUBLISHED,
@@ -64,7 +66,7 @@ def main_table(found: Findings, document: Document) -> None:
     if comparable:
         document.add("Bold: the lowest of a row with all splits. Published columns are means over the same splits.")
         document.add(_mae_table(found, comparable, PUBLISHED))
-        if methods := [method for method in found.methods if method != "median"]:
+        if methods := [method for method in found.methods if method != "median" and not is_modular(method)]:
             path = found.figures / "relative.png"
             figures.relative(found.scores, tasks=comparable, methods=methods, published=GOALS, path=path)
             document.add(Picture(path, f"Test MAE relative to {GOALS[0]}; left of the line is better"))
@@ -73,17 +75,18 @@ def main_table(found: Findings, document: Document) -> None:
 
 
 def _mae_table(found: Findings, tasks: Sequence[str], published: Sequence[str]) -> Table:
+    methods = [method for method in found.methods if not is_modular(method)]
     rows = []
     for task in tasks:
         card, unit = card_of(task), unit_of(task)
         theirs = {method: card.published[method].mean for method in published if method in card.published}
-        ours = {m: found.scores[Key(task, m)] for m in found.methods if Key(task, m) in found.scores}
+        ours = {m: found.scores[Key(task, m)] for m in methods if Key(task, m) in found.scores}
         best = min([*theirs.values(), *(one.mean for one in ours.values() if one.complete)], default=math.nan)
         cells = [card.title if unit == "1" else f"{card.title} ({unit})"]
         cells += [bold(f"{theirs[m]:.4g}", theirs[m] == best) if m in theirs else "" for m in published]
-        cells += [bold(with_sd(ours[m]), ours[m].mean == best) if m in ours else "" for m in found.methods]
+        cells += [bold(with_sd(ours[m]), ours[m].mean == best) if m in ours else "" for m in methods]
         rows.append(cells)
-    return Table(["task", *published, *found.methods], rows)
+    return Table(["task", *published, *methods], rows)
 
 
 def published_methods(found: Findings, document: Document) -> None:
@@ -197,32 +200,6 @@ def parity(found: Findings, document: Document) -> None:
         document.add((2, "Parity"), Picture(path, f"Predictions of {found.reference} for the test rows of all splits"))
 
 
-def learning_curves(found: Findings, document: Document) -> None:
-    """Test MAE against the number of labels."""
-    few = sorted({(key.task, key.method) for key in found.scores if key.n_labels}, key=lambda p: (p[0], in_order(p[1])))
-    if not few:
-        return
-    labels = sorted({key.n_labels for key in found.scores if key.n_labels})
-    curves: dict[str, dict[str, dict[int, tuple[float, float]]]] = {}
-    rows = []
-    for task, method in few:
-        points = {n: found.scores[Key(task, method, n)] for n in [*labels, 0] if Key(task, method, n) in found.scores}
-        counts = {n: (n or _all_labels(found, task)) for n in points}
-        curves.setdefault(task, {})[method] = {counts[n]: (one.mean, one.sd) for n, one in points.items()}
-        rows.append([card_of(task).title, method, *(with_sd(points[n]) if n in points else "" for n in [*labels, 0])])
-    path = found.figures / "learning_curves.png"
-    figures.learning_curves(curves, path=path)
-    document.add((2, "Learning curves"))
-    document.add("Labels count training and validation together; fewer are part of more; the test rows stay the same.")
-    document.add(Picture(path, "Test MAE against the number of labels, mean and standard deviation over splits"))
-    document.add(Table(["task", "method", *map(str, labels), "all"], rows, text=("method",)))
-
-
-def _all_labels(found: Findings, task: str) -> int:
-    counted = [r["rows"] for r in found.results if r["task"] == task and "rows" in r and not r.get("n_labels")]
-    return counted[0]["train"] + counted[0]["val"] if counted else round(0.85 * card_of(task).evidence.n_rows)
-
-
 def cost(found: Findings, document: Document) -> None:
     """Seconds and memory."""
     rows = []
@@ -275,12 +252,14 @@ SECTIONS = (
     main_table,
     published_methods,
     paired_differences,
+    modular,
     leak_free,
     leakage,
     matbench,
     gates,
     parity,
     learning_curves,
+    few_shot,
     cost,
     fidelity,
     gaps,

@@ -96,6 +96,12 @@ def test_methods_are_compared_over_the_tasks_that_both_have(results):
     assert p == pytest.approx(0.5)
 
 
+def test_methods_are_compared_on_the_splits_that_both_have(results):
+    without_the_worst = [r for r in results if not (r["method"] == "rf-magpie" and r["split"] == 4)]
+    found, _ = against_method(score(without_the_worst), "moe", "rf-magpie")
+    assert found.changes == pytest.approx({"mp_phonons": 0.065 / 0.11 - 1, "mp_poisson_ratio": 0.0})
+
+
 def test_best_transfer_is_chosen_on_validation_for_each_task():
     given = []
     for task, good in (("mp_phonons", "tl:a"), ("mp_poisson_ratio", "tl:b")):

@@ -1,0 +1,97 @@
+"""The sections of a report on few labels: learning curves, and the mean over tasks as MoMa reports it."""
+
+from __future__ import annotations
+
+from statistics import fmean, stdev
+
+from benchmarks import figures
+from benchmarks.cells import is_finished
+from benchmarks.document import Document, Picture, Table
+from benchmarks.findings import Findings, in_order, with_sd
+from benchmarks.protocols import card_of
+from benchmarks.scores import Key
+from benchmarks.tasks import list_tasks
+
+# Normalised MAE (10, 100 and all labels) as published; source: Wang et al., MoMa, ICLR 2026, arXiv 2502.15483v3.
+PUBLISHED = {
+    "MoMa (Full), published": {10: 0.5503, 100: 0.2990, 0: 0.1871},
+    "JMP-FT, published": {10: 0.7003, 100: 0.4076, 0: 0.2217},
+}
+
+
+def learning_curves(found: Findings, document: Document) -> None:
+    """Test MAE against the number of labels."""
+    few = sorted({(key.task, key.method) for key in found.scores if key.n_labels}, key=lambda p: (p[0], in_order(p[1])))
+    if not few:
+        return
+    labels = sorted({key.n_labels for key in found.scores if key.n_labels})
+    curves: dict[str, dict[str, dict[int, tuple[float, float]]]] = {}
+    rows = []
+    for task, method in few:
+        points = {n: found.scores[Key(task, method, n)] for n in [*labels, 0] if Key(task, method, n) in found.scores}
+        counts = {n: (n or _all_labels(found, task)) for n in points}
+        curves.setdefault(task, {})[method] = {counts[n]: (one.mean, one.sd) for n, one in points.items()}
+        rows.append([card_of(task).title, method, *(with_sd(points[n]) if n in points else "" for n in [*labels, 0])])
+    path = found.figures / "learning_curves.png"
+    figures.learning_curves(curves, path=path)
+    document.add((2, "Learning curves"))
+    document.add("Labels count training and validation together; fewer are part of more; the test rows stay the same.")
+    document.add(Picture(path, "Test MAE against the number of labels, mean and standard deviation over splits"))
+    document.add(Table(["task", "method", *map(str, labels), "all"], rows, text=("method",)))
+
+
+def few_shot(found: Findings, document: Document) -> None:
+    """Mean over tasks of the MAE in units of the target's standard deviation, for each number of labels."""
+    errors = _normalised(found)
+    labels = sorted({n for _, n in errors if n})
+    methods = sorted({method for method, n in errors if n}, key=in_order)
+    if not labels:
+        return
+    # A mean over tasks is comparable where it is over the same ones.
+    common = {n: set.intersection(*(set(errors[m, n]) for m in methods if (m, n) in errors)) for n in labels}
+    common[0] = set.intersection(*common.values())
+    rows = []
+    for method in methods:
+        cells = [f"`{method}`"]
+        for n in (*labels, 0):
+            of_tasks = errors.get((method, n), {})
+            cells.append(_mean_and_draws(of_tasks, common[n]) if common[n] and common[n] <= set(of_tasks) else "")
+        rows.append(cells)
+    rows += [[name, *(f"{maes[n]:.4f}" if n in maes else "" for n in (*labels, 0))] for name, maes in PUBLISHED.items()]
+    counted = ", ".join(f"{len(common[n])} with {n or 'all'} labels" for n in (*labels, 0))
+    document.add((2, "Few labels"))
+    document.add(
+        "Test MAE in units of the target's standard deviation, mean over tasks, ± standard deviation over draws of the "
+        f"labels, which are the same for every method. Tasks: {counted}."
+    )
+    document.add(Table(["method", *map(str, labels), "all"], rows))
+    document.add(
+        "How the published means are normalised is not known; the published MAEs over these standard deviations would "
+        "give 0.268 for MoMa with all labels. Compare ratios, not values."
+    )
+
+
+def _normalised(found: Findings) -> dict[tuple[str, int], dict[str, dict[tuple[int, int], float]]]:
+    """(method, labels) -> task -> (split, seed) -> normalised MAE, of our own tasks."""
+    errors: dict[tuple[str, int], dict[str, dict[tuple[int, int], float]]] = {}
+    ours = set(list_tasks())
+    for result in filter(is_finished, found.results):
+        if result["task"] in ours:
+            of_task = errors.setdefault((result["method"], result.get("n_labels") or 0), {})
+            draw = (result["split"], result["seed"])
+            normalised = result["test_mae"] / card_of(result["task"]).evidence.std
+            of_task.setdefault(result["task"], {})[draw] = normalised
+    return errors
+
+
+def _mean_and_draws(of_tasks: dict[str, dict[tuple[int, int], float]], tasks: set[str]) -> str:
+    mean = fmean(fmean(of_tasks[task].values()) for task in tasks)
+    draws = sorted(set.intersection(*(set(of_tasks[task]) for task in tasks)))
+    if len(draws) < 2:
+        return f"{mean:.4f}"
+    return f"{mean:.4f} ± {stdev(fmean(of_tasks[task][draw] for task in tasks) for draw in draws):.4f}"
+
+
+def _all_labels(found: Findings, task: str) -> int:
+    counted = [r["rows"] for r in found.results if r["task"] == task and "rows" in r and not r.get("n_labels")]
+    return counted[0]["train"] + counted[0]["val"] if counted else round(0.85 * card_of(task).evidence.n_rows)
