@@ -32,7 +32,7 @@ def modular(found: Findings, document: Document) -> None:
     document.add((2, "Modules"))
     document.add(
         f"`{BACKBONE}` is the modules' backbone fine-tuned alone: what `{COMPOSED}` gains over it is what modules are "
-        "worth. Bold: the lowest of a row."
+        "worth. Bold: the lowest of a row with all splits."
     )
     document.add(_table(found, methods))
     lines = []
@@ -62,7 +62,7 @@ def _table(found: Findings, methods: list[str]) -> Table:
         if task != card.name or not ours:
             continue
         theirs = {m: card.published[m].mean for m in PUBLISHED if m in card.published and card.comparable}
-        best = min([*theirs.values(), *(one.mean for one in ours.values())], default=math.nan)
+        best = min([*theirs.values(), *(one.mean for one in ours.values() if one.complete)], default=math.nan)
         cells = [card.title if unit_of(task) == "1" else f"{card.title} ({unit_of(task)})"]
         cells += [bold(f"{theirs[m]:.4g}", theirs[m] == best) if m in theirs else "" for m in PUBLISHED]
         cells += [bold(with_sd(ours[m]), ours[m].mean == best) if m in ours else "" for m in methods]
