@@ -62,7 +62,7 @@ def few_shot(found: Findings, document: Document) -> None:
     document.add((2, "Few labels"))
     document.add(
         "Test MAE in units of the target's standard deviation, mean over tasks, ± standard deviation over draws of the "
-        f"labels, which are the same for every method. Tasks: {counted}."
+        f"labels, which are the same for every method, and with all labels over splits. Tasks: {counted}."
     )
     document.add(Table(["method", *map(str, labels), "all"], rows))
     document.add(
