@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import fmean, stdev
 
 from benchmarks import figures
@@ -9,7 +10,7 @@ from benchmarks.cells import is_finished
 from benchmarks.document import Document, Picture, Table
 from benchmarks.findings import Findings, in_order, with_sd
 from benchmarks.protocols import card_of
-from benchmarks.scores import Key
+from benchmarks.scores import Key, Score
 from benchmarks.tasks import list_tasks
 
 # Normalised MAE (10, 100 and all labels) as published; source: Wang et al., MoMa, ICLR 2026, arXiv 2502.15483v3.
@@ -28,14 +29,19 @@ def learning_curves(found: Findings, document: Document) -> None:
     curves: dict[str, dict[str, dict[int, tuple[float, float]]]] = {}
     rows = []
     for task, method in few:
-        points = {n: found.scores[Key(task, method, n)] for n in [*labels, 0] if Key(task, method, n) in found.scores}
+        points = {n: found.scores[Key(task, method, n)] for n in labels if Key(task, method, n) in found.scores}
+        if whole := found.scores.get(Key(task, method)):
+            points[0] = _on_splits(whole, {split for one in points.values() for split in one.by_split})
         counts = {n: (n or _all_labels(found, task)) for n in points}
         curves.setdefault(task, {})[method] = {counts[n]: (one.mean, one.sd) for n, one in points.items()}
         rows.append([card_of(task).title, method, *(with_sd(points[n]) if n in points else "" for n in [*labels, 0])])
     path = found.figures / "learning_curves.png"
     figures.learning_curves(curves, path=path)
     document.add((2, "Learning curves"))
-    document.add("Labels count training and validation together; fewer are part of more; the test rows stay the same.")
+    document.add(
+        "Labels count training and validation together; fewer are part of more; the test rows stay the same. All "
+        "labels are on the same splits as fewer."
+    )
     document.add(Picture(path, "Test MAE against the number of labels, mean and standard deviation over splits"))
     document.add(Table(["task", "method", *map(str, labels), "all"], rows, text=("method",)))
 
@@ -62,7 +68,7 @@ def few_shot(found: Findings, document: Document) -> None:
     document.add((2, "Few labels"))
     document.add(
         "Test MAE in units of the target's standard deviation, mean over tasks, ± standard deviation over draws of the "
-        f"labels, which are the same for every method, and with all labels over splits. Tasks: {counted}."
+        f"labels, which are the same for every method; on the same splits with all labels. Tasks: {counted}."
     )
     document.add(Table(["method", *map(str, labels), "all"], rows))
     document.add(
@@ -81,7 +87,15 @@ def _normalised(found: Findings) -> dict[tuple[str, int], dict[str, dict[tuple[i
             draw = (result["split"], result["seed"])
             normalised = result["test_mae"] / card_of(result["task"]).evidence.std
             of_task.setdefault(result["task"], {})[draw] = normalised
-    return errors
+    splits = {split for (_, n), of_task in errors.items() if n for draws in of_task.values() for split, _ in draws}
+    return {
+        key: {
+            task: kept
+            for task, draws in of_task.items()
+            if (kept := {draw: error for draw, error in draws.items() if draw[0] in splits})
+        }
+        for key, of_task in errors.items()
+    }
 
 
 def _mean_and_draws(of_tasks: dict[str, dict[tuple[int, int], float]], tasks: set[str]) -> str:
@@ -90,6 +104,12 @@ def _mean_and_draws(of_tasks: dict[str, dict[tuple[int, int], float]], tasks: se
     if len(draws) < 2:
         return f"{mean:.4f}"
     return f"{mean:.4f} ± {stdev(fmean(of_tasks[task][draw] for task in tasks) for draw in draws):.4f}"
+
+
+def _on_splits(one: Score, splits: set[int]) -> Score:
+    """A score of those splits alone that are wanted, or the same one where it has none of them."""
+    kept = {split: mae for split, mae in one.by_split.items() if split in splits}
+    return replace(one, by_split=kept) if kept else one
 
 
 def _all_labels(found: Findings, task: str) -> int:

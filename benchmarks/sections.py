@@ -177,7 +177,7 @@ def gates(found: Findings, document: Document) -> None:
     for method in found.methods:
         weights = gate_weights(found.results, method)
         for suffix, names in (("", list_tasks()), (", Matbench", list(matbench_tasks()))):
-            shown = {task: weights[task] for task in names if task in weights}
+            shown = {task: weights[task] for task in names if len(weights.get(task, ())) > 1}
             if shown:
                 path = found.figures / f"gates_{file_name(method + suffix)}.png"
                 figures.heat_map(shown, title=f"{method}{suffix}", path=path)

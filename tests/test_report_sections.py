@@ -22,10 +22,11 @@ def test_few_labels_are_averaged_in_units_of_the_spread_over_tasks_that_all_meth
         for method, factor in (("moe", 0.4), ("rf-magpie", 0.8))
         for seed in range(2)
     ]
-    results.append(result("mp_phonons", "moe", 0, 0.2 * spread["mp_phonons"]))
+    results += [result(task, "moe", 0, 0.2 * spread[task]) for task in TASKS]
+    results += [result(task, "moe", 1, 7.0) for task in TASKS]  # a split without few labels: not to be compared
     results.append(result("mp_eps_total", "moe", 0, 9.0, n_labels=10))  # rf-magpie has no such cell
     text = written(results)
-    assert table_row(text, "## Few labels", "`moe`")[1:] == ["0.4500 ± 0.0707", ""]
+    assert table_row(text, "## Few labels", "`moe`")[1:] == ["0.4500 ± 0.0707", "0.2000"]
     assert table_row(text, "## Few labels", "`rf-magpie`")[1] == "0.8500 ± 0.0707"
     assert table_row(text, "## Few labels", "MoMa (Full)")[1:] == ["0.5503", "0.1871"]
     assert "2 with 10 labels" in text
