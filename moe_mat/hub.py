@@ -92,7 +92,8 @@ def pretrain_hub(
     else:
         backbone = _find_backbone(hub, job.output)
         encoder = start_module(backbone).encoder
-        sources = read_sources(hub, job.data, encoder.prepare)
+        needed = {modules[tag].source for tag in chosen}
+        sources = read_sources(hub, job.data, encoder.prepare, only=needed)
     for tag in chosen:
         if tag in modules:
             cards += _train_module(job, hub, modules[tag], sources[modules[tag].source], backbone, encoder)

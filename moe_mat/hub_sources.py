@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,16 @@ from moe_mat.sources import SourceData, read_source, require_values
 logger = logging.getLogger(__name__)
 
 
-def read_sources(hub: HubRecipe, folder: Path, prepare: Callable[[Structure], Any]) -> dict[str, SourceData]:
+def read_sources(
+    hub: HubRecipe, folder: Path, prepare: Callable[[Structure], Any], *, only: Collection[str] | None = None
+) -> dict[str, SourceData]:
     """The crystals of each source that the hub may see, with fingerprints of these alone.
 
     Args:
         hub: Names sources, targets and limits.
         folder: Where the sources' files are.
         prepare: Turns a crystal into what is kept of it.
+        only: Names of sources; ``None`` for all.
 
     Raises:
         FileNotFoundError: When a file is not there.
@@ -36,6 +39,8 @@ def read_sources(hub: HubRecipe, folder: Path, prepare: Callable[[Structure], An
     held_out = HeldOut.read(folder / name for name in hub.exclude)
     sources = {}
     for name, entry in hub.sources.items():
+        if only is not None and name not in only:
+            continue
         targets = entry.targets
         source = read_source(
             entry.recipe, folder, targets=targets, max_atoms=entry.max_atoms, prepare=prepare, exclude=held_out
