@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -251,12 +252,27 @@ def test_a_missing_backbone_and_an_unknown_training_are_named(
         train(tmp_path, data, recipe=magpie)
 
 
-def test_the_hubs_of_the_package_have_eighteen_targets_and_no_crystal_of_the_benchmark() -> None:
+def test_only_the_sources_of_the_chosen_modules_are_read(trained: Path, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "data").mkdir()
+    for path in (trained / "hub").glob("toy_backbone.*"):
+        shutil.copy(path, tmp_path / "hub")
+    shutil.copy(data / "oxides.parquet", tmp_path / "data")
+    cards = train(tmp_path, tmp_path / "data", only="toy_full_oxides_*")
+    original = load_expert(trained / "hub" / "toy_full_oxides_gap.yaml").card
+    assert cards["toy_full_oxides_gap"].fingerprint == original.fingerprint
+
+
+def test_the_hubs_of_the_package_are_named_as_their_files_and_have_eighteen_targets() -> None:
     paths = [path for path in sorted((zoo_folder() / "recipes").glob("*.yaml")) if is_hub(path)]
-    assert [path.stem for path in paths] == ["moma", "moma_chgnet"]
-    for path in paths:
-        hub = read_hub(path)
-        assert hub.name == path.stem
-        assert sum(len(source.targets) for source in hub.sources.values()) == 18
-        assert hub.exclude == ("../benchmark",)
-        assert not {"bulk_modulus", "shear_modulus"} & set(hub.sources["mp"].targets)
+    hubs = {path.stem: read_hub(path) for path in paths}
+    assert {name: hub.name for name, hub in hubs.items()} == {name: name for name in hubs}
+    targets = {name: sum(len(source.targets) for source in hub.sources.values()) for name, hub in hubs.items()}
+    assert targets == {"cgcnn": 19, "moma": 18, "moma_chgnet": 18}
+
+
+@pytest.mark.parametrize("name", ["moma", "moma_chgnet"])
+def test_modules_of_the_package_see_no_crystal_of_the_benchmark(name: str) -> None:
+    hub = read_hub(zoo_folder() / "recipes" / f"{name}.yaml")
+    assert hub.exclude == ("../benchmark",)
+    assert not {"bulk_modulus", "shear_modulus"} & set(hub.sources["mp"].targets)
