@@ -115,7 +115,12 @@ def load_method(name: str, *, experts: Sequence[str] = ()) -> Method:
     if not path.is_file():
         close = difflib.get_close_matches(stem, list_methods(), n=3) or list_methods()
         raise ValueError(f"There is no method {name!r}; there is {', '.join(close)}")
-    card = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        card = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no valid YAML: {error}") from error
+    if not isinstance(card, dict):
+        raise ValueError(f"{path} is no card: a card is a mapping, as in {CARDS}")
     if unknown := set(card) - FIELDS:
         raise ValueError(f"{path}: unknown {', '.join(sorted(unknown))}; a card has {', '.join(sorted(FIELDS))}")
     if card.get("one_expert", False) != bool(argument):

@@ -521,6 +521,14 @@ def test_wrong_method_is_explained(tmp_path, name, said):
         load_method(name, experts=[str(tmp_path / "experts")])
 
 
+@pytest.mark.parametrize("text", ["experts: [a?]", "just words", ""])
+def test_a_broken_method_card_is_named(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"mine\.yaml is no"):
+        load_method(str(path))
+
+
 def test_failed_result_is_no_number(tmp_path):
     cell = Cell("toy_gap", 0, "tl:a", 0)
     path = write_result(failed_result(cell, error="ValueError: x", traceback="..."), tmp_path)
