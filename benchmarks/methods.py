@@ -22,7 +22,18 @@ from pymatgen.core import Structure
 from moe_mat.cards import ExpertCard, find_cards
 
 CARDS = Path(__file__).parent / "methods"
-FIELDS = {"method", "title", "kind", "experts", "fixed_experts", "one_expert", "settings", "candidates", "note"}
+FIELDS = {
+    "method",
+    "title",
+    "kind",
+    "experts",
+    "fixed_experts",
+    "one_expert",
+    "settings_of",
+    "settings",
+    "candidates",
+    "note",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +126,7 @@ def load_method(name: str, *, experts: Sequence[str] = ()) -> Method:
     if not path.is_file():
         close = difflib.get_close_matches(stem, list_methods(), n=3) or list_methods()
         raise ValueError(f"There is no method {name!r}; there is {', '.join(close)}")
-    try:
-        card = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no valid YAML: {error}") from error
-    if not isinstance(card, dict):
-        raise ValueError(f"{path} is no card: a card is a mapping, as in {CARDS}")
-    if unknown := set(card) - FIELDS:
-        raise ValueError(f"{path}: unknown {', '.join(sorted(unknown))}; a card has {', '.join(sorted(FIELDS))}")
+    card = _read_card(path)
     if card.get("one_expert", False) != bool(argument):
         hint = "name its expert, as in tl:best or tl:<tag>" if not argument else "it takes no expert"
         raise ValueError(f"Method {name}: {hint}")
@@ -132,7 +136,8 @@ def load_method(name: str, *, experts: Sequence[str] = ()) -> Method:
     cards = find_cards(names) if names else []
     if argument and argument != "best":
         cards = _one(argument, cards)
-    settings, candidates = card.get("settings") or {}, tuple(card.get("candidates") or ())
+    base = _read_card(CARDS / f"{card['settings_of']}.yaml")["settings"] if "settings_of" in card else {}
+    settings, candidates = base | (card.get("settings") or {}), tuple(card.get("candidates") or ())
     # Everything that a result depends on but the rows and the code, which a result notes itself.
     content = [card["kind"], settings, candidates, [[expert.tag, expert.fingerprint] for expert in cards]]
     return Method(
@@ -144,6 +149,18 @@ def load_method(name: str, *, experts: Sequence[str] = ()) -> Method:
         candidates=candidates,
         fingerprint=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16],
     )
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        card: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no valid YAML: {error}") from error
+    if not isinstance(card, dict):
+        raise ValueError(f"{path} is no card: a card is a mapping, as in {CARDS}")
+    if unknown := set(card) - FIELDS:
+        raise ValueError(f"{path}: unknown {', '.join(sorted(unknown))}; a card has {', '.join(sorted(FIELDS))}")
+    return card
 
 
 def _one(tag: str, cards: Sequence[ExpertCard]) -> list[ExpertCard]:
