@@ -18,6 +18,8 @@ import yaml
 
 from moe_mat.cards import zoo_folder
 
+OF_SOURCE = ("dataset", "file", "license", "citation", "targets", "fractions", "seed")
+
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -221,7 +223,7 @@ def read_valid(path: Path, schema: str) -> dict[str, Any]:
 
 
 def read_recipe(path: str | Path) -> SourceRecipe:
-    """Read and validate a recipe, see ``experts/recipe.schema.json``.
+    """Read and validate a recipe, see ``experts/recipe.schema.json``; one that names a source has it beside it.
 
     Raises:
         RecipeError: When the file is missing, is not YAML or does not fit the schema; names file and entry.
@@ -229,6 +231,11 @@ def read_recipe(path: str | Path) -> SourceRecipe:
     path = Path(path)
     content = read_valid(path, "recipe.schema.json")
     try:
+        if (name := content.pop("source", None)) is not None:
+            source = read_valid(path.with_name(f"{name}.yaml"), "recipe.schema.json")
+            if "source" in source:
+                raise RecipeError(f"source {name} takes its data from {source['source']}: name that")
+            content = {field: source[field] for field in OF_SOURCE if field in source} | content
         targets = {name: _target(name, entry) for name, entry in content.pop("targets").items()}
         used = [name for kind in ("networks", "cgcnn") for name in _trained(content.get(kind))]
         if unknown := sorted(set(used) - set(targets)):

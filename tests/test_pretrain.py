@@ -311,6 +311,24 @@ def test_command_line(recipe, data, tmp_path, capsys):
     assert "toy.parquet; name the folder" in capsys.readouterr().err
 
 
+def test_a_recipe_may_take_over_the_source_of_another(recipe, data, tmp_path):
+    path = recipe()
+    other = tmp_path / "other.yaml"
+    content = {"name": "other", "source": "toy", "networks": {"trunk": ["magpie"], "groups": {"all": ["hardness"]}}}
+    other.write_text(yaml.safe_dump(content))
+    ours, theirs = read_recipe(other), read_recipe(path)
+    assert (ours.name, ours.file, ours.citation, ours.cgcnn) == ("other", theirs.file, theirs.citation, None)
+    assert ours.targets == theirs.targets
+    cards = run(other, data, tmp_path, trainer={"logger": False, "max_epochs": 1})
+    assert cards["other_hardness"].training["targets"]["hardness"]["cleaning"]["removed, not 0 < hardness < 900"] == 1
+    for source, message in {"nobody": "nobody.yaml", "other": "source other takes its data from other"}.items():
+        other.write_text(yaml.safe_dump(content | {"source": source}))
+        with pytest.raises(RecipeError, match=message):
+            read_recipe(other)
+    other.write_text(yaml.safe_dump(content | {"seed": 3}))  # what it has of its own counts
+    assert (read_recipe(other).seed, read_recipe(other).file) == (3, "toy.parquet")
+
+
 def test_recipes_of_the_package_are_valid():
     paths = [path for path in sorted((zoo_folder() / "recipes").glob("*.yaml")) if not is_hub(path)]
     recipes = {path.stem: read_recipe(path) for path in paths}
