@@ -333,7 +333,6 @@ def test_recipes_of_the_package_are_valid():
     paths = [path for path in sorted((zoo_folder() / "recipes").glob("*.yaml")) if not is_hub(path)]
     recipes = {path.stem: read_recipe(path) for path in paths}
     assert {"jarvis", "mp", "boltztrap", "perovskites"} <= set(recipes)
-    assert sum(len(recipe.cgcnn.settings["targets"]) for recipe in recipes.values() if recipe.cgcnn) >= 18
     for name, recipe in recipes.items():
         assert recipe.name == name
         # Targets of the benchmark are never pretrained on.
