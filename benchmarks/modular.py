@@ -57,7 +57,7 @@ def merged(
     Args:
         problem: crystals and numbers.
         experts: the modules.
-        settings: of `moe_mat.MoERegressor`; ``weights``, a name in `WEIGHTS`; and ``compose``, keyword arguments of
+        settings: of `moe_mat.MoERegressor`; ``weights``, a name in `WEIGHTS`; and ``compose``, arguments of
             `moe_mat.compose.compose`.
         candidates: as in `benchmarks.mixtures.mixture`.
     """
@@ -86,8 +86,9 @@ def gated(
         candidates: as in `benchmarks.mixtures.mixture`.
     """
     options = dict(settings)
+    rule = WEIGHTS[options.pop("weights", "amc")]
     composition = compose(experts, *problem.train, **options.pop("compose", {}))
-    gate = {"initial_gate": composition.weights, "frozen_gate": options.pop("frozen", False)}
+    gate = {"initial_gate": rule(composition, problem.seed), "frozen_gate": options.pop("frozen", False)}
     options["settings"] = {**options.get("settings", {}), **gate}
     outcome = mixture(problem, experts, options, candidates)
     return _with(outcome, composition, dict(outcome.gate_weights or {}))

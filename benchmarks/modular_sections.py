@@ -14,7 +14,14 @@ from benchmarks.tasks import list_tasks
 BACKBONE = "finetune"
 COMPOSED = "moma-full"
 MIXED = ("moma-gate", "moma-frozen", "moma-start")
-ABLATIONS = ("moma-uniform-selected", "moma-uniform-all", "moma-random", "moma-softmax")
+ABLATIONS = {
+    "moma-uniform-selected": COMPOSED,
+    "moma-uniform-all": COMPOSED,
+    "moma-random": COMPOSED,
+    "moma-softmax": COMPOSED,
+    "moma-frozen-uniform": "moma-frozen",
+    "moma-frozen-random": "moma-frozen",
+}
 SHOWN = (BACKBONE, COMPOSED, "moma-adapter", *MIXED)
 PUBLISHED = ("MoE-(18)", "JMP-FT", "MoMa (Adapter)", "MoMa (Full)")
 
@@ -92,15 +99,16 @@ def _goal(found: Findings) -> list[str]:
 def _weights(found: Findings, document: Document) -> None:
     """AMC against other weights of the same modules, and against the learned gate."""
     rows = []
-    for other in ABLATIONS:
-        against, p = against_method(found.scores, COMPOSED, other)
+    for other, method in ABLATIONS.items():
+        against, p = against_method(found.scores, method, other)
         if against.changes:
             won = f"{against.wins}/{len(against.changes)}"
-            rows.append([f"`{other}`", won, f"{against.mean:+.1%}", "" if p is None else f"{p:.3f}"])
+            rows.append([f"`{other}`", f"`{method}`", won, f"{against.mean:+.1%}", "" if p is None else f"{p:.3f}"])
     if rows:
         document.add((3, "Other weights of the same modules"))
-        document.add(f"`{COMPOSED}` against the same with other weights, on the tasks and splits that both have.")
-        document.add(Table(["other weights", "tasks won", "mean relative change", "Wilcoxon p over tasks"], rows))
+        document.add("The weights of AMC against others, all else the same, on the tasks and splits that both have.")
+        columns = ["other weights", "AMC", "tasks won", "mean relative change", "Wilcoxon p over tasks"]
+        document.add(Table(columns, rows, text=("AMC",)))
     chosen, learned = (gate_weights(found.results, method) for method in ("moma-frozen", "moma-gate"))
     rows = []
     for task in (task for task in found.tasks if task in chosen and task in learned):

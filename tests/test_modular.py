@@ -25,6 +25,7 @@ TUNED = {
     "max_epochs": 2,
     "settings": {"trainable": "all", "width": 8, "hidden": [8], "dropout": 0.0},
 }
+FROZEN = {"frozen": True, "n_members": 1, "n_gates": 1, "max_epochs": 2}
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "moma-full": ("full", {**TUNED, "weights": "amc"}),
     "moma-adapter": ("adapter", {**TUNED, "weights": "amc", "compose": {"entropy": 0.1}}),
@@ -32,7 +33,15 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "moma-uniform-all": ("full", {**TUNED, "weights": "uniform_all"}),
     "moma-random": ("full", {**TUNED, "weights": "random"}),
     "moma-softmax": ("full", {**TUNED, "weights": "softmax"}),
-    "moma-frozen": ("full", {"frozen": True, "n_members": 1, "n_gates": 1, "max_epochs": 2}),
+    "moma-frozen": ("full", FROZEN),
+    "moma-frozen-uniform": (
+        "full",
+        {"frozen": True, "weights": "uniform_all", "n_members": 1, "n_gates": 1, "max_epochs": 2},
+    ),
+    "moma-frozen-random": (
+        "full",
+        {"frozen": True, "weights": "random", "n_members": 1, "n_gates": 1, "max_epochs": 2},
+    ),
     "moma-start": ("full", {"n_members": 1, "n_gates": 1, "max_epochs": 2}),
 }
 
@@ -119,6 +128,8 @@ def test_frozen_weights_stay_and_a_start_is_left(tmp_path: Path, problem: Proble
     hub(tmp_path)
     settings = {"n_members": 1, "n_gates": 1, "max_epochs": 10}
     frozen = modular.gated(problem, names(tmp_path), {**settings, "frozen": True})
+    equal = modular.gated(problem, names(tmp_path), {**settings, "frozen": True, "weights": "uniform_all"})
+    assert list((equal.gate_weights or {}).values()) == pytest.approx([1 / 3] * 3, abs=1e-6)
     start = modular.gated(problem, names(tmp_path), settings)
     expected = compose(names(tmp_path), *problem.train).weights
     assert frozen.gate_weights == pytest.approx(expected, abs=1e-5)

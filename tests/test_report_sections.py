@@ -40,6 +40,6 @@ def test_modules_are_compared_with_their_backbone_and_with_other_weights(written
     text = written(results)
     assert "moma-full" not in text[text.index("## Test MAE by task") : text.index("## Against")]
     assert "`moma-full` against `finetune`: lower on 1 of 1 tasks, mean relative change -20.0%" in text
-    assert table_row(text, "### Other weights", "`moma-uniform-all`")[1:3] == ["1/1", "-50.0%"]
+    assert table_row(text, "### Other weights", "`moma-uniform-all`")[1:4] == ["`moma-full`", "1/1", "-50.0%"]
     assert table_row(text, "### Do AMC", "Last phonon")[1:] == ["0.20", "`a`", "`c`"]
     assert "the best is below MoMa (Full) on 0 of 1" in text  # 0.05 against 0.0484
