@@ -23,7 +23,7 @@ from moe_mat.cards import find_cards
 from moe_mat.compose_command import compose
 from moe_mat.datasets import FetchError
 from moe_mat.embeddings import embed_stream
-from moe_mat.experts_command import experts_import, experts_list, experts_show, experts_verify
+from moe_mat.experts_command import experts_import, experts_list, experts_show, experts_verify, print_table
 from moe_mat.folders import data_folder
 from moe_mat.readers import iter_crystals
 from moe_mat.recipes import prepare
@@ -111,9 +111,8 @@ def pretrain(
             names = ("validation_mae", "validation_median_mae", "test_mae", "test_median_mae")
             table.add_row(card.tag, *(f"{card.metrics[name]:.4g}" for name in names), card.unit or "")
     if cards:
-        console = Console()
-        console.print(table)
-        console.print(f"{len(cards)} experts in {output}", highlight=False)
+        print_table(table)
+        sys.stdout.write(f"{len(cards)} experts in {output}\n")
 
 
 def cache_list() -> None:

@@ -16,6 +16,15 @@ from moe_mat.graph import Ties
 from moe_mat.structures import as_structure
 from moe_mat.zoo import build_expert
 
+# Of a table that goes to a file or a pipe: one line an expert.
+FILE_WIDTH = 220
+
+
+def print_table(table: Table) -> None:
+    """Print a table as wide as the terminal, and without broken lines where there is none."""
+    console = Console()
+    Console(width=None if console.is_terminal else max(console.width, FILE_WIDTH)).print(table)
+
 
 def experts_list(pattern: str = "*", *, folder: str | None = None) -> None:
     """List experts: width, validation error, licence, and what each has learned from which source.
@@ -33,7 +42,7 @@ def experts_list(pattern: str = "*", *, folder: str | None = None) -> None:
         dataset = card.source.get("dataset") if isinstance(card.source, dict) else None
         what = f"{card.target}; {dataset}" if card.target and dataset else card.title
         table.add_row(card.tag, str(card.dim), shown, card.license, what)
-    Console().print(table)
+    print_table(table)
 
 
 def experts_show(name: str) -> None:
