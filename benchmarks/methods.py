@@ -123,9 +123,6 @@ def load_method(name: str, *, experts: Sequence[str] = ()) -> Method:
     """
     stem, _, argument = name.partition(":") if not name.endswith(".yaml") else (name, "", "")
     path = Path(stem) if stem.endswith(".yaml") else CARDS / f"{stem}.yaml"
-    if not path.is_file():
-        close = difflib.get_close_matches(stem, list_methods(), n=3) or list_methods()
-        raise ValueError(f"There is no method {name!r}; there is {', '.join(close)}")
     card = _read_card(path)
     if card.get("one_expert", False) != bool(argument):
         hint = "name its expert, as in tl:best or tl:<tag>" if not argument else "it takes no expert"
@@ -136,7 +133,7 @@ def load_method(name: str, *, experts: Sequence[str] = ()) -> Method:
     cards = find_cards(names) if names else []
     if argument and argument != "best":
         cards = _one(argument, cards)
-    base = _read_card(CARDS / f"{card['settings_of']}.yaml")["settings"] if "settings_of" in card else {}
+    base = _read_card(CARDS / f"{card['settings_of']}.yaml").get("settings") or {} if "settings_of" in card else {}
     settings, candidates = base | (card.get("settings") or {}), tuple(card.get("candidates") or ())
     # Everything that a result depends on but the rows and the code, which a result notes itself.
     content = [card["kind"], settings, candidates, [[expert.tag, expert.fingerprint] for expert in cards]]
@@ -152,6 +149,9 @@ def load_method(name: str, *, experts: Sequence[str] = ()) -> Method:
 
 
 def _read_card(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        close = difflib.get_close_matches(path.stem, list_methods(), n=3) or list_methods()
+        raise ValueError(f"There is no method {path.stem!r}; there is {', '.join(close)}")
     try:
         card: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
