@@ -151,7 +151,8 @@ def load_method(name: str, *, experts: Sequence[str] = ()) -> Method:
 def _read_card(path: Path) -> dict[str, Any]:
     if not path.is_file():
         close = difflib.get_close_matches(path.stem, list_methods(), n=3) or list_methods()
-        raise ValueError(f"There is no method {path.stem!r}; there is {', '.join(close)}")
+        name = path.stem if path.parent == CARDS else str(path)
+        raise ValueError(f"There is no method {name!r}; there is {', '.join(close)}")
     try:
         card: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
