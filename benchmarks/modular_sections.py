@@ -13,22 +13,20 @@ from benchmarks.tasks import list_tasks
 
 BACKBONE = "finetune"
 COMPOSED = "moma-full"
-MIXED = ("moma-gate", "moma-frozen", "moma-start")
+FROZEN, EVEN = "moma-frozen", "moma-frozen-entropy"
+SHOWN = (BACKBONE, COMPOSED, "moma-adapter", "moma-gate", FROZEN, EVEN, "moma-start")
+# Methods that weigh by AMC, and those that weigh the same modules in other ways.
 ABLATIONS = {
-    "moma-uniform-selected": COMPOSED,
-    "moma-uniform-all": COMPOSED,
-    "moma-random": COMPOSED,
-    "moma-softmax": COMPOSED,
-    "moma-frozen-uniform": "moma-frozen",
-    "moma-frozen-random": "moma-frozen",
+    COMPOSED: ("moma-uniform-selected", "moma-uniform-all", "moma-random", "moma-softmax"),
+    FROZEN: ("moma-frozen-uniform", "moma-frozen-random"),
+    EVEN: (FROZEN, "moma-frozen-uniform", "moma-frozen-random"),
 }
-SHOWN = (BACKBONE, COMPOSED, "moma-adapter", *MIXED)
 PUBLISHED = ("MoE-(18)", "JMP-FT", "MoMa (Adapter)", "MoMa (Full)")
 
 
 def is_modular(method: str) -> bool:
     """Whether a method belongs to this section and not to the main table."""
-    return method in (*SHOWN, *ABLATIONS)
+    return method in SHOWN or any(method in others for others in ABLATIONS.values())
 
 
 def modular(found: Findings, document: Document) -> None:
@@ -99,11 +97,12 @@ def _goal(found: Findings) -> list[str]:
 def _weights(found: Findings, document: Document) -> None:
     """AMC against other weights of the same modules, and against the learned gate."""
     rows = []
-    for other, method in ABLATIONS.items():
-        against, p = against_method(found.scores, method, other)
-        if against.changes:
-            won = f"{against.wins}/{len(against.changes)}"
-            rows.append([f"`{other}`", f"`{method}`", won, f"{against.mean:+.1%}", "" if p is None else f"{p:.3f}"])
+    for method, others in ABLATIONS.items():
+        for other in others:
+            against, p = against_method(found.scores, method, other)
+            if against.changes:
+                won = f"{against.wins}/{len(against.changes)}"
+                rows.append([f"`{other}`", f"`{method}`", won, f"{against.mean:+.1%}", "" if p is None else f"{p:.3f}"])
     if rows:
         document.add((3, "Other weights of the same modules"))
         document.add("The weights of AMC against others, all else the same, on the tasks and splits that both have.")

@@ -34,6 +34,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "moma-random": ("full", {**TUNED, "weights": "random"}),
     "moma-softmax": ("full", {**TUNED, "weights": "softmax"}),
     "moma-frozen": ("full", FROZEN),
+    "moma-frozen-entropy": ("full", {**FROZEN, "compose": {"entropy": 0.03}}),
     "moma-frozen-uniform": ("full", {**FROZEN, "weights": "uniform_all"}),
     "moma-frozen-random": ("full", {**FROZEN, "weights": "random"}),
     "moma-start": ("full", {"n_members": 1, "n_gates": 1, "max_epochs": 2}),
