@@ -17,7 +17,7 @@ from moe_mat.encoders import Encoder
 from moe_mat.encoders.adapter import adapter_names
 from moe_mat.encoders.cgcnn import CGCNNEncoder
 from moe_mat.hub_recipes import HubRecipe, read_hub
-from moe_mat.hub_sources import capped, join_sources, joint_recipe, read_sources
+from moe_mat.hub_sources import capped, join_sources, joined, joint_recipe, read_sources
 from moe_mat.module_training import ModuleProperty, start_module
 from moe_mat.source_job import SourceJob
 from moe_mat.source_recipes import RecipeError, Training
@@ -142,9 +142,9 @@ def _train_module(
     recipe = replace(
         entry.recipe,
         name=f"{hub.name}_{what.source}",
-        # A module has learned from all that its backbone has: it shares the terms of all sources.
-        license=job.recipe.license,
-        citation=job.recipe.citation,
+        # A module has learned from all that its backbone has, and comes under its terms.
+        license=joined([backbone.license, entry.recipe.license]),
+        citation=joined([*_listed(backbone.citation), entry.recipe.citation]),
         seed=hub.seed,
     )
     part = source.with_value_of(entry.targets.index(what.target))
@@ -175,6 +175,10 @@ def _train_module(
         dim=backbone.dim,
     )
     return [card]
+
+
+def _listed(values: str | list[str]) -> list[str]:
+    return [values] if isinstance(values, str) else values
 
 
 def _batches(source: SourceData, encoder: Encoder) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,13 +62,14 @@ def capped(source: SourceData, max_crystals: int | None, *, seed: int) -> Source
     return replace(source.take(np.array(kept)), rows=rows)
 
 
+def joined(texts: Iterable[str]) -> str:
+    """Lists separated by semicolons as one, each entry once."""
+    return "; ".join(dict.fromkeys(entry for text in texts for entry in text.split("; ")))
+
+
 def joint_recipe(hub: HubRecipe) -> SourceRecipe:
     """All sources as one, whose targets are called ``<source>_<target>``."""
     recipes = [entry.recipe for entry in hub.sources.values()]
-
-    def joined(values: list[str]) -> str:
-        return "; ".join(dict.fromkeys(values))
-
     targets = [
         replace(entry.recipe.targets[name], name=f"{source}_{name}")
         for source, entry in hub.sources.items()
@@ -76,10 +77,10 @@ def joint_recipe(hub: HubRecipe) -> SourceRecipe:
     ]
     return SourceRecipe(
         name=hub.name,
-        dataset=joined([recipe.dataset for recipe in recipes]),
+        dataset=joined(recipe.dataset for recipe in recipes),
         file=", ".join(recipe.file for recipe in recipes),
-        license=joined([recipe.license for recipe in recipes]),
-        citation=joined([recipe.citation for recipe in recipes]),
+        license=joined(recipe.license for recipe in recipes),
+        citation=joined(recipe.citation for recipe in recipes),
         targets={target.name: target for target in targets},
         fractions=recipes[0].fractions,
         seed=hub.seed,

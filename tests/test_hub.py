@@ -119,6 +119,7 @@ def test_a_hub_has_a_backbone_and_two_modules_a_target(trained: Path, data: Path
         card = expert.card
         assert card.metrics["validation_mae"] < 0.9 * card.metrics["validation_median_mae"], tag
         assert (card.module["backbone"], card.module["backbone_weights"]) == ("toy_backbone", backbone.weights_id)
+        assert (card.license, card.citation) == (backbone.license, backbone.citation)
         assert expert.embed(structures).shape == before.shape == (6, 12)
         assert np.abs(expert.embed(structures) - before).max() > 1e-3
     assert load_expert(hub / "toy_full_oxides_gap.yaml").card.source["crystals"] == 40  # type: ignore[index]
@@ -185,6 +186,9 @@ def test_modules_of_an_expert_of_the_package(data: Path, tmp_path: Path) -> None
     card = cards["toy_adapter_salts_difference"]
     assert card.module == {"kind": "adapter", "backbone": "chgnet_conv4", "backbone_weights": "chgnet 0.4.2"}
     assert card.settings == {"adapter": 2}
+    chgnet = load_expert("chgnet_conv4").card
+    assert card.license == f"{chgnet.license}; salts licence"
+    assert card.citation == f"{chgnet.citation}; who made salts"
     assert card.weights_file is not None
     assert card.weights_file.stat().st_size < 10_000
     structures, _ = read_structures(data / "tasks" / "task.parquet")
