@@ -14,12 +14,12 @@ from benchmarks.tasks import list_tasks
 BACKBONE = "finetune"
 COMPOSED = "moma-full"
 FROZEN, EVEN = "moma-frozen", "moma-frozen-entropy"
-SHOWN = (BACKBONE, COMPOSED, "moma-adapter", "moma-gate", FROZEN, EVEN, "moma-start")
+SHOWN = (BACKBONE, COMPOSED, "moma-adapter", "moma-gate", FROZEN, EVEN, "moma-start", "moma-chgnet")
 # Methods that weigh by AMC, and those that weigh the same modules in other ways.
 ABLATIONS = {
     COMPOSED: ("moma-uniform-selected", "moma-uniform-all", "moma-random", "moma-softmax"),
     FROZEN: ("moma-frozen-uniform", "moma-frozen-random"),
-    EVEN: (FROZEN, "moma-frozen-uniform", "moma-frozen-random"),
+    EVEN: (FROZEN, "moma-gate", "moma-frozen-uniform", "moma-frozen-random"),
 }
 PUBLISHED = ("MoE-(18)", "JMP-FT", "MoMa (Adapter)", "MoMa (Full)")
 
