@@ -133,8 +133,7 @@ def load_method(name: str, *, experts: Sequence[str] = ()) -> Method:
     cards = find_cards(names) if names else []
     if argument and argument != "best":
         cards = _one(argument, cards)
-    base = _read_card(CARDS / f"{card['settings_of']}.yaml").get("settings") or {} if "settings_of" in card else {}
-    settings, candidates = base | (card.get("settings") or {}), tuple(card.get("candidates") or ())
+    settings, candidates = _settings(card, path), tuple(card.get("candidates") or ())
     # Everything that a result depends on but the rows and the code, which a result notes itself.
     content = [card["kind"], settings, candidates, [[expert.tag, expert.fingerprint] for expert in cards]]
     return Method(
@@ -162,6 +161,16 @@ def _read_card(path: Path) -> dict[str, Any]:
     if unknown := set(card) - FIELDS:
         raise ValueError(f"{path}: unknown {', '.join(sorted(unknown))}; a card has {', '.join(sorted(FIELDS))}")
     return card
+
+
+def _settings(card: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    own = card.get("settings") or {}
+    if (name := card.get("settings_of")) is None:
+        return own
+    base = _read_card(CARDS / f"{name}.yaml")
+    if "settings_of" in base:
+        raise ValueError(f"{path}: settings_of names {name}, which has those of {base['settings_of']}: name that card")
+    return (base.get("settings") or {}) | own
 
 
 def _one(tag: str, cards: Sequence[ExpertCard]) -> list[ExpertCard]:

@@ -530,6 +530,9 @@ def test_a_broken_method_card_is_named(tmp_path, text):
     path.write_text(f"{{method: mine, title: mine, kind: {__name__}:run, settings_of: finetun}}")
     with pytest.raises(ValueError, match="There is no method 'finetun'; there is finetune"):
         load_method(str(path))
+    path.write_text(f"{{method: mine, title: mine, kind: {__name__}:run, settings_of: moma-full}}")
+    with pytest.raises(ValueError, match="names moma-full, which has those of finetune: name that card"):
+        load_method(str(path))
 
 
 def test_failed_result_is_no_number(tmp_path):
