@@ -268,7 +268,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "Be aware that when using `ckpt_path`, callbacks",
         "No Pauling",
         "Found \\d+ module\\(s\\) in eval mode",  # frozen statistics are meant
-        "Checkpoint directory .* exists and is not empty",  # a run that goes on is meant
     ):
         warnings.filterwarnings("ignore", message=noise)
     if not arguments or arguments[0] in ("-h", "--help"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,7 +182,9 @@ def fit_source_module(
     last = folder / "last.ckpt"
     if last.exists():
         logger.info("%s: going on from %s", name, last)
-    trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+        trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
     best = torch.load(checkpoint.best_model_path, weights_only=True, map_location="cpu")
     module.cpu().load_state_dict(best["state_dict"])
     module.eval()
