@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import docstring_parser
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jsonargparse import ArgumentParser, Namespace
@@ -237,6 +238,7 @@ def run(arguments: Sequence[str]) -> None:
 def _parser(function: Callable[..., None], **settings: Any) -> ArgumentParser:
     """Positional parameters become positional arguments (a list takes one or more), the others become options."""
     parser = ArgumentParser(description=str(function.__doc__).splitlines()[0], **settings)
+    documented = {one.arg_name: one.description for one in docstring_parser.parse(str(function.__doc__)).params}
     positional = []
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
         if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
@@ -246,7 +248,7 @@ def _parser(function: Callable[..., None], **settings: Any) -> ArgumentParser:
             if not count and not required:
                 count = {"nargs": "?"}
             default = {} if required else {"default": parameter.default}
-            parser.add_argument(name, **count, **default)
+            parser.add_argument(name, help=documented.get(name), **count, **default)
     parser.add_function_arguments(function, skip=set(positional), sub_configs=False)
     return parser
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +30,7 @@ from toy_experts import cgcnn_expert
 
 from moe_mat import load_expert
 from moe_mat.cli import main
+from moe_mat.commands import COMMANDS
 from moe_mat.datasets import load_quickstart
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -208,9 +211,19 @@ def test_the_quickstart_from_the_shell(run: Run, capsys: pytest.CaptureFixture[s
 
 def test_help_names_every_command(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
-    for command in ("fit", "validate", "test", "predict", "embed", "experts", "pretrain", "cache", "data"):
-        assert f"\n  {command} " in capsys.readouterr().out or command != "fit"
+    shown = capsys.readouterr().out
+    for command in ("fit", "validate", "test", "predict", *COMMANDS):
+        assert f"\n  {command} " in shown
     assert run() == 2
+
+
+@pytest.mark.parametrize("command", [name for name, command in COMMANDS.items() if callable(command)])
+def test_help_explains_every_argument(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    arguments = " ".join(capsys.readouterr().out.partition("positional arguments:")[2].split())
+    for name in inspect.signature(COMMANDS[command]).parameters:
+        assert re.search(rf"(^| |--){name}( \S+)? [A-Z`]", arguments), name
 
 
 # Data of one's own ----------------------------------------------------------------------------------------------------
