@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from moe_mat.cards import find_cards
 from moe_mat.compose import Composition, compose_embedded
 from moe_mat.data import CrystalDataModule
+from moe_mat.folders import configs_folder
 from moe_mat.merging import MergeError, check_mergeable, write_merged
 from moe_mat.structures import OnError
 from moe_mat.transforms import Transform
@@ -42,7 +43,8 @@ def compose(
     """Weigh the modules of a hub for a task by its training crystals (AMC), and merge them.
 
     Writes composition.yaml (weights, proxy errors, seconds), mixture.yaml (a configuration of fit with these weights as
-    the gate) and, of modules that can be merged, the expert in the folder merged, to be fine-tuned.
+    the gate) and, of modules that can be merged, the expert in the folder merged and merged.yaml (a configuration of
+    fit that fine-tunes it).
 
     Args:
         path: Crystals in any readable format; only the training rows are used, which are those of ``fit``.
@@ -97,7 +99,7 @@ def compose(
         "experts": [by_tag[tag].reference for tag in composition.selected],
         "initial_gate": {tag: composition.weights[tag] for tag in composition.selected},
     }
-    (folder / "mixture.yaml").write_text(yaml.safe_dump({"model": gate}, sort_keys=False), encoding="utf-8")
+    _write_config({"model": gate}, folder / "mixture.yaml")
     console = Console()
     _show(composition, console)
     console.print(
@@ -110,13 +112,20 @@ def compose(
     except MergeError as error:
         console.print(f"nothing is merged: {error}", highlight=False, markup=False, soft_wrap=True)
         return
-    write_merged(
+    merged = write_merged(
         cards,
         composition.weights,
         folder=folder / MERGED,
         tag=re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{MERGED}_{target}"),
         training={"composition": asdict(composition)},
     )
+    config = yaml.safe_load((configs_folder() / "moma.yaml").read_text(encoding="utf-8"))
+    config["model"] = {"experts": merged.reference, **config["model"]}
+    _write_config(config, folder / "merged.yaml")
+
+
+def _write_config(config: dict[str, Any], path: Path) -> None:
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
 
 def _show(composition: Composition, console: Console) -> None:

@@ -22,7 +22,16 @@ def data_folder() -> Path:
 
 
 def task_cards_folder() -> Path:
-    """The folder of the benchmark's task cards: in the installed package, or in a checkout beside it."""
+    """The folder of the benchmark's task cards."""
+    return _installed("task_cards", "benchmarks/tasks")
+
+
+def configs_folder() -> Path:
+    """The folder of the configurations of ``fit`` that come with the package."""
+    return _installed("configs", "configs")
+
+
+def _installed(name: str, checkout: str) -> Path:
+    """A folder in the installed package, or in a checkout beside it."""
     package = Path(__file__).parent
-    installed = package / "task_cards"
-    return installed if installed.is_dir() else package.parent / "benchmarks" / "tasks"
+    return package / name if (package / name).is_dir() else package.parent / checkout

@@ -90,7 +90,12 @@ def merge(cards: Sequence[ExpertCard], weights: Mapping[str, float]) -> dict[str
 
 
 def write_merged(
-    cards: Sequence[ExpertCard], weights: Mapping[str, float], *, folder: str | Path, tag: str, **fields: Any
+    cards: Sequence[ExpertCard],
+    weights: Mapping[str, float],
+    *,
+    folder: str | Path,
+    tag: str,
+    training: Mapping[str, Any] = {},
 ) -> ExpertCard:
     """Write the merged module as an expert of its own, with all weights of its encoder.
 
@@ -99,7 +104,7 @@ def write_merged(
         weights: See `merge`.
         folder: Where card and weights go.
         tag: Name of the expert.
-        fields: Of the card, such as ``training``, in place of those of a plain one.
+        training: What the card notes of its making beside the weights.
     """
     merged = merge(cards, weights)
     first, folder = cards[0], Path(folder)
@@ -117,11 +122,10 @@ def write_merged(
         target=None,
         unit=None,
         metrics={},
-        training={"merged": {tag: weight for weight, tag in shares}},
+        training={"merged": {tag: weight for weight, tag in shares}, **training},
         fingerprints=None,
         path=folder / f"{tag}.yaml",
     )
-    card = replace(card, **fields)
     write_card(card)
     build_expert(card)  # what was written can be loaded
     return card

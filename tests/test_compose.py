@@ -17,6 +17,7 @@ from moe_mat.amc import amc_weights, loo_knn_predictions
 from moe_mat.cards import CardError, find_cards
 from moe_mat.cli import main
 from moe_mat.compose import Composition, compose
+from moe_mat.folders import configs_folder
 from moe_mat.splits import random_split
 from moe_mat.structures import CrystalError
 from moe_mat.zoo import build_expert, load_expert
@@ -157,6 +158,11 @@ def test_the_command_writes_card_configuration_and_merged_expert(
     merged = load_expert(output / "merged")
     assert merged.tag == "merged_gap"
     assert merged.card.training["composition"]["weights"] == found.weights
+    # What an audit follows.
+    assert merged.card.training["merged"] == {tag: found.weights[tag] for tag in found.selected}
+    settings = yaml.safe_load((configs_folder() / "moma.yaml").read_text())["model"]
+    tuned = yaml.safe_load((output / "merged.yaml").read_text())["model"]
+    assert tuned == {"experts": merged.card.reference, **settings}
     assert np.isfinite(merged.embed(CRYSTALS[:2])).all()
 
 

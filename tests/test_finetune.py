@@ -21,7 +21,6 @@ from moe_mat.gate import CrystalGate, Gate
 from moe_mat.model import MixtureOfExperts
 from moe_mat.zoo import load_expert
 
-CONFIG = Path(__file__).parents[1] / "configs" / "moma.yaml"
 TUNED: dict[str, Any] = {
     "trainable": "all",
     "width": 8,
@@ -113,7 +112,7 @@ def test_composed_tuned_tested_and_predicted_by_the_command_line(
     modules = str(tmp_path / "hub" / "adapter_*")
     assert main(["compose", str(task), "--target", "gap", "--modules", modules]) == 0
     quick = ["--trainer.max_epochs", "4", "--model.tune_from_epoch", "0"]
-    assert main(["fit", "--config", str(CONFIG), "--model.experts", "composed/merged", *data, *quick]) == 0
+    assert main(["fit", "--config", "composed/merged.yaml", *data, *quick]) == 0
     run = tmp_path / "runs" / "task" / "version_0"
     told = pd.read_csv(run / "predictions.csv").query("part == 'test'").set_index("material_id")
     checkpoint = ["--ckpt_path", str(run / "checkpoints" / "best.ckpt")]
