@@ -19,7 +19,7 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.table import Table
+from rich.table import Column, Table
 
 from moe_mat import commands
 from moe_mat.checkpoints import check_run_checkpoint
@@ -201,7 +201,7 @@ def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, ch
         console.print(
             f"  first: {data.left_out[0]}; all in left_out.csv", highlight=False, markup=False, soft_wrap=True
         )
-    scores = Table("target", "part", "rows", "MAE", "MAE of the training median", "RMSE", "R2")
+    scores = Table(Column("target", overflow="fold"), "part", "rows", "MAE", "MAE of the training median", "RMSE", "R2")
     for row in report.metrics.to_dict("records"):
         numbers = [f"{row[name]:.4g}" for name in ("mae", "median_mae", "rmse", "r2")]
         style = "bold" if row["part"] == "test" else None
