@@ -36,8 +36,8 @@ def modular(found: Findings, document: Document) -> None:
         return
     document.add((2, "Modules"))
     document.add(
-        f"`{BACKBONE}` is the modules' backbone fine-tuned alone: what `{COMPOSED}` gains over it is what modules are "
-        "worth. Bold: the lowest of a row with all splits."
+        f"`{BACKBONE}` is the backbone of all modules but those of `moma-chgnet`, fine-tuned alone: what `{COMPOSED}` "
+        "gains over it is what modules are worth. Bold: the lowest of a row with all splits."
     )
     document.add(_table(found, methods))
     lines = []

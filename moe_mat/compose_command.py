@@ -111,6 +111,7 @@ def compose(
         check_mergeable(cards)
     except MergeError as error:
         console.print(f"nothing is merged: {error}", highlight=False, markup=False, soft_wrap=True)
+        (folder / "merged.yaml").unlink(missing_ok=True)  # of an earlier composition
         return
     merged = write_merged(
         cards,

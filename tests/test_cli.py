@@ -221,9 +221,13 @@ def test_help_names_every_command(run: Run, capsys: pytest.CaptureFixture[str]) 
 def test_help_explains_every_argument(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
-    arguments = " ".join(capsys.readouterr().out.partition("positional arguments:")[2].split())
-    for name in inspect.signature(COMMANDS[command]).parameters:
-        assert re.search(rf"(^| |--){name}( \S+)? [A-Z`]", arguments), name
+    shown = " ".join(capsys.readouterr().out.partition("positional arguments:")[2].split())
+    positional, _, options = shown.partition("options:")
+    for name, parameter in inspect.signature(COMMANDS[command]).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            assert re.search(rf"--{name}\+? \S+ [^(-]", options), name
+        else:
+            assert re.search(rf"\b{name} [^(]", positional), name
 
 
 # Data of one's own ----------------------------------------------------------------------------------------------------

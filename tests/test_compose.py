@@ -169,6 +169,8 @@ def test_the_command_writes_card_configuration_and_merged_expert(
 def test_the_command_merges_nothing_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cgcnn_expert(tmp_path / "zoo", "lone")
     command = ["compose", str(write_task(tmp_path)), "--target", "gap", "--output", str(tmp_path / "composed")]
+    (tmp_path / "composed").mkdir()
+    (tmp_path / "composed" / "merged.yaml").write_text("of an earlier composition")
     assert main([*command, "--modules", f"[{tmp_path / 'zoo'},magpie]"]) == 0
     assert "nothing is merged: expert lone is no module" in " ".join(capsys.readouterr().out.split())
     assert sorted(path.name for path in (tmp_path / "composed").iterdir()) == ["composition.yaml", "mixture.yaml"]
