@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cells import AUDITS, digest, write_checked
-from moe_mat.exposure import Exposure
-from moe_mat.leakage import FLAGS, Overlap
+from moe_mat.audit.exposure import Exposure
+from moe_mat.audit.matching import FLAGS, Overlap
 
 # Raise it when a change of code changes what is found.
 VERSION = 1
-# Rows that remain: the flag of the rows that are taken away, see `moe_mat.leakage.rows_left`.
-KINDS = {"leak-free": "crystal_told", "new formulas": "formula"}
+# Rows that remain: the flag of the rows that are taken away, see `moe_mat.audit.matching.rows_left`.
+KINDS = {"leak-free": "crystal_with_label", "new formulas": "formula"}
 
 
 @dataclass(frozen=True, slots=True)

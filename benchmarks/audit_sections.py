@@ -14,6 +14,7 @@ from benchmarks.findings import GOALS, Findings, bold
 from benchmarks.leak_free import Group, Kept, groups, mae, without_seen
 from benchmarks.protocols import card_of, matbench_tasks
 from benchmarks.scores import Key, against_published, score
+from moe_mat.audit.matching import FLAGS
 
 # Methods that have learned from nothing but the task, the best first: what they lose on the same rows is no leakage.
 CONTROLS = ("rf-magpie", "lightgbm", "stl", "median")
@@ -153,7 +154,7 @@ def leakage(found: Findings, document: Document) -> None:
         path = found.figures / "leakage.png"
         shares = {
             title: np.array([[_share(found, task, group, flag) for group in shown] for task in tasks])
-            for title, flag in (("same crystal", "crystal"), ("same crystal, with label", "crystal_told"))
+            for title, flag in (("same crystal", "crystal"), ("same crystal, with label", "crystal_with_label"))
         }
         names = [f"~{group.label}" if group.estimated else group.label for group in shown]
         figures.overlap_map(shares, tasks=tasks, names=names, path=path)
@@ -197,9 +198,7 @@ def _counts(found: Findings, task: str, group: Group) -> list[str]:
     tags = [tag for tag in group.experts if tag in audit.experts]
     if not ids or not tags or not group.datasets or not audit.flags(tags, ids, "crystal").any():
         return []
-    counts = [
-        int(audit.flags(tags, ids, flag).sum()) for flag in ("crystal", "crystal_told", "formula", "formula_told")
-    ]
+    counts = [int(audit.flags(tags, ids, flag).sum()) for flag in FLAGS]
     cells = [card_of(task).title, group.label, str(len(ids)), *(_count(count, len(ids)) for count in counts)]
     mine = [
         result

@@ -16,10 +16,10 @@ from benchmarks.methods import Method
 from benchmarks.protocols import card_of
 from benchmarks.tasks import read_task
 from benchmarks.work import Surroundings, card_of_task
-from moe_mat.cards import file_sha256, find_cards
-from moe_mat.exposure import Exposure, exposure_of
-from moe_mat.folders import data_folder
-from moe_mat.leakage import match
+from moe_mat.audit.exposure import Exposure, exposure_of
+from moe_mat.audit.matching import match
+from moe_mat.files.folders import data_folder
+from moe_mat.zoo.cards import file_sha256, find_cards
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from sklearn.ensemble import RandomForestRegressor
 from benchmarks.frozen_heads import train_heads
 from benchmarks.methods import Outcome, Problem
 from benchmarks.mixtures import embedded
-from moe_mat.cards import find_cards
-from moe_mat.cgcnn_training import CGCNNProperty
-from moe_mat.message_passing import batch_graphs
-from moe_mat.source_recipes import Training
-from moe_mat.source_training import SourceBatches, fit_source_module
+from moe_mat.graphs.message_passing import batch_graphs
+from moe_mat.pretrain.cgcnn import CGCNNProperty
+from moe_mat.pretrain.recipes import Training
+from moe_mat.pretrain.training import SourceBatches, fit_source_module
+from moe_mat.zoo.cards import find_cards
 
 Candidates = Sequence[Mapping[str, Any]]
 
@@ -49,7 +49,7 @@ def scratch(
     Args:
         problem: crystals and numbers.
         experts: none.
-        settings: of `moe_mat.source_recipes.Training`; ``encoder`` holds arguments of the encoder.
+        settings: of `moe_mat.pretrain.recipes.Training`; ``encoder`` holds arguments of the encoder.
         candidates: none.
     """
     options = dict(settings)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from moe_mat.files.whole import write_text
 
 Result = dict[str, Any]
 
@@ -76,10 +77,7 @@ def write_checked(content: Mapping[str, Any], path: Path) -> None:
     """Write JSON with a checksum, a key a line, whole or not at all."""
     content = {**content, "sha256": digest(content)}
     lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in content.items())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
-    part.replace(path)
+    write_text(path, f"{{\n{lines}\n}}\n")
 
 
 def read_result(path: Path) -> Result:

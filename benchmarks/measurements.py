@@ -23,14 +23,14 @@ from benchmarks.plain_cgcnn import plain_features
 from benchmarks.protocols import Assignment, assign
 from benchmarks.work import peak_memory, reset_peak_memory
 from moe_mat import MoERegressor, load_expert
-from moe_mat.cards import find_cards
-from moe_mat.embeddings import embed, embed_stream
+from moe_mat.crystals.errors import LeftOut
+from moe_mat.crystals.readers import iter_crystals
 from moe_mat.encoders.cgcnn import CGCNNEncoder
-from moe_mat.folders import CACHE_VARIABLE, data_folder
-from moe_mat.message_passing import GraphBatch
-from moe_mat.readers import iter_crystals
-from moe_mat.structures import LeftOut
-from moe_mat.zoo import EncoderExpert
+from moe_mat.files.folders import CACHE_VARIABLE, data_folder
+from moe_mat.graphs.message_passing import GraphBatch
+from moe_mat.zoo.cards import find_cards
+from moe_mat.zoo.embeddings import embed, embed_stream
+from moe_mat.zoo.experts import EncoderExpert
 
 BATCH = 128
 EQUAL = 1e-4
@@ -39,7 +39,7 @@ EQUAL = 1e-4
 def encoder(options: argparse.Namespace) -> dict[str, Any]:
     """CGCNN embedding by several experts, ours against plain concatenate-then-linear ones of the same weights.
 
-    Ours share a batch and what is derived from it, as in `moe_mat.embeddings.embed`; both are given the graphs.
+    Ours share a batch and what is derived from it, as in `moe_mat.zoo.embeddings.embed`; both are given the graphs.
     """
     structures = _assignment(options).task.structures[: options.n]
     ours = [_cgcnn(name) for name in options.experts] or [

@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 from pymatgen.core import Structure
 
-from moe_mat.cards import ExpertCard, find_cards
+from moe_mat.zoo.cards import ExpertCard, find_cards
 
 CARDS = Path(__file__).parent / "methods"
 FIELDS = {
@@ -88,7 +88,7 @@ class Method:
         experts: tags or card files of the experts that it uses.
         settings: what its function takes.
         candidates: settings among which it chooses on the validation rows.
-        fingerprint: digest of all that, weights of the experts included.
+        digest: hash of all that, weights of the experts included.
     """
 
     name: str
@@ -97,7 +97,7 @@ class Method:
     experts: tuple[str, ...]
     settings: Mapping[str, Any]
     candidates: tuple[Mapping[str, Any], ...]
-    fingerprint: str
+    digest: str
 
     def load(self) -> Callable[[Problem], Outcome]:
         """The function that solves a problem."""
@@ -135,7 +135,7 @@ def load_method(name: str, *, experts: Sequence[str] = ()) -> Method:
         cards = _one(argument, cards)
     settings, candidates = _settings(card, path), tuple(card.get("candidates") or ())
     # Everything that a result depends on but the rows and the code, which a result notes itself.
-    content = [card["kind"], settings, candidates, [[expert.tag, expert.fingerprint] for expert in cards]]
+    content = [card["kind"], settings, candidates, [[expert.tag, expert.digest] for expert in cards]]
     return Method(
         name=f"{card['method']}:{argument}" if argument else card["method"],
         title=card["title"],
@@ -143,7 +143,7 @@ def load_method(name: str, *, experts: Sequence[str] = ()) -> Method:
         experts=tuple(expert.reference for expert in cards),
         settings=settings,
         candidates=candidates,
-        fingerprint=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16],
+        digest=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16],
     )
 
 

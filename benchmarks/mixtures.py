@@ -12,9 +12,9 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.methods import Outcome, Problem
 from moe_mat import MoERegressor
-from moe_mat.cache import EmbeddingCache
-from moe_mat.cards import find_cards
-from moe_mat.embeddings import embed
+from moe_mat.zoo.cache import EmbeddingCache
+from moe_mat.zoo.cards import find_cards
+from moe_mat.zoo.embeddings import embed
 
 
 def mixture(

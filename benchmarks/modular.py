@@ -12,9 +12,9 @@ from scipy.special import softmax
 
 from benchmarks.methods import Outcome, Problem
 from benchmarks.mixtures import mixture
-from moe_mat.cards import find_cards
-from moe_mat.compose import Composition, compose
-from moe_mat.merging import write_merged
+from moe_mat.moma.composition import Composition, compose
+from moe_mat.moma.merging import write_merged
+from moe_mat.zoo.cards import find_cards
 
 Weights = dict[str, float]
 # Of the softmax of proxy errors, which are in units of the variance of the target.
@@ -58,7 +58,7 @@ def merged(
         problem: crystals and numbers.
         experts: the modules.
         settings: of `moe_mat.MoERegressor`; ``weights``, a name in `WEIGHTS`; and ``compose``, arguments of
-            `moe_mat.compose.compose`.
+            `moe_mat.moma.composition.compose`.
         candidates: as in `benchmarks.mixtures.mixture`.
     """
     options = dict(settings)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from moe_mat.encoders.cgcnn import CGCNNConvolution, CGCNNEncoder, gaussian_expansion
-from moe_mat.message_passing import GraphBatch
+from moe_mat.graphs.message_passing import GraphBatch
 
 
 def plain_features(encoder: CGCNNEncoder, batch: GraphBatch) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.cells import Cell
 from benchmarks.tasks import N_SPLITS, Task, TaskCard, list_tasks, load_task, matbench_folds, read_task, splits_digest
-from moe_mat.splits import Split, random_split
+from moe_mat.crystals.splits import Split, random_split
 
 # Share of the labels that choose epochs and settings, where no validation rows are given.
 VALIDATION_SHARE = 0.15

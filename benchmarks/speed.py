@@ -15,6 +15,7 @@ import torch
 
 from benchmarks.measurements import MEASUREMENTS, say
 from benchmarks.work import provenance
+from moe_mat.files.whole import write_text
 
 RESULTS = Path(__file__).parent / "speed"
 
@@ -62,10 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     when = datetime.now(UTC).isoformat(timespec="seconds")
     content = {"measurement": options.measurement, **measured, **provenance(), "machine": machine, "when": when}
     path = options.output / f"{options.measurement}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".json.part")
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_text(path, json.dumps(content, indent=1) + "\n")
     if "ratio" in measured:
         rates = measured["crystals_per_second"]
         say(

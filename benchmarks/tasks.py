@@ -1,7 +1,7 @@
 """The tasks: their cards, and the prepared crystals, targets and splits behind them.
 
 A card's recipe was worked out from the published rows. Whether it still fits matminer's data shows when it is run:
-`moe_mat.recipes.prepare` refuses rows that contradict the card, and so does `read_task` with a prepared file.
+`moe_mat.tasks.recipes.prepare` refuses rows that contradict the card, and so does `read_task` with a prepared file.
 """
 
 import difflib
@@ -10,7 +10,6 @@ import functools
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +23,12 @@ import yaml
 from pymatgen.core import Structure
 from sklearn.model_selection import KFold
 
-from moe_mat.folders import DATA_VARIABLE, data_folder
-from moe_mat.readers import read_structures
-from moe_mat.recipes import TRANSFORMS, Evidence, Recipe, read_origin
-from moe_mat.splits import PARTS, Split, read_split
-from moe_mat.task_data import N_SPLITS, seeded_splits
+from moe_mat.crystals.readers import read_structures
+from moe_mat.crystals.splits import PARTS, Split, read_split
+from moe_mat.files.folders import DATA_VARIABLE, data_folder
+from moe_mat.files.whole import write_text
+from moe_mat.tasks.data import N_SPLITS, seeded_splits
+from moe_mat.tasks.recipes import TRANSFORMS, Evidence, Recipe, read_origin
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class TaskCard:
         name: also the name of the target column and of the files.
         title: for tables and plots.
         unit: of the raw property; the target is in this unit only where the transform is "none".
-        quantity: what is measured or computed, in the words of `moe_mat.quantities`.
+        quantity: what is measured or computed, in the words of `moe_mat.audit.quantities`.
         rows: published, rematched (same rows, some with another structure) or rebuilt (other rows: not comparable).
         fidelity: the same in words; every report repeats it.
         recipe: how the task is made from matminer's data.
@@ -251,10 +251,7 @@ def _splits(path: Path, table: pd.DataFrame, card: TaskCard | None) -> tuple[tup
     for number, split in enumerate(splits):
         content[str(number)] = {part: rows[getattr(split, part)].tolist() for part in PARTS}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-        partial.write_text(json.dumps(content), encoding="utf-8")
-        partial.replace(path)
+        write_text(path, json.dumps(content))
     except OSError as error:
         logger.warning("%s cannot be stored (%s); the same splits are made again from their seeds", path, error)
     return splits, origin

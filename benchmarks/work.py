@@ -6,7 +6,6 @@ import functools
 import logging
 import platform
 import resource
-import subprocess
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,10 +23,11 @@ from benchmarks.cells import Cell, Result, failed_result, rounded
 from benchmarks.methods import Method, Problem
 from benchmarks.protocols import assign_rows, card_of
 from benchmarks.tasks import Task, read_task
-from moe_mat.cache import EmbeddingCache
-from moe_mat.cards import ExpertCard, find_cards, find_trunk
-from moe_mat.embeddings import embed
-from moe_mat.structures import structure_key
+from moe_mat.crystals.structures import structure_key
+from moe_mat.files.provenance import commit
+from moe_mat.zoo.cache import EmbeddingCache
+from moe_mat.zoo.cards import ExpertCard, find_cards, find_trunk
+from moe_mat.zoo.embeddings import embed
 
 PACKAGES = ("moe_mat", "torch", "pytorch-lightning", "scikit-learn", "numpy", "pymatgen", "matminer")
 
@@ -91,7 +91,7 @@ def prepare(names: Sequence[str], experts: Sequence[str], surroundings: Surround
 def run_cell(cell: Cell, method: Method, surroundings: Surroundings, shared: Prepared | None = None) -> Result:
     """Run a cell: its result, or the record of its failure."""
     torch.set_num_threads(1)
-    noted = {"fingerprint": method.fingerprint, **surroundings.noted}
+    noted = {"fingerprint": method.digest, **surroundings.noted}
     try:
         if shared is not None:
             _store(shared)
@@ -174,7 +174,7 @@ def _embed(
         embed(cards, structures, cache=cache)
         if collected is not None:
             keys = [structure_key(structure) for structure in structures]
-            for space in {card.fingerprint for card in roots(cards)}:
+            for space in {card.digest for card in roots(cards)}:
                 collected.setdefault(space, {}).update(cache.get_many(space, keys))
 
 
@@ -232,19 +232,5 @@ def provenance() -> dict[str, object]:
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "machine": f"{platform.machine()} {platform.system()}",
-        "commit": _commit(),
+        "commit": commit(),
     }
-
-
-def _commit() -> str | None:
-    """The checkout's commit, with a plus where files differ from it; None outside of a checkout."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(Path(__file__).parent), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--untracked-files=no")
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -4,19 +4,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from moe_mat.cards import list_experts
+    from moe_mat.crystals.readers import read_structures
     from moe_mat.estimator import MoERegressor
-    from moe_mat.readers import read_structures
-    from moe_mat.zoo import load_expert
+    from moe_mat.zoo.cards import list_experts
+    from moe_mat.zoo.experts import load_expert
 
 __all__ = ["MoERegressor", "list_experts", "load_expert", "read_structures"]
 
 # Imported on first use: torch and Lightning take seconds, and `moe-mat --help` needs neither.
 _HOMES = {
     "MoERegressor": "moe_mat.estimator",
-    "list_experts": "moe_mat.cards",
-    "load_expert": "moe_mat.zoo",
-    "read_structures": "moe_mat.readers",
+    "list_experts": "moe_mat.zoo.cards",
+    "load_expert": "moe_mat.zoo.experts",
+    "read_structures": "moe_mat.crystals.readers",
 }
 
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from moe_mat.cli import main
+from moe_mat.cli.main import main
 
 sys.exit(main())

@@ -15,16 +15,17 @@ from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from moe_mat.cache import EmbeddingCache
-from moe_mat.cards import find_cards
-from moe_mat.crystal_inputs import CrystalInputs
-from moe_mat.data import Batch, EmbeddingDataModule, side_by_side
-from moe_mat.embeddings import embed
-from moe_mat.model import MixtureOfExperts, gate_weights
-from moe_mat.splits import Split, random_split
-from moe_mat.structures import CrystalError, LeftOut, crystals_from_objects
-from moe_mat.training import DEFAULT_EPOCHS, train
-from moe_mat.transforms import Transform
+from moe_mat.crystals.errors import CrystalError, LeftOut
+from moe_mat.crystals.splits import Split, random_split
+from moe_mat.crystals.structures import crystals_from_objects
+from moe_mat.mixture.crystal_inputs import CrystalInputs
+from moe_mat.mixture.data import Batch, EmbeddingDataModule, side_by_side
+from moe_mat.mixture.module import MixtureOfExperts, gate_weights
+from moe_mat.mixture.training import DEFAULT_EPOCHS, train
+from moe_mat.mixture.transforms import Transform
+from moe_mat.zoo.cache import EmbeddingCache
+from moe_mat.zoo.cards import find_cards
+from moe_mat.zoo.embeddings import embed
 
 Crystals = Sequence[Structure] | Sequence[Atoms] | pd.Series | pd.DataFrame | NDArray[Any]
 
@@ -38,13 +39,14 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
 
     Args:
         experts: Tags, patterns or folders of cards; ``"default"`` for those that the package recommends.
-        gate: ``"global"`` or ``"crystal"``, see `moe_mat.model.MixtureOfExperts`.
+        gate: ``"global"`` or ``"crystal"``, see `moe_mat.mixture.module.MixtureOfExperts`.
         head: ``"kernel"`` or ``"mlp"``.
         n_members: Number of gates and heads.
         n_gates: Gates of each member.
         top_k: Number of experts that each gate uses; ``None`` for all.
         target_transform: What the head learns of the target: ``auto``, ``none``, ``standardise``, ``log`` or ``asinh``.
-        settings: Other arguments of `moe_mat.model.MixtureOfExperts`, such as ``{"hidden": [64], "loss": "mae"}``.
+        settings: Other arguments of `moe_mat.mixture.module.MixtureOfExperts`, such as
+            ``{"hidden": [64], "loss": "mae"}``.
         batch_size: Crystals in a batch of an ``mlp`` head.
         max_epochs: Largest number of epochs; ``None`` for the usual one of the head.
         patience: Epochs without a better validation MAE after which training stops.
@@ -60,7 +62,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         n_targets_: Number of targets.
 
     Example:
-        >>> from moe_mat.datasets import load_quickstart
+        >>> from moe_mat.crystals.datasets import load_quickstart
         >>> structures, table = load_quickstart()
         >>> model = MoERegressor(experts="magpie", n_members=2, max_epochs=5, random_state=0)
         >>> model.fit(structures, table["bulk_modulus"]).predict(structures[:3]).shape

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from moe_mat.amc import amc_weights, loo_knn_predictions
+from moe_mat.moma.amc import amc_weights, loo_knn_predictions
 
 Problem = tuple[np.ndarray, np.ndarray]
 

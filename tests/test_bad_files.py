@@ -8,8 +8,8 @@ import pytest
 from pymatgen.core import Structure
 from strategies import reference_crystals
 
-from moe_mat.readers import iter_crystals, read_structures
-from moe_mat.structures import CrystalError
+from moe_mat.crystals.errors import CrystalError
+from moe_mat.crystals.readers import iter_crystals, read_structures
 
 ROCKSALT = reference_crystals()["NaCl rocksalt"]
 CIF = ROCKSALT.to(fmt="cif")

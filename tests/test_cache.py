@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moe_mat import database
-from moe_mat.cache import EmbeddingCache
+from moe_mat.zoo import database
+from moe_mat.zoo.cache import EmbeddingCache
 
 SPACE = "5eed" * 8
 
@@ -108,7 +108,7 @@ def test_lookup_uses_the_index(tmp_path):
 
 def test_hits_and_misses_are_logged(tmp_path, caplog):
     items = some_arrays(4)
-    with caplog.at_level(logging.INFO, logger="moe_mat.cache"), EmbeddingCache(tmp_path) as cache:
+    with caplog.at_level(logging.INFO, logger="moe_mat.zoo.cache"), EmbeddingCache(tmp_path) as cache:
         cache.put_many(SPACE, items)
         cache.get_many(SPACE, [*items, b"a", b"b"])
     assert "4 hits, 2 misses" in caplog.text

@@ -17,9 +17,9 @@ from strategies import reference_crystals
 from toy_experts import cgcnn, cgcnn_expert, network_expert, write_expert
 
 from moe_mat import list_experts, load_expert
-from moe_mat.cards import CardError, file_sha256, find_cards, read_card, write_card, zoo_folder
 from moe_mat.encoders import Encoder
-from moe_mat.zoo import EncoderExpert, Expert, WeightsError
+from moe_mat.zoo.cards import CardError, file_sha256, find_cards, read_card, write_card, zoo_folder
+from moe_mat.zoo.experts import EncoderExpert, Expert, WeightsError
 
 TAGS = list_experts()
 ROCKSALT = reference_crystals()["NaCl rocksalt"]
@@ -44,7 +44,7 @@ def test_card_fits_the_schema_and_its_files_are_there(tag: str) -> None:
 
 @pytest.fixture(scope="module")
 def encoders() -> dict[str, Encoder]:
-    """Encoders by fingerprint: most experts are layers of a few."""
+    """Encoders by digest: most experts are layers of a few."""
     return {}
 
 
@@ -58,12 +58,12 @@ def test_expert_loads_and_embeds(tag: str, encoders: dict[str, Encoder]) -> None
             version(card.weights["package"])
         except PackageNotFoundError:
             pytest.skip(f"the optional package {card.weights['package']} is not installed")
-    if card.encoder_fingerprint in encoders:
-        expert: Expert = EncoderExpert(card, encoder=encoders[card.encoder_fingerprint])
+    if card.encoder_digest in encoders:
+        expert: Expert = EncoderExpert(card, encoder=encoders[card.encoder_digest])
     else:
         expert = load_expert(tag)
     if isinstance(expert, EncoderExpert):
-        encoders[card.encoder_fingerprint] = expert.encoder
+        encoders[card.encoder_digest] = expert.encoder
     embedding = expert.embed([ROCKSALT, ROCKSALT * 2])
     assert embedding.shape == (2, card.dim)
     assert embedding.dtype == np.float32
@@ -202,13 +202,13 @@ def test_weights_of_another_package_version_are_refused(tmp_path: Path) -> None:
         load_expert(changed.path)
 
 
-# Fingerprints
+# TrainingCrystals
 
 
-def test_fingerprints_tell_what_matters_from_what_does_not(tmp_path: Path) -> None:
+def test_digests_tell_what_matters_from_what_does_not(tmp_path: Path) -> None:
     card = cgcnn_expert(tmp_path, "toy")
     retold = dataclasses.replace(card, title="another title", metrics={"validation_mae": 1.0}, tag="renamed")
-    assert retold.fingerprint == card.fingerprint
+    assert retold.digest == card.digest
     changes = [
         {"weights": {"file": "toy.safetensors", "sha256": "0" * 64}},
         {"settings": card.settings | {"ties": "order"}},
@@ -216,24 +216,24 @@ def test_fingerprints_tell_what_matters_from_what_does_not(tmp_path: Path) -> No
         {"encoder": "chgnet"},
     ]
     changed = [dataclasses.replace(card, **change) for change in changes]
-    assert len({card.fingerprint, *(other.fingerprint for other in changed)}) == len(changes) + 1
-    assert changed[2].encoder_fingerprint == card.encoder_fingerprint != changed[1].encoder_fingerprint
+    assert len({card.digest, *(other.digest for other in changed)}) == len(changes) + 1
+    assert changed[2].encoder_digest == card.encoder_digest != changed[1].encoder_digest
 
 
 def test_a_rewritten_card_is_read_anew(tmp_path: Path) -> None:
-    prints = {cgcnn_expert(tmp_path, "toy", seed=seed).fingerprint for seed in range(5)}
+    prints = {cgcnn_expert(tmp_path, "toy", seed=seed).digest for seed in range(5)}
     assert len(prints) == 5
 
 
 def test_a_network_depends_on_its_trunk(tmp_path: Path) -> None:
     trunk = cgcnn_expert(tmp_path, "trunk")
     network = network_expert(tmp_path, "network", trunk=[trunk], sizes=[4])
-    before = network.fingerprint
-    pinned = dataclasses.replace(network, trunk_fingerprint=moe_mat.cards.trunk_fingerprint([trunk]))
+    before = network.digest
+    pinned = dataclasses.replace(network, trunk_digest=moe_mat.zoo.cards.trunk_digest([trunk]))
     write_card(pinned)
     assert load_expert(network.path).dim == 4
     cgcnn_expert(tmp_path, "trunk", seed=1)
-    assert network.fingerprint != before
+    assert network.digest != before
     with pytest.raises(CardError, match="network was trained on another version of trunk"):
         load_expert(network.path)
 

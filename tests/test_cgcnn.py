@@ -16,13 +16,13 @@ from strategies import reference_crystals
 from torch import Tensor
 from toy_experts import cgcnn, randomise
 
-from moe_mat.convert import import_cgcnn
-from moe_mat.encoders import UnsupportedCrystalError
+from moe_mat.crystals.errors import UnsupportedCrystalError
+from moe_mat.crystals.readers import read_structures
 from moe_mat.encoders.cgcnn import CGCNNConvolution, CGCNNEncoder, element_features
-from moe_mat.graph import neighbor_graph
-from moe_mat.message_passing import batch_graphs
-from moe_mat.readers import read_structures
-from moe_mat.zoo import load_expert
+from moe_mat.graphs.message_passing import batch_graphs
+from moe_mat.graphs.neighbor_graph import neighbor_graph
+from moe_mat.zoo.experts import load_expert
+from moe_mat.zoo.import_cgcnn import import_cgcnn
 
 CRYSTALS = reference_crystals()
 DATA = Path(os.environ.get("MOE_MAT_DATA", "absent"))

@@ -29,9 +29,9 @@ from pytorch_lightning.callbacks import Callback
 from toy_experts import cgcnn_expert
 
 from moe_mat import load_expert
-from moe_mat.cli import main
-from moe_mat.commands import COMMANDS
-from moe_mat.datasets import load_quickstart
+from moe_mat.cli.commands import COMMANDS
+from moe_mat.cli.main import main
+from moe_mat.crystals.datasets import load_quickstart
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 REFERENCE_EXPERTS = Path(os.environ.get("MOE_MAT_DATA", "missing")).parent / "reference_experts"

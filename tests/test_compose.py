@@ -13,14 +13,14 @@ from pymatgen.core import Lattice, Structure
 from toy_experts import cgcnn_expert
 from toy_hub import hub, module
 
-from moe_mat.amc import amc_weights, loo_knn_predictions
-from moe_mat.cards import CardError, find_cards
-from moe_mat.cli import main
-from moe_mat.compose import Composition, compose
-from moe_mat.folders import configs_folder
-from moe_mat.splits import random_split
-from moe_mat.structures import CrystalError
-from moe_mat.zoo import build_expert, load_expert
+from moe_mat.cli.main import main
+from moe_mat.crystals.errors import CrystalError
+from moe_mat.crystals.splits import random_split
+from moe_mat.files.folders import configs_folder
+from moe_mat.moma.amc import amc_weights, loo_knn_predictions
+from moe_mat.moma.composition import Composition, compose
+from moe_mat.zoo.cards import CardError, find_cards
+from moe_mat.zoo.experts import build_expert, load_expert
 
 RANDOM = np.random.default_rng(0)
 N_CRYSTALS = 40

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from moe_mat import datasets
-from moe_mat.datasets import (
+from moe_mat.crystals import datasets
+from moe_mat.crystals.datasets import (
     FetchError,
     fetch_matminer,
     figshare_api_link,
@@ -295,7 +295,7 @@ def test_csv_with_structures_as_json(tmp_path):
 
 
 def test_download_is_logged_with_its_address(server, tmp_path, caplog):
-    with caplog.at_level(logging.INFO, logger="moe_mat.datasets"):
+    with caplog.at_level(logging.INFO, logger="moe_mat.crystals.datasets"):
         fetch(server, tmp_path)
     assert server.url in caplog.text
 

@@ -14,11 +14,12 @@ from strategies import reference_crystals
 from toy_experts import cgcnn_expert, network_expert
 
 from moe_mat import embeddings, load_expert
-from moe_mat.cache import EmbeddingCache
-from moe_mat.cards import ExpertCard, write_card
-from moe_mat.embeddings import embed, embed_stream
+from moe_mat.crystals.errors import CrystalError, LeftOut
+from moe_mat.crystals.structures import Crystal
 from moe_mat.encoders.cgcnn import CGCNNEncoder
-from moe_mat.structures import Crystal, CrystalError, LeftOut
+from moe_mat.zoo.cache import EmbeddingCache
+from moe_mat.zoo.cards import ExpertCard, write_card
+from moe_mat.zoo.embeddings import embed, embed_stream
 
 CRYSTALS = list(reference_crystals().values())
 OGANESSON = Structure(Lattice.cubic(4), ["Og"], [[0, 0, 0]])

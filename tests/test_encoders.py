@@ -18,12 +18,13 @@ from pymatgen.core import Lattice, Structure
 from strategies import reference_crystals, rotated
 from torch import Tensor
 
-from moe_mat.encoders import Encoder, UnsupportedCrystalError, get_encoder
+from moe_mat.crystals.errors import UnsupportedCrystalError
+from moe_mat.encoders import Encoder, get_encoder
 from moe_mat.encoders.base import pool
 from moe_mat.encoders.chgnet import undirected_bonds
-from moe_mat.encoders.element_table import magpie_statistics
-from moe_mat.encoders.radius_graph import pairs_of_bonds
-from moe_mat.encoders.structure_features import structure_features
+from moe_mat.encoders.descriptors.composition import magpie_statistics
+from moe_mat.encoders.descriptors.structure_features import structure_features
+from moe_mat.graphs.radius_graph import pairs_of_bonds
 
 CRYSTALS = reference_crystals() | {
     "isolated atoms": Structure(Lattice.cubic(22), ["Fe", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])

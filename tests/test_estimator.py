@@ -20,8 +20,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils import estimator_checks
 
 from moe_mat import MoERegressor
-from moe_mat.datasets import load_quickstart
-from moe_mat.structures import CrystalError
+from moe_mat.crystals.datasets import load_quickstart
+from moe_mat.crystals.errors import CrystalError
 
 Data = tuple[list[Structure], NDArray[np.float64]]
 

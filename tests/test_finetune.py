@@ -15,11 +15,11 @@ from toy_experts import cgcnn_expert
 from toy_hub import backbone, hub, module
 
 from moe_mat import MoERegressor
-from moe_mat.cards import find_cards
-from moe_mat.cli import main
-from moe_mat.gate import CrystalGate, Gate
-from moe_mat.model import MixtureOfExperts
-from moe_mat.zoo import load_expert
+from moe_mat.cli.main import main
+from moe_mat.mixture.gate import CrystalGate, Gate
+from moe_mat.mixture.module import MixtureOfExperts
+from moe_mat.zoo.cards import find_cards
+from moe_mat.zoo.experts import load_expert
 
 TUNED: dict[str, Any] = {
     "trainable": "all",

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moe_mat.gate import CrystalGate, Gate, build_gate, imbalance, mix, orthogonality, top_k_softmax
+from moe_mat.mixture.gate import CrystalGate, Gate, build_gate, imbalance, mix, orthogonality, top_k_softmax
 
 EXPERTS, WIDTH, BATCH = 6, 5, 4
 

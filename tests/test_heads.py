@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from moe_mat.heads import ACTIVATIONS, LOSSES, masked_loss, mlp
+from moe_mat.mixture.heads.mlp import ACTIVATIONS, LOSSES, masked_loss, mlp
 
 NAN = float("nan")
 REFERENCES = {"mse": nn.MSELoss(), "mae": nn.L1Loss(), "huber": nn.HuberLoss()}

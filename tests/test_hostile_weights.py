@@ -18,9 +18,9 @@ from strategies import reference_crystals
 from toy_experts import cgcnn, cgcnn_expert
 
 from moe_mat import load_expert
-from moe_mat.cards import CardError, ExpertCard, file_sha256, read_card, write_card
-from moe_mat.convert import import_cgcnn
-from moe_mat.zoo import WeightsError
+from moe_mat.zoo.cards import CardError, ExpertCard, file_sha256, read_card, write_card
+from moe_mat.zoo.experts import WeightsError
+from moe_mat.zoo.import_cgcnn import import_cgcnn
 
 ROCKSALT = reference_crystals()["NaCl rocksalt"]
 PAGE = b"<!DOCTYPE html><html><body>403 Forbidden</body></html>"

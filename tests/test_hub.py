@@ -14,16 +14,16 @@ import yaml
 from ase.data import atomic_numbers
 from safetensors.torch import load_file
 
-from moe_mat.cards import CardError, ExpertCard, zoo_folder
-from moe_mat.cli import main
-from moe_mat.fingerprints import Fingerprints
-from moe_mat.held_out import HeldOut
-from moe_mat.hub_recipes import is_hub, read_hub
-from moe_mat.merging import merge
-from moe_mat.pretrain import pretrain
-from moe_mat.readers import read_structures
-from moe_mat.source_recipes import RecipeError
-from moe_mat.zoo import load_expert
+from moe_mat.cli.main import main
+from moe_mat.crystals.held_out import HeldOut
+from moe_mat.crystals.readers import read_structures
+from moe_mat.crystals.training_crystals import TrainingCrystals
+from moe_mat.moma.merging import merge
+from moe_mat.pretrain.hub_recipes import is_hub, read_hub
+from moe_mat.pretrain.recipes import RecipeError
+from moe_mat.pretrain.run import pretrain
+from moe_mat.zoo.cards import CardError, ExpertCard, zoo_folder
+from moe_mat.zoo.experts import load_expert
 
 METALS = ["Li", "Na", "K", "Rb", "Mg", "Ca", "Sr", "Zn", "Al", "Ti", "Fe", "Ni"]
 OTHERS = ["O", "S", "F", "Cl", "N"]
@@ -144,16 +144,16 @@ def test_modules_normalise_as_their_backbone_does_and_can_be_merged(trained: Pat
         merge(of_kind, {card.tag: 1 / 3 for card in of_kind})
 
 
-def test_fingerprints_are_those_of_the_crystals_that_were_used(trained: Path) -> None:
+def test_training_crystals_are_those_of_the_crystals_that_were_used(trained: Path) -> None:
     hub = trained / "hub"
     joint, salts, oxides = (
-        Fingerprints.load(hub / f"{name}.fingerprints.npz") for name in ("toy", "toy_salts", "toy_oxides")
+        TrainingCrystals.load(hub / f"{name}.training_crystals.npz") for name in ("toy", "toy_salts", "toy_oxides")
     )
     assert joint.properties == ("difference", "hardness", "gap")
     assert (len(salts.parts), len(oxides.parts), len(joint.parts)) == (120, 40, 160)
     assert joint.has_value.sum(0).tolist() == [120, 80, 40]
     assert load_expert(hub / "toy_backbone.yaml").card.target == "difference, hardness, gap"
-    assert load_expert(hub / "toy_full_oxides_gap.yaml").card.fingerprints == "toy_oxides.fingerprints.npz"
+    assert load_expert(hub / "toy_full_oxides_gap.yaml").card.training_crystals == "toy_oxides.training_crystals.npz"
 
 
 def test_a_module_that_is_added_leaves_all_others_as_they_are(trained: Path, data: Path, tmp_path: Path) -> None:
@@ -168,11 +168,11 @@ def test_a_module_that_is_added_leaves_all_others_as_they_are(trained: Path, dat
     assert list(cards) == ["toy_full_salts_difference"]
     after = read(hub)
     changed = {name for name in before if after[name] != before[name]}
-    assert changed <= {"toy_full_salts_difference.safetensors", "toy_salts.fingerprints.npz"}
+    assert changed <= {"toy_full_salts_difference.safetensors", "toy_salts.training_crystals.npz"}
     # It was trained from the same backbone on the same crystals: it is the same module again.
     assert after["toy_full_salts_difference.safetensors"] == before["toy_full_salts_difference.safetensors"]
     original = load_expert(trained / "hub" / "toy_full_salts_difference.yaml").card
-    assert cards["toy_full_salts_difference"].fingerprint == original.fingerprint
+    assert cards["toy_full_salts_difference"].digest == original.digest
 
 
 def test_modules_of_an_expert_of_the_package(data: Path, tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_crystals_of_the_tasks_are_left_out(data: Path, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, exclude=["tasks"], backbone=backbone)
     card = train(tmp_path, data, recipe=recipe, only="toy_backbone")["toy_backbone"]
     assert card.source["left_out"] == {"excluded": 12, "beyond_the_cap": 74}  # type: ignore[index]
-    prints = Fingerprints.load(tmp_path / "hub" / "toy.fingerprints.npz")
+    prints = TrainingCrystals.load(tmp_path / "hub" / "toy.training_crystals.npz")
     assert not {f"id-{number}" for number in range(6)} & set(prints.material_ids)
 
 
@@ -264,7 +264,7 @@ def test_only_the_sources_of_the_chosen_modules_are_read(trained: Path, data: Pa
     shutil.copy(data / "oxides.parquet", tmp_path / "data")
     cards = train(tmp_path, tmp_path / "data", only="toy_full_oxides_*")
     original = load_expert(trained / "hub" / "toy_full_oxides_gap.yaml").card
-    assert cards["toy_full_oxides_gap"].fingerprint == original.fingerprint
+    assert cards["toy_full_oxides_gap"].digest == original.digest
 
 
 def test_the_hubs_of_the_package_are_named_as_their_files_and_have_eighteen_targets() -> None:

@@ -11,8 +11,8 @@ from strategies import reference_crystals
 from toy_experts import cgcnn_expert, network_expert
 
 from moe_mat import load_expert
-from moe_mat.last_convolution import LastConvolutions, PartialBatch, collate_partial, partial_crystals
-from moe_mat.zoo import Expert
+from moe_mat.mixture.heads.last_convolution import LastConvolutions, PartialBatch, collate_partial, partial_crystals
+from moe_mat.zoo.experts import Expert
 
 CRYSTALS = list(reference_crystals().values())
 

@@ -8,18 +8,18 @@ import pytest
 import yaml
 from pymatgen.core import Lattice, Structure
 from toy_experts import cgcnn, network_expert, write_expert
-from toy_sources import trained_expert, write_crystals, write_fingerprints
+from toy_sources import trained_expert, write_crystals, write_training_crystals
 
 from benchmarks.tasks import read_task
-from moe_mat.cards import find_cards, zoo_folder
-from moe_mat.cli import main
-from moe_mat.exposure import exposure_of
-from moe_mat.fingerprints import Fingerprints
-from moe_mat.leakage import match, rows_left
-from moe_mat.quantities import QUANTITIES, find_quantity, quantity_of
-from moe_mat.readers import iter_crystals, read_structures
-from moe_mat.source_recipes import expression_columns, read_recipe
-from moe_mat.task_data import describe_task, find_task_cards, read_task_card, read_test_rows
+from moe_mat.audit.exposure import exposure_of
+from moe_mat.audit.matching import match, rows_left
+from moe_mat.audit.quantities import QUANTITIES, find_quantity, quantity_of
+from moe_mat.cli.main import main
+from moe_mat.crystals.readers import iter_crystals, read_structures
+from moe_mat.crystals.training_crystals import TrainingCrystals
+from moe_mat.pretrain.recipes import expression_columns, read_recipe
+from moe_mat.tasks.data import describe_task, find_task_cards, read_task_card, read_test_rows
+from moe_mat.zoo.cards import find_cards, zoo_folder
 
 needs_data = pytest.mark.skipif("MOE_MAT_DATA" not in os.environ, reason="MOE_MAT_DATA names no prepared data")
 
@@ -64,7 +64,7 @@ COPIES = {
 def zoo(tmp_path):
     """Folder of experts and of the source that they were trained on."""
     write_crystals(tmp_path / "sources" / "toy.parquet", SOURCE)
-    write_fingerprints(tmp_path / "zoo" / "toy.fingerprints.npz", SOURCE)
+    write_training_crystals(tmp_path / "zoo" / "toy.training_crystals.npz", SOURCE)
     return tmp_path
 
 
@@ -79,7 +79,7 @@ def overlap(zoo: Path, structures, card, *, quantity: str = "band_gap"):
 @pytest.mark.parametrize("copy", COPIES)
 def test_copy_of_a_training_crystal_is_found(zoo, copy):
     found = overlap(zoo, [OTHER, COPIES[copy]], trained_expert(zoo / "zoo", "e"))
-    assert found.crystal.tolist() == found.crystal_told.tolist() == found.formula.tolist() == [False, True]
+    assert found.crystal.tolist() == found.crystal_with_label.tolist() == found.formula.tolist() == [False, True]
     assert not found.estimated
 
 
@@ -94,7 +94,7 @@ def test_polymorph_is_found_by_formula_only(zoo):
 
 @pytest.mark.parametrize(("part", "seen"), [("train", True), ("val", False), ("test", False)])
 def test_only_training_crystals_were_seen(zoo, part, seen):
-    write_fingerprints(zoo / "zoo" / "toy.fingerprints.npz", SOURCE, parts={"salt": part})
+    write_training_crystals(zoo / "zoo" / "toy.training_crystals.npz", SOURCE, parts={"salt": part})
     found = overlap(zoo, [SALT], trained_expert(zoo / "zoo", "e"))
     assert found.crystal.tolist() == found.formula.tolist() == [seen]
 
@@ -107,17 +107,17 @@ def test_crystals_too_large_for_the_network_were_not_seen(zoo, max_atoms, seen):
 
 def test_only_crystals_with_a_value_of_the_quantity_told_it(zoo):
     values = {"band_gap_pbe": [1.0, np.nan], "bulk_modulus_kv": [np.nan, 90.0], "magnetic_moment": [0.0, 0.0]}
-    write_fingerprints(zoo / "zoo" / "toy.fingerprints.npz", SOURCE, values=values)
+    write_training_crystals(zoo / "zoo" / "toy.training_crystals.npz", SOURCE, values=values)
     card = trained_expert(zoo / "zoo", "e", target=", ".join(values))
     told = {
         quantity: overlap(zoo, [SALT, RUTILE], card, quantity=quantity)
         for quantity in ("band_gap", "bulk_modulus", "poisson_ratio", "exfoliation_energy")
     }
     assert all(one.crystal.all() for one in told.values())
-    assert told["band_gap"].crystal_told.tolist() == [True, False]
-    assert told["bulk_modulus"].formula_told.tolist() == [False, True]
-    assert told["poisson_ratio"].crystal_told.tolist() == [False, True]  # it is computed from the moduli
-    assert not told["exfoliation_energy"].formula_told.any()
+    assert told["band_gap"].crystal_with_label.tolist() == [True, False]
+    assert told["bulk_modulus"].formula_with_label.tolist() == [False, True]
+    assert told["poisson_ratio"].crystal_with_label.tolist() == [False, True]  # it is computed from the moduli
+    assert not told["exfoliation_energy"].formula_with_label.any()
     one = trained_expert(zoo / "zoo", "one", target="bulk_modulus_kv")
     assert overlap(zoo, [SALT, RUTILE], one).crystal.tolist() == [False, True]
 
@@ -147,8 +147,10 @@ def test_source_of_several_files(zoo):
     assert found.crystal.all()
 
 
-def test_fingerprints_of_other_targets_are_refused(zoo):
-    with pytest.raises(ValueError, match=r"toy\.fingerprints\.npz does not say which crystals e learned hardness from"):
+def test_training_crystals_of_other_targets_are_refused(zoo):
+    with pytest.raises(
+        ValueError, match=r"toy\.training_crystals\.npz does not say which crystals e learned hardness from"
+    ):
         overlap(zoo, [SALT], trained_expert(zoo / "zoo", "e", target="band_gap_pbe, hardness"))
 
 
@@ -164,7 +166,7 @@ def test_only_crystals_that_are_asked_for_are_read(zoo):
 
 def test_network_has_learned_what_its_trunk_has(zoo):
     values = {name: [1.0, 1.0] for name in ("band_gap_pbe", "bulk_modulus_kv")}
-    write_fingerprints(zoo / "zoo" / "toy.fingerprints.npz", SOURCE, values=values)
+    write_training_crystals(zoo / "zoo" / "toy.training_crystals.npz", SOURCE, values=values)
     package = {"package": "chgnet", "version": "0.4.2"}
     unknown = write_expert(
         zoo / "zoo", "unknown", None, weights=package, encoder="chgnet", readout=READOUT, dim=8, source="MPtrj"
@@ -252,7 +254,7 @@ def test_targets_of_the_benchmark_are_in_no_recipe_and_no_expert():
         for target in card.training.get("targets", {}).values():
             names |= set(expression_columns(target["value"]))
     for path in zoo_folder().glob("*.npz"):
-        names |= set(Fingerprints.load(path).properties)
+        names |= set(TrainingCrystals.load(path).properties)
     assert len(names) > 20
     assert [name for name in names if "mbj" in name.lower() or "exfoliation" in name.lower()] == []
 
@@ -349,4 +351,4 @@ def test_poisson_ratios_of_the_benchmark_overlap_with_jarvis():
     matches = match(structures[:60], find_cards("jarvis_poisson_ratio"), sources=data / "pretrain")
     (found,) = matches.overlaps("poisson_ratio")
     assert not found.estimated
-    assert 0.1 < found.crystal_told.mean() < found.crystal.mean() < found.formula.mean() < 0.7
+    assert 0.1 < found.crystal_with_label.mean() < found.crystal.mean() < found.formula.mean() < 0.7

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 from strategies import ordered_structures, reference_crystals, rotated
 
-from moe_mat.encoders.empty_space import packing_features
-from moe_mat.encoders.environment_features import environment_features
-from moe_mat.encoders.local_environment import LocalEnvironmentEncoder, site_symmetry_features
-from moe_mat.encoders.primitive import primitive_cell
-from moe_mat.encoders.shells import Shells, neighbour_shells
-from moe_mat.encoders.spring_network import (
+from moe_mat.encoders.descriptors.environment import environment_features
+from moe_mat.encoders.descriptors.local_environment import LocalEnvironmentEncoder, site_symmetry_features
+from moe_mat.encoders.descriptors.packing import packing_features
+from moe_mat.encoders.descriptors.primitive import primitive_cell
+from moe_mat.encoders.descriptors.shells import Shells, neighbour_shells
+from moe_mat.encoders.descriptors.springs import (
     SpringNetwork,
     elastic_constants,
     force_matrices,

@@ -13,9 +13,8 @@ from strategies import reference_crystals
 from torch import Tensor
 from toy_experts import cgcnn
 
-from moe_mat import message_passing
-from moe_mat.graph import CrystalGraph, neighbor_graph
-from moe_mat.message_passing import (
+from moe_mat.graphs import message_passing
+from moe_mat.graphs.message_passing import (
     DGLBatch,
     GraphBatch,
     TorchBatch,
@@ -25,6 +24,7 @@ from moe_mat.message_passing import (
     save_graphs,
     to_dgl,
 )
+from moe_mat.graphs.neighbor_graph import CrystalGraph, neighbor_graph
 
 needs_dgl = pytest.mark.skipif(message_passing.dgl is None, reason="DGL has no wheel for this Python")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")

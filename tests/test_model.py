@@ -18,14 +18,14 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 from torch import Tensor
 from toy_experts import cgcnn_expert
 
-from moe_mat.cards import CardError, ExpertCard
-from moe_mat.data import Batch, EmbeddingDataModule
-from moe_mat.datasets import load_quickstart
-from moe_mat.kernel import JITTER, KernelHead, squared_distances
-from moe_mat.last_convolution import partial_crystals
-from moe_mat.model import MixtureOfExperts, gate_weights
-from moe_mat.run_folder import evaluate, finish
-from moe_mat.zoo import build_expert
+from moe_mat.crystals.datasets import load_quickstart
+from moe_mat.mixture.data import Batch, EmbeddingDataModule
+from moe_mat.mixture.heads.gaussian_process import JITTER, KernelHead, squared_distances
+from moe_mat.mixture.heads.last_convolution import partial_crystals
+from moe_mat.mixture.module import MixtureOfExperts, gate_weights
+from moe_mat.mixture.run_folder import evaluate, finish
+from moe_mat.zoo.cards import CardError, ExpertCard
+from moe_mat.zoo.experts import build_expert
 
 HEADS = ("kernel", "mlp")
 ROWS = {"train": torch.arange(50), "val": torch.arange(50, 65), "test": torch.arange(65, 80)}

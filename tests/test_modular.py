@@ -15,7 +15,7 @@ from toy_hub import hub
 from benchmarks import modular, sweep, tasks
 from benchmarks.cells import read_result
 from benchmarks.methods import Problem, load_method
-from moe_mat.compose import Composition, compose
+from moe_mat.moma.composition import Composition, compose
 
 TUNED = {
     "head": "mlp",

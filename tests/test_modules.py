@@ -13,16 +13,16 @@ from safetensors.torch import load_file, save_file
 from toy_experts import cgcnn_expert, randomise, write_expert
 from toy_hub import backbone, hub, module
 
-from moe_mat.cards import CardError, ExpertCard, file_sha256, read_card, write_card
-from moe_mat.embeddings import embed
 from moe_mat.encoders import get_encoder
 from moe_mat.encoders.adapter import adapter_names
 from moe_mat.encoders.cgcnn import CGCNNEncoder
-from moe_mat.last_convolution import LastConvolutions, collate_partial, partial_crystals
-from moe_mat.merging import MergeError, merge, write_merged
-from moe_mat.module_training import start_module
-from moe_mat.weights import WeightsError
-from moe_mat.zoo import EncoderExpert, build_expert
+from moe_mat.mixture.heads.last_convolution import LastConvolutions, collate_partial, partial_crystals
+from moe_mat.moma.merging import MergeError, merge, write_merged
+from moe_mat.pretrain.modules import start_module
+from moe_mat.zoo.cards import CardError, ExpertCard, file_sha256, read_card, write_card
+from moe_mat.zoo.embeddings import embed
+from moe_mat.zoo.experts import EncoderExpert, build_expert
+from moe_mat.zoo.weights import WeightsError
 
 CRYSTALS = [
     Structure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0, 0, 0], [0.5] * 3]),
@@ -79,7 +79,7 @@ def test_adapter_module_is_its_backbone_and_a_small_file(tmp_path: Path) -> None
     for name, value in {**frozen, **own}.items():
         assert torch.equal(state[f"encoder.{name}"], value)
     assert np.abs(embedded(card) - embedded(base)).max() > 1e-3
-    assert card.fingerprint != base.fingerprint
+    assert card.digest != base.digest
     # Both come from one pass over the files, and from the cache.
     values = embed([base, card], CRYSTALS).values
     np.testing.assert_array_equal(values[card.tag], embedded(card))
@@ -87,17 +87,17 @@ def test_adapter_module_is_its_backbone_and_a_small_file(tmp_path: Path) -> None
 
 def test_adapter_module_follows_no_other_backbone(tmp_path: Path) -> None:
     _, card = hub(tmp_path, kind="adapter", n=1)
-    before = card.fingerprint
+    before = card.digest
     backbone(tmp_path, seed=9)  # trained again under the same tag
     with pytest.raises(CardError, match=r"adapter_0 was trained from another version of backbone toy_backbone"):
         build_expert(card)
     (tmp_path / "toy_backbone.yaml").unlink()
     with pytest.raises(CardError, match=r"toy_backbone\.yaml"):
         build_expert(card)
-    assert card.fingerprint == before
+    assert card.digest == before
     moved = replace(card, module={**card.module, "backbone_weights": "0" * 64})
-    assert moved.fingerprint != before
-    assert moved.encoder_fingerprint != card.encoder_fingerprint
+    assert moved.digest != before
+    assert moved.encoder_digest != card.encoder_digest
 
 
 @pytest.mark.parametrize(

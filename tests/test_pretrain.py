@@ -10,17 +10,17 @@ from ase.data import atomic_numbers
 from pymatgen.core import Lattice, Structure
 from pytorch_lightning.callbacks import Callback
 
-from moe_mat.cards import find_cards, zoo_folder
-from moe_mat.cgcnn_training import CGCNNProperty
-from moe_mat.cli import main
-from moe_mat.fingerprints import Fingerprints, formula_hash, part_of
-from moe_mat.hub_recipes import is_hub
-from moe_mat.pretrain import pretrain
-from moe_mat.property_networks import PropertyNetworks
-from moe_mat.source_batches import pack
-from moe_mat.source_recipes import RecipeError, evaluate_expression, expression_columns, read_recipe
-from moe_mat.structures import structure_from_arrays
-from moe_mat.zoo import load_expert
+from moe_mat.cli.main import main
+from moe_mat.crystals.structures import structure_from_arrays
+from moe_mat.crystals.training_crystals import TrainingCrystals, formula_hash, part_of
+from moe_mat.pretrain.batches import pack
+from moe_mat.pretrain.cgcnn import CGCNNProperty
+from moe_mat.pretrain.hub_recipes import is_hub
+from moe_mat.pretrain.networks import PropertyNetworks
+from moe_mat.pretrain.recipes import RecipeError, evaluate_expression, expression_columns, read_recipe
+from moe_mat.pretrain.run import pretrain
+from moe_mat.zoo.cards import find_cards, zoo_folder
+from moe_mat.zoo.experts import load_expert
 
 CATIONS = ["Li", "Na", "K", "Rb", "Mg", "Ca", "Sr", "Ba", "Zn", "Al", "Ga", "Ti", "V", "Fe", "Ni"]
 ANIONS = ["O", "S", "Se", "F", "Cl", "Br", "N", "P"]
@@ -221,11 +221,11 @@ def test_cards_tell_data_cleaning_and_settings(recipe, data, tmp_path):
     assert card.training["settings"]["tower"] == [8]
 
 
-def test_fingerprints_find_the_training_crystals(recipe, data, tmp_path):
+def test_the_file_finds_the_training_crystals(recipe, data, tmp_path):
     card = run(recipe(), data, tmp_path, only="toy_networks", trainer={"logger": False, "max_epochs": 1})[
         "toy_hardness"
     ]
-    prints = Fingerprints.load(tmp_path / "zoo" / card.fingerprints)
+    prints = TrainingCrystals.load(tmp_path / "zoo" / card.training_crystals)
     assert len(prints.material_ids) == 238
     assert (np.diff(prints.formulas.astype(object)) >= 0).all()
     seen = prints.trained_on(["hardness"])
@@ -237,9 +237,9 @@ def test_fingerprints_find_the_training_crystals(recipe, data, tmp_path):
     structure = Structure(Lattice.cubic(4), ["K", "K", "Br", "Br"], sites)
     assert int((prints.formulas == formula_hash(structure)).sum()) == 2  # both packings of KBr
     damaged = tmp_path / "damaged.npz"
-    damaged.write_bytes((tmp_path / "zoo" / card.fingerprints).read_bytes()[:200])
-    with pytest.raises(ValueError, match=r"damaged\.npz is not a usable file of fingerprints"):
-        Fingerprints.load(damaged)
+    damaged.write_bytes((tmp_path / "zoo" / card.training_crystals).read_bytes()[:200])
+    with pytest.raises(ValueError, match=r"damaged\.npz is not a usable file of training crystals"):
+        TrainingCrystals.load(damaged)
 
 
 def test_expressions_are_arithmetic_and_nothing_else():

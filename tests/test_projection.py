@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from moe_mat.projection import Projections
+from moe_mat.mixture.heads.projection import Projections
 
 DIMS = [4, 9, 4, 1, 9]
 

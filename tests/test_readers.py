@@ -18,9 +18,10 @@ from monty.serialization import dumpfn
 from pymatgen.io.vasp import Poscar
 from strategies import reference_crystals
 
-from moe_mat.readers import iter_crystals, read_structures
-from moe_mat.structures import CrystalError, structure_key
-from moe_mat.tables import OPTIMADE_COLUMNS
+from moe_mat.crystals.errors import CrystalError
+from moe_mat.crystals.readers import iter_crystals, read_structures
+from moe_mat.crystals.structures import structure_key
+from moe_mat.crystals.tables import OPTIMADE_COLUMNS
 
 DATA = Path(os.environ.get("MOE_MAT_DATA", "absent"))
 TASKS = sorted((DATA / "benchmark").glob("*.parquet"))

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moe_mat.readers import read_structures
-from moe_mat.splits import PARTS, Split, random_split, read_split
+from moe_mat.crystals.readers import read_structures
+from moe_mat.crystals.splits import PARTS, Split, random_split, read_split
 
 DATA = Path(os.environ.get("MOE_MAT_DATA", "absent"))
 TASKS = sorted(path.stem for path in (DATA / "splits").glob("*.json"))

@@ -13,15 +13,9 @@ from pymatgen.core import DummySpecies, Lattice, Molecule, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 from strategies import lattices, ordered_structures, reference_crystals
 
-from moe_mat.structures import (
-    CrystalError,
-    LeftOut,
-    as_structure,
-    crystals_from_objects,
-    structure_from_arrays,
-    structure_key,
-    structure_problem,
-)
+from moe_mat.crystals.checks import structure_problem
+from moe_mat.crystals.errors import CrystalError, LeftOut
+from moe_mat.crystals.structures import as_structure, crystals_from_objects, structure_from_arrays, structure_key
 
 ROCKSALT = reference_crystals()["NaCl rocksalt"]
 
@@ -88,7 +82,7 @@ def test_key_does_not_hang_on_the_last_bit():
 
 def test_key_is_the_same_in_another_process():
     code = (
-        "from pymatgen.core import Structure, Lattice; from moe_mat.structures import structure_key;"
+        "from pymatgen.core import Structure, Lattice; from moe_mat.crystals.structures import structure_key;"
         "print(structure_key(Structure(Lattice.cubic(3.0), ['Po'], [[0, 0, 0]])).hex())"
     )
     environment = os.environ | {"PYTHONHASHSEED": "1"}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from toy_benchmark import TASKS, write_method, write_tasks
 from toy_experts import cgcnn_expert
-from toy_sources import trained_expert, write_crystals, write_fingerprints
+from toy_sources import trained_expert, write_crystals, write_training_crystals
 
 from benchmarks import audit_tasks, engines, sweep, tasks
 from benchmarks.audit import read_audit
@@ -20,9 +20,9 @@ from benchmarks.engines import ProcessEngine, WorkerDiedError
 from benchmarks.methods import list_methods, load_method
 from benchmarks.protocols import assign_rows, few_labels, resolve_tasks, unit_of
 from benchmarks.tasks import matbench_folds, read_task
-from moe_mat.leakage import match
-from moe_mat.recipes import TRANSFORMS
-from moe_mat.splits import Split
+from moe_mat.audit.matching import match
+from moe_mat.crystals.splits import Split
+from moe_mat.tasks.recipes import TRANSFORMS
 
 REPOSITORY = Path(__file__).parent.parent
 # What may differ between two runs of a cell.
@@ -253,7 +253,9 @@ def audited(tmp_path):
     def write(*, n: int = 10, target: str = "band_gap_pbe", with_source: bool = True) -> list[str]:
         task = read_task("toy_gap", folder=tmp_path / "data")
         crystals = {f"s{i}": one for i, one in enumerate(task.structures[:n])}
-        write_fingerprints(tmp_path / "experts" / "toy.fingerprints.npz", crystals, values={target: [1.0] * n})
+        write_training_crystals(
+            tmp_path / "experts" / "toy.training_crystals.npz", crystals, values={target: [1.0] * n}
+        )
         trained_expert(tmp_path / "experts", "seen", target=target)
         cgcnn_expert(tmp_path / "experts", "stranger")
         source = tmp_path / "data" / "pretrain" / "toy.parquet"
@@ -316,11 +318,11 @@ def test_audit_keeps_the_experts_of_other_methods(toy, audited, tmp_path):
 
 def test_expert_that_cannot_be_audited_is_named(toy, audited, tmp_path, capsys):
     options = audited()
-    (tmp_path / "experts" / "toy.fingerprints.npz").write_bytes(b"PK rotten")
+    (tmp_path / "experts" / "toy.training_crystals.npz").write_bytes(b"PK rotten")
     assert toy(*options) == 1
     said = capsys.readouterr().err
     assert "toy_gap cannot be audited" in said
-    assert "toy.fingerprints.npz is not a usable file of fingerprints" in said
+    assert "toy.training_crystals.npz is not a usable file of training crystals" in said
     assert is_finished(read_result(tmp_path / "results" / "used" / "toy_gap.0.0.json"))
 
 
@@ -508,7 +510,7 @@ def test_method_cards_are_sound(tmp_path):
     assert load_method("rf-magpie", experts=experts).experts == ("magpie",)
     one = load_method("tl:toy_b", experts=experts)
     assert (one.name, [Path(expert).stem for expert in one.experts]) == ("tl:toy_b", ["toy_b"])
-    assert one.fingerprint != load_method("tl:toy_a", experts=experts).fingerprint
+    assert one.digest != load_method("tl:toy_a", experts=experts).digest
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from pymatgen.core import Lattice, Structure
 
 from benchmarks import tasks
 from benchmarks.tasks import TaskDataError, list_tasks, load_task, matbench_folds, read_task, splits_digest
-from moe_mat.datasets import _metadata
-from moe_mat.recipes import TRANSFORMS, Evidence, Recipe, build, prepare, read_origin
+from moe_mat.crystals.datasets import _metadata
+from moe_mat.tasks.recipes import TRANSFORMS, Evidence, Recipe, build, prepare, read_origin
 
 SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 DIAMOND = Structure.from_spacegroup("Fd-3m", Lattice.cubic(3.57), ["C"], [[0, 0, 0]])

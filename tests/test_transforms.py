@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moe_mat.transforms import TargetTransform, Transform
+from moe_mat.mixture.transforms import TargetTransform, Transform
 
 NAN = float("nan")
 KINDS = get_args(Transform)

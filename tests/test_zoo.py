@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from toy_experts import cgcnn_expert, network_expert, write_expert
 
 from moe_mat import load_expert
-from moe_mat.cards import CardError, find_cards
-from moe_mat.embeddings import embed
-from moe_mat.encoders import Encoder, Features, UnsupportedCrystalError, get_encoder
+from moe_mat.crystals.errors import CrystalError, UnsupportedCrystalError
+from moe_mat.encoders import Encoder, Features, get_encoder
 from moe_mat.encoders.base import ENCODERS, register_encoder
-from moe_mat.structures import CrystalError
-from moe_mat.zoo import EncoderExpert, Expert
+from moe_mat.zoo.cards import CardError, find_cards
+from moe_mat.zoo.embeddings import embed
+from moe_mat.zoo.experts import EncoderExpert, Expert
 
 CRYSTALS = list(reference_crystals().values())
 

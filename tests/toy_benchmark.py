@@ -11,7 +11,7 @@ import yaml
 from pymatgen.core import Lattice, Structure
 
 from benchmarks.methods import Outcome, Problem
-from moe_mat.recipes import Evidence, prepare
+from moe_mat.tasks.recipes import Evidence, prepare
 
 TASKS = ("toy_gap", "toy_volume")
 N_CRYSTALS = 40

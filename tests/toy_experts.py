@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from moe_mat.cards import ExpertCard, file_sha256, read_card, write_card
 from moe_mat.encoders.cgcnn import CGCNNEncoder
-from moe_mat.zoo import PropertyNetwork
+from moe_mat.zoo.cards import ExpertCard, file_sha256, read_card, write_card
+from moe_mat.zoo.experts import PropertyNetwork
 
 
 def randomise(module: nn.Module, *, seed: int) -> nn.Module:

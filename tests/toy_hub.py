@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from toy_experts import cgcnn_expert
 
-from moe_mat.cards import ExpertCard, read_card, write_card
 from moe_mat.encoders.adapter import adapter_names
-from moe_mat.module_training import start_module
-from moe_mat.weights import write_weights
+from moe_mat.pretrain.modules import start_module
+from moe_mat.zoo.cards import ExpertCard, read_card, write_card
+from moe_mat.zoo.weights import write_weights
 
 WIDTH = 16
 BOTTLENECK = 2

@@ -11,8 +11,8 @@ import pandas as pd
 from pymatgen.core import Structure
 from toy_experts import cgcnn_expert
 
-from moe_mat.cards import ExpertCard, read_card, write_card
-from moe_mat.fingerprints import PARTS, Fingerprints
+from moe_mat.crystals.training_crystals import PARTS, TrainingCrystals
+from moe_mat.zoo.cards import ExpertCard, read_card, write_card
 
 
 def write_crystals(path: Path, crystals: dict[str, Structure], **columns: Any) -> Path:
@@ -31,19 +31,19 @@ def write_crystals(path: Path, crystals: dict[str, Structure], **columns: Any) -
     return path
 
 
-def write_fingerprints(
+def write_training_crystals(
     path: Path,
     crystals: dict[str, Structure],
     *,
     parts: dict[str, str] | None = None,
     values: dict[str, list[float]] | None = None,
 ) -> Path:
-    """Fingerprints of crystals: all of them for training, and all with a band gap, unless it is said otherwise."""
+    """TrainingCrystals of crystals: all of them for training, and all with a band gap, unless it is said otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     numbers = [PARTS.index((parts or {}).get(name, "train")) for name in crystals]
     known = {name: np.array(given) for name, given in (values or {"band_gap_pbe": [1.0] * len(crystals)}).items()}
-    prints = Fingerprints.of(list(crystals), list(crystals.values()), parts=numbers, values=known)
-    Fingerprints.join([prints]).save(path)
+    prints = TrainingCrystals.of(list(crystals), list(crystals.values()), parts=numbers, values=known)
+    TrainingCrystals.join([prints]).save(path)
     return path
 
 
@@ -54,7 +54,7 @@ def trained_expert(
     trained = {
         "target": target,
         "source": {"dataset": "toy source", "file": "toy.parquet", "max_atoms": max_atoms},
-        "fingerprints": "toy.fingerprints.npz",
+        "training_crystals": "toy.training_crystals.npz",
     }
     card = replace(cgcnn_expert(folder, tag), **(trained | fields))
     write_card(card)

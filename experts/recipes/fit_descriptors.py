@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from safetensors.torch import save_file
 
-from moe_mat.cards import file_sha256
-from moe_mat.encoders.descriptors import DescriptorEncoder
-from moe_mat.encoders.local_environment import LocalEnvironmentEncoder
-from moe_mat.readers import iter_crystals
+from moe_mat.crystals.readers import iter_crystals
+from moe_mat.encoders.descriptors.encoder import DescriptorEncoder
+from moe_mat.encoders.descriptors.local_environment import LocalEnvironmentEncoder
+from moe_mat.zoo.cards import file_sha256
 
 ENCODERS = {
     "magpie": lambda: DescriptorEncoder(layers=["composition"]),

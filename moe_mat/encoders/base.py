@@ -14,10 +14,6 @@ from pymatgen.core import Structure
 from torch import Tensor, nn
 
 
-class UnsupportedCrystalError(ValueError):
-    """A valid crystal that this encoder cannot represent, for example because of an element it was not trained on."""
-
-
 @dataclass
 class Features:
     """What an encoder says about one batch of crystals.
@@ -120,8 +116,8 @@ _BUILT_IN = {
     "chgnet": "moe_mat.encoders.chgnet",
     "sevennet": "moe_mat.encoders.sevennet",
     "matgl": "moe_mat.encoders.matgl",
-    "descriptors": "moe_mat.encoders.descriptors",
-    "local_environment": "moe_mat.encoders.local_environment",
+    "descriptors": "moe_mat.encoders.descriptors.encoder",
+    "local_environment": "moe_mat.encoders.descriptors.local_environment",
 }
 ENCODERS: dict[str, type[Encoder]] = {}
 EncoderClass = TypeVar("EncoderClass", bound=type[Encoder])

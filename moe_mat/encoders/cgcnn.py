@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from pymatgen.core import Structure
 from torch import Tensor, nn
 
+from moe_mat.crystals.errors import UnsupportedCrystalError
 from moe_mat.encoders.adapter import Adapter
-from moe_mat.encoders.base import Encoder, Features, UnsupportedCrystalError, register_encoder
-from moe_mat.graph import CrystalGraph, Ties, neighbor_graph
-from moe_mat.message_passing import GraphBatch, batch_graphs
+from moe_mat.encoders.base import Encoder, Features, register_encoder
+from moe_mat.graphs.message_passing import GraphBatch, batch_graphs
+from moe_mat.graphs.neighbor_graph import CrystalGraph, Ties, neighbor_graph
 
 
 @lru_cache(maxsize=1)
@@ -125,7 +126,7 @@ class CGCNNEncoder(Encoder):
         n_convolutions: Number of convolutions.
         cutoff: Largest neighbour distance in Å.
         max_neighbors: Largest number of neighbours.
-        ties: Rule for equally distant neighbours at the cut, see `moe_mat.graph.neighbor_graph`.
+        ties: Rule for equally distant neighbours at the cut, see `moe_mat.graphs.neighbor_graph.neighbor_graph`.
         pad: Pad missing neighbours as the published experts do.
         step: Spacing and width of the Gaussian edge features, in Å.
         adapter: Width of the bottleneck of an adapter after each convolution; ``None`` for none.

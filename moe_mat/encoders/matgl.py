@@ -15,7 +15,7 @@ from pymatgen.core import Element, Lattice, Structure
 from torch import Tensor
 
 from moe_mat.encoders.base import Encoder, Features, register_encoder
-from moe_mat.encoders.radius_graph import RadiusBatch, RadiusGraph, batch_radius_graphs, radius_graph
+from moe_mat.graphs.radius_graph import RadiusBatch, RadiusGraph, batch_radius_graphs, radius_graph
 
 ARCHITECTURES = ("M3GNet", "QET", "TensorNet")
 

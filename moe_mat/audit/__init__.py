@@ -1,0 +1,1 @@
+"""The leakage audit: which crystals the experts have seen before."""

@@ -1,0 +1,130 @@
+"""What an expert learned from, as far as its card and the cards of its trunk tell."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from moe_mat.audit.quantities import quantity_of
+from moe_mat.encoders import get_encoder
+from moe_mat.zoo.cards import CardError, ExpertCard, file_sha256, find_backbone, find_cards, find_trunk
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TrainingSet:
+    """Crystals of one source, and properties of them that were learned.
+
+    Attributes:
+        training_crystals: File that says which crystals, see `moe_mat.crystals.training_crystals.TrainingCrystals`.
+        dataset: Name of the source.
+        file: The source's file, which has the structures, or several, separated by commas; empty where the card names
+            none.
+        max_atoms: Largest cell that was trained on; 0 for no limit.
+        properties: As the training crystals name them, sorted.
+    """
+
+    training_crystals: Path
+    dataset: str
+    file: str
+    max_atoms: int
+    properties: tuple[str, ...]
+
+    @property
+    def files(self) -> list[str]:
+        """The files, one by one."""
+        return self.file.split(", ") if self.file else []
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """What the properties measure, sorted."""
+        return tuple(sorted({quantity_of(name) for name in self.properties}))
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What an expert learned from, its trunk included. Both empty: it has never seen the value of a property.
+
+    Attributes:
+        known: Sources of which each training crystal is known.
+        unknown: Descriptions of sources of which the crystals are not known one by one.
+    """
+
+    known: tuple[TrainingSet, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """What was learned from the known sources, sorted."""
+        return tuple(sorted({quantity for one in self.known for quantity in one.quantities}))
+
+    @property
+    def digest(self) -> str:
+        """Hex digest of all of it: experts that share it have seen the same."""
+        known = [
+            [file_sha256(one.training_crystals), one.dataset, one.file, one.max_atoms, one.properties]
+            for one in self.known
+        ]
+        return hashlib.sha256(json.dumps([known, self.unknown]).encode()).hexdigest()[:16]
+
+
+def exposure_of(card: ExpertCard) -> Exposure:
+    """What an expert learned from.
+
+    A network's embedding depends on what its trunk learned: on the crystals and properties of the body that it shares
+    with other networks, and on the crystals, mostly unknown, of the encoder below. Likewise a module's on those of its
+    backbone, and a merged module's on those of all that it was merged from.
+
+    Raises:
+        CardError: When a card of its trunk or its backbone is not there, or not the one that it was trained on.
+    """
+    properties: dict[tuple[Path, str, str, int], set[str]] = {}
+    unknown = set()
+    for one in {found.path: found for found in _with_those_below(card)}.values():
+        source = one.source if isinstance(one.source, dict) else {}
+        if one.training_crystals is not None and one.target is not None:
+            path = (one.path.parent / one.training_crystals).resolve()
+            place = (path, source.get("dataset", path.name), source.get("file", ""), source.get("max_atoms") or 0)
+            properties.setdefault(place, set()).update(one.target.split(", "))
+        elif _learned(one) and not (one.training.get("merged") and _merged_from(one)):
+            name = source.get("dataset") or one.source or f"the card of {one.tag} names no source"
+            unknown.add(f"{name}, {one.target}" if one.target else str(name))
+    known = (TrainingSet(*place, properties=tuple(sorted(names))) for place, names in properties.items())
+    return Exposure(tuple(sorted(known)), tuple(sorted(unknown)))
+
+
+def group(cards: Sequence[ExpertCard]) -> dict[Exposure, tuple[str, ...]]:
+    """Exposure to the tags of the experts that share it, in their order."""
+    groups: dict[Exposure, tuple[str, ...]] = {}
+    for card in cards:
+        exposure = exposure_of(card)
+        groups[exposure] = (*groups.get(exposure, ()), card.tag)
+    return groups
+
+
+def _with_those_below(card: ExpertCard) -> Iterator[ExpertCard]:
+    yield card
+    below = [*find_trunk(card), *([find_backbone(card)] if card.module else []), *_merged_from(card)]
+    for one in below:
+        yield from _with_those_below(one)
+
+
+def _merged_from(card: ExpertCard) -> list[ExpertCard]:
+    """The cards of the modules whose weights were merged, beside the card or in the package; none unless all are."""
+    found = []
+    for tag in card.training.get("merged", {}):
+        beside = card.path.parent / f"{tag}.yaml"
+        try:
+            found += find_cards(str(beside) if beside.exists() else tag)
+        except CardError:
+            return []
+    return found
+
+
+def _learned(card: ExpertCard) -> bool:
+    """Whether weights of its own were fitted to values of properties. What is not known to be a descriptor was."""
+    if card.weights is None:
+        return False
+    return card.encoder is None or "package" in card.weights or get_encoder(card.encoder).learned

@@ -1,0 +1,1 @@
+"""Files and objects become checked crystals with ids, targets and splits."""

@@ -1,0 +1,152 @@
+"""Tables whose crystals lie in files of their own: a CSV that names them, or a folder, with or without a CSV in it."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from monty.io import zopen
+from pymatgen.core import Structure
+
+from moe_mat.crystals.structure_files import KNOWN_NAMES, read_structure_file, structure_format, structure_stem
+from moe_mat.crystals.tables import Row, Table, UnreadableError
+
+logger = logging.getLogger(__name__)
+
+_PROBE_LINES = 50
+
+
+def file_row(path: Path, values: dict[str, Any]) -> Row:
+    """The row of a structure file."""
+    return Row(str(path), structure_stem(path), values, partial(read_structure_file, path))
+
+
+def csv_table(path: Path, structure_column: str | None, *, with_unnamed: bool = False) -> Table:
+    """Rows of a CSV whose cells name structure files, relative to the CSV or by their stem.
+
+    Args:
+        path: The CSV.
+        structure_column: The column of file names; found by its content where None.
+        with_unnamed: Whether the files beside the CSV that it does not name follow, without values.
+    """
+    folder = _Folder(path.parent)
+    columns = _csv_header(path)
+    if structure_column is not None:
+        column = structure_column
+        if column not in columns:
+            raise ValueError(f"{path} has no column {column!r}: its columns are {', '.join(columns)}")
+    else:
+        column = _file_column(path, columns, folder)
+    return Table(str(path), columns, lambda: _csv_rows(path, column, folder, with_unnamed))
+
+
+def _file_column(path: Path, columns: list[str], folder: _Folder) -> str:
+    """The column most of whose first values name files."""
+    found = dict.fromkeys(columns, 0)
+    for _, record in islice(_csv_records(path), _PROBE_LINES):
+        for column in columns:
+            found[column] += bool(record.get(column)) and folder.find(record[column]) is not None
+    best = max(columns, key=found.__getitem__)
+    if not found[best]:
+        raise ValueError(
+            f"no column of {path} names structure files in {folder.path}: add one, or pass structure_column; "
+            f"its columns are {', '.join(columns)} (the first line must name them)"
+        )
+    return best
+
+
+class _Folder:
+    """The structure files of a folder, found by name or stem."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        self.files = [file for file in files if structure_format(file) is not None]
+        self.tables = [file for file in files if file.suffix.lower() == ".csv"]
+        self.others = [file.name for file in files if file not in {*self.files, *self.tables}]
+        self._by_name: dict[str, Path | None] = {}
+        for file in self.files:
+            stem = structure_stem(file)
+            self._by_name[stem] = None if stem in self._by_name else file  # two files of one stem: name them in full
+        self._by_name |= {file.name: file for file in self.files}
+
+    def find(self, name: str) -> Path | None:
+        if (file := self._by_name.get(name)) is not None:
+            return file
+        path = self.path / name
+        return path if structure_format(path) is not None and path.is_file() else None
+
+    def read(self, name: str | None) -> Structure:
+        if not name:
+            raise ValueError("no structure file is named")
+        if (file := self.find(name)) is None:
+            raise ValueError(f"there is no structure file {name!r} in {self.path}, or there are several of this stem")
+        try:
+            return read_structure_file(file)
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
+
+
+def _csv_header(path: Path) -> list[str]:
+    try:
+        with zopen(path, "rt", encoding="utf-8-sig", newline="") as stream:
+            header = next(csv.reader(stream), [])
+    except (UnicodeDecodeError, csv.Error, OSError, EOFError) as error:
+        raise UnreadableError(f"{path} is not a CSV file in UTF-8 ({error})") from error
+    if not header:
+        raise UnreadableError(f"{path} is empty: its first line must name the columns")
+    if len(set(header)) < len(header):
+        raise UnreadableError(f"{path} names a column twice: {', '.join(header)}")
+    return header
+
+
+def _csv_records(path: Path) -> Iterator[tuple[int, dict[Any, Any]]]:
+    line = 1
+    try:
+        with zopen(path, "rt", encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            for record in reader:
+                line = reader.line_num
+                yield line, record
+    except (UnicodeDecodeError, csv.Error, OSError, EOFError) as error:
+        raise UnreadableError(f"{path} is damaged after line {line} ({error})") from error
+
+
+def _csv_rows(path: Path, column: str, folder: _Folder, with_unnamed: bool) -> Iterator[Row]:
+    named: set[Path | None] = set()
+    for line, record in _csv_records(path):
+        ragged = None in record or None in record.values()
+        values = {name: value or None for name, value in record.items() if name is not None}
+        name = values[column]
+        if with_unnamed and name:
+            named.add(folder.find(name))
+        yield Row(
+            f"{path}, line {line}",
+            structure_stem(Path(name)) if name else f"line {line}",
+            values,
+            partial(folder.read, name),
+            "the line has more or fewer cells than the first line names columns" if ragged else None,
+        )
+    if with_unnamed:
+        yield from (file_row(file, {}) for file in folder.files if file not in named)
+
+
+def folder_table(path: Path, structure_column: str | None) -> Table:
+    """The structure files of a folder in the order of their names; its CSV, if there is one, gives the values."""
+    folder = _Folder(path)
+    if not folder.files:
+        raise ValueError(f"{path} holds no structure files: known are {KNOWN_NAMES}")
+    if len(folder.tables) > 1:
+        names = ", ".join(file.name for file in folder.tables)
+        raise ValueError(f"{path} holds several CSV files ({names}): pass the path of the one that is meant")
+    if folder.others:
+        logger.warning("%s: not read, of unknown type: %s", path, ", ".join(folder.others))
+    if not folder.tables:
+        return Table(str(path), [], lambda: (file_row(file, {}) for file in folder.files))
+    table = csv_table(folder.tables[0], structure_column, with_unnamed=True)
+    return Table(str(path), table.columns, table.rows)

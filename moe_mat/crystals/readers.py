@@ -1,0 +1,248 @@
+"""Reading crystals and their targets from files.
+
+One road for every format: ``open_table`` finds the rows, and each row is checked for its id, its targets and its
+crystal before it is handed on. Parquet, CSV, extended XYZ and folders are streamed, whatever their size.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import math
+import os
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pymatgen.core import Structure
+
+from moe_mat.crystals.errors import LeftOut, OnError
+from moe_mat.crystals.file_tables import csv_table, file_row, folder_table
+from moe_mat.crystals.structure_files import KNOWN_NAMES, is_web_page, structure_format
+from moe_mat.crystals.structures import Crystal, CrystalFilter
+from moe_mat.crystals.tables import Table, UnreadableError, dataframe_table, frames_table, json_table, parquet_table
+
+logger = logging.getLogger(__name__)
+
+Source = str | os.PathLike[str] | pd.DataFrame
+
+ID_COLUMNS = ("material_id", "mpid", "mp_id", "jid", "immutable_id", "id", "row")
+"""Columns taken for ids where none is asked for, the first that is there and repeats nothing."""
+
+
+def read_structures(
+    path: Source,
+    *,
+    targets: Sequence[str] = (),
+    id_column: str | None = None,
+    structure_column: str | None = None,
+    on_error: OnError = "raise",
+) -> tuple[list[Structure], pd.DataFrame]:
+    """Read crystals and the table that belongs to them.
+
+    Args:
+        path: As for ``iter_crystals``.
+        targets: As for ``iter_crystals``.
+        id_column: As for ``iter_crystals``.
+        structure_column: As for ``iter_crystals``.
+        on_error: "raise" stops at the first bad crystal, "skip" leaves it out.
+
+    Returns:
+        The structures, and a table with one row for each of them: ``material_id`` first, then every other column of the
+        file. ``table.attrs["left_out"]`` lists what was left out as dicts of source, material_id, column and reason.
+        (If the ids come from another column, the file's own ``material_id`` becomes ``material_id_in_file``.)
+
+    Raises:
+        CrystalError: A crystal or its targets cannot be used; the message names file, id, column and reason.
+        FileNotFoundError: No such path.
+        ValueError: Unknown column, unknown type of file, or a file that cannot be read at all.
+    """
+    left_out: list[LeftOut] = []
+    structures, ids, records = [], [], []
+    for crystal in iter_crystals(
+        path,
+        targets=targets,
+        id_column=id_column,
+        structure_column=structure_column,
+        on_error=on_error,
+        left_out=left_out,
+    ):
+        structures.append(crystal.structure)
+        records.append(crystal.values)
+        ids.append(crystal.material_id)
+    table = pd.DataFrame.from_records(records, index=range(len(ids)))
+    if "material_id" in table and table["material_id"].map(_as_id).tolist() != ids:
+        table = table.rename(columns={"material_id": "material_id_in_file"})
+    columns = [name for name in table.columns if name != "material_id"]
+    table = table.assign(material_id=ids)[["material_id", *columns]]
+    if not isinstance(path, pd.DataFrame) and (Path(path).is_dir() or ".csv" in Path(path).suffixes):
+        table[columns] = table[columns].apply(_as_numbers)  # a CSV knows only text
+    table.attrs["left_out"] = [asdict(problem) for problem in left_out]
+    return structures, table
+
+
+def iter_crystals(
+    path: Source,
+    *,
+    targets: Sequence[str] = (),
+    id_column: str | None = None,
+    structure_column: str | None = None,
+    on_error: OnError = "raise",
+    left_out: list[LeftOut] | None = None,
+    only: Container[str] | None = None,
+) -> Iterator[Crystal]:
+    """Read crystals one after the other.
+
+    Understood are Parquet with the OPTIMADE columns; a folder of CIF, POSCAR and other structure files, optionally with
+    one CSV that names them by file name or stem; such a CSV; JSON as matminer, pandas and monty write it; extended XYZ,
+    whose comment lines give the columns; a single structure file; and a DataFrame with a column of structures.
+
+    Args:
+        path: File, folder or DataFrame.
+        targets: Columns that must hold numbers. A crystal that has none of them cannot be used; one that has some gets
+            NaN for the others.
+        id_column: Column of the ids. Where None: one of ``ID_COLUMNS``, else the file stem, else the row number.
+        structure_column: Column of the structures (JSON, DataFrame) or of their file names (CSV). Where None it is
+            found by its content.
+        on_error: "raise" stops at the first bad crystal, "skip" leaves it out.
+        left_out: Receives what "skip" leaves out.
+        only: Ids of the crystals that are wanted. Those of the others are not built, which is many times faster.
+
+    Raises:
+        CrystalError: A crystal or its targets cannot be used; the message names file, id, column and reason.
+        FileNotFoundError: No such path.
+        ValueError: Unknown column, unknown type of file, or a file that cannot be read at all.
+    """
+    targets = [targets] if isinstance(targets, str) else list(targets)
+    table = open_table(path, structure_column=structure_column)
+    for column in [*targets, *([] if id_column is None else [id_column])]:
+        if column not in table.columns:
+            raise ValueError(_unknown_column(table, column))
+    crystal_filter = CrystalFilter(table.source, on_error=on_error, left_out=left_out)
+    return _checked(table, targets, id_column or _find_id_column(table), crystal_filter, only)
+
+
+def open_table(path: Source, *, structure_column: str | None = None) -> Table:
+    """Rows of a file, folder or DataFrame, not yet checked.
+
+    Raises:
+        FileNotFoundError: No such path.
+        ValueError: Unknown type of file, or one that cannot be read at all.
+    """
+    if isinstance(path, pd.DataFrame):
+        return dataframe_table("DataFrame", path, structure_column)
+    path = Path(path)
+    if path.is_dir():
+        return folder_table(path, structure_column)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file or folder {path}")
+    if is_web_page(path):
+        raise UnreadableError(f"{path} is a web page (HTML): the download failed, fetch the file again")
+    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    if suffix == ".csv":
+        return csv_table(path, structure_column)
+    if suffix == ".json":
+        return json_table(path, structure_column)
+    if structure_column is not None:
+        raise ValueError(f"structure_column does not apply to {path}: only CSV, JSON and DataFrames have one")
+    if suffix in (".parquet", ".pq"):
+        return parquet_table(path)
+    if suffix in (".xyz", ".extxyz"):
+        return frames_table(path)
+    if structure_format(path) is not None:
+        return Table(str(path), [], lambda: iter([file_row(path, {})]))
+    raise ValueError(f"{path}: unknown type of file; known are *.parquet, *.csv, folders of files, {KNOWN_NAMES}")
+
+
+def _checked(
+    table: Table, targets: list[str], id_column: str | None, crystal_filter: CrystalFilter, only: Container[str] | None
+) -> Iterator[Crystal]:
+    spoiled: Counter[str] = Counter()
+    for row in table.rows():
+        # A file that a folder's CSV does not name has no values, and keeps its own name.
+        material_id = _as_id(row.values[id_column]) if id_column in row.values else row.name
+        if only is not None and material_id not in only:
+            continue
+        if material_id is None:
+            crystal_filter.refuse(
+                row.source, None, id_column, "the id is missing: fill it in, or choose another id_column"
+            )
+            continue
+        if row.problem is not None:
+            crystal_filter.refuse(row.source, material_id, None, row.problem)
+            continue
+        numbers, reasons = {}, {}
+        for target in targets:
+            numbers[target], reason = _as_number(row.values.get(target))
+            if reason is not None:
+                reasons[target] = reason
+        if targets and len(reasons) == len(targets):
+            column, reason = ", ".join(reasons), "; ".join(dict.fromkeys(reasons.values()))
+            crystal_filter.refuse(row.source, material_id, column, f"{reason}: a finite number is needed")
+            continue
+        crystal = crystal_filter.accept(row.source, material_id, row.values | numbers, row.load)
+        if crystal is not None:
+            spoiled.update(target for target, reason in reasons.items() if reason != _NO_VALUE)
+            yield crystal
+    crystal_filter.close()
+    for target, count in spoiled.items():
+        logger.warning(
+            "%s: column %r: %d values are no finite numbers and count as missing", table.source, target, count
+        )
+
+
+_NO_VALUE = "no value"
+
+
+def _as_number(value: Any) -> tuple[float, str | None]:
+    """A target as a finite float, or NaN and the reason."""
+    if value is None or value is pd.NA or (isinstance(value, str) and not value.strip()):
+        return math.nan, _NO_VALUE
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return math.nan, f"{value!r} is not a number"
+    if math.isnan(number):
+        return math.nan, _NO_VALUE
+    return (math.nan, f"the value is {number}") if math.isinf(number) else (number, None)
+
+
+def _as_id(value: Any) -> str | None:
+    if value is None or value is pd.NA or value != value or value == "":
+        return None
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _find_id_column(table: Table) -> str | None:
+    found = [name for name in ID_COLUMNS if name in table.columns]
+    if len(found) < 2:
+        return found[0] if found else None
+    for name in found:
+        if not _repeats(row.values.get(name) for row in table.rows()):
+            if name != found[0]:
+                logger.warning("%s: column %r repeats values, so the ids are those of %r", table.source, found[0], name)
+            return name
+    return found[0]
+
+
+def _repeats(values: Iterable[Any]) -> bool:
+    seen: set[Any] = set()
+    return any(value in seen or seen.add(value) for value in values)  # type: ignore[func-returns-value]
+
+
+def _as_numbers(column: pd.Series) -> pd.Series:
+    """A column of text as numbers, if it holds nothing else."""
+    try:
+        return pd.to_numeric(column) if column.dtype == object else column
+    except (TypeError, ValueError):
+        return column
+
+
+def _unknown_column(table: Table, column: str) -> str:
+    names = sorted(table.columns)
+    close = difflib.get_close_matches(column, names)
+    guess = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+    return f"{table.source} has no column {column!r}: {guess}Its columns are {', '.join(names) or 'none'}."

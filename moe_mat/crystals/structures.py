@@ -1,0 +1,224 @@
+"""Crystals as objects: conversion, checks and identity.
+
+Everything a file or a caller hands over passes through here once. What comes out is an ordered, three-dimensionally
+periodic ``pymatgen.core.Structure`` with finite coordinates; what cannot become one is named with its reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, get_args
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import ArrayLike
+from pymatgen.core import Composition, Lattice, PeriodicSite, Structure
+from pymatgen.core.structure import IStructure, SiteCollection
+
+from moe_mat.crystals.checks import lattice_problem, periodicity_problem, structure_problem
+from moe_mat.crystals.errors import CrystalError, LeftOut, OnError
+
+logger = logging.getLogger(__name__)
+
+# Lengths of a key are counted in this step (Å). An irrational step of about 1e-8 Å: written coordinates such as
+# 5.430941 / 8 lie exactly between two multiples of 1e-8, where the last bit of a sum would decide the rounding.
+_KEY_STEP = 1e-8 * math.pi / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Crystal:
+    """One checked crystal.
+
+    Attributes:
+        material_id: its name, unique among the crystals read together.
+        structure: ordered and periodic, positions in Å.
+        values: the other columns of its row; requested targets are floats, NaN where missing.
+        source: where it was read, for messages.
+    """
+
+    material_id: str
+    structure: Structure
+    values: dict[str, Any]
+    source: str
+
+
+class CrystalFilter:
+    """Takes crystals one by one, keeps the usable ones, and raises or lists the others.
+
+    Args:
+        source: The whole the crystals come from, for the closing message.
+        on_error: "raise" stops at the first bad crystal, "skip" lists it and goes on.
+        left_out: Receives one entry for each crystal left out.
+    """
+
+    def __init__(self, source: str, *, on_error: OnError = "raise", left_out: list[LeftOut] | None = None) -> None:
+        if on_error not in get_args(OnError):
+            raise ValueError(f'on_error is {on_error!r}: use "raise" or "skip"')
+        self.source = source
+        self._raise = on_error == "raise"
+        self._left_out = [] if left_out is None else left_out
+        self._before = len(self._left_out)
+        self._ids: set[str] = set()
+
+    def refuse(self, source: str, material_id: str | None, column: str | None, reason: str) -> None:
+        """Leave a crystal out, or raise ``CrystalError``."""
+        problem = LeftOut(source, material_id, column, reason)
+        if self._raise:
+            raise CrystalError(problem)
+        logger.info("left out: %s", problem)
+        self._left_out.append(problem)
+
+    def accept(
+        self, source: str, material_id: str, values: dict[str, Any], load: Callable[[], Structure]
+    ) -> Crystal | None:
+        """The crystal whose structure ``load`` returns, or None where it had to be left out."""
+        if material_id in self._ids:
+            reason = "this id occurs a second time: remove one of the two, or choose another id_column"
+            self.refuse(source, material_id, None, reason)
+            return None
+        try:
+            structure = load()
+            problem = structure_problem(structure)
+        except (TypeError, ValueError) as error:
+            problem = str(error)
+        if problem is not None:
+            self.refuse(source, material_id, None, problem)
+            return None
+        self._ids.add(material_id)
+        return Crystal(material_id, structure, values, source)
+
+    def close(self) -> None:
+        """Say how many were left out, so that a list nobody asked for is not a silence."""
+        refused = self._left_out[self._before :]
+        if refused:
+            total = len(refused) + len(self._ids)
+            logger.warning(
+                "%s: %d of %d crystals left out; the first: %s", self.source, len(refused), total, refused[0]
+            )
+
+
+@lru_cache(maxsize=1024)
+def _composition(species: str) -> Composition:
+    return Composition({species: 1})
+
+
+def structure_from_arrays(
+    lattice_vectors: ArrayLike, species: Sequence[str], cartesian_positions: ArrayLike
+) -> Structure:
+    """Structure from plain arrays, some ten times faster than pymatgen's constructor.
+
+    Args:
+        lattice_vectors: [3, 3], one vector a row, in Å.
+        species: [n_sites] symbols.
+        cartesian_positions: [n_sites, 3] in Å.
+
+    Raises:
+        ValueError: wrong shapes, an unknown species, or a lattice without volume.
+    """
+    matrix = np.asarray(lattice_vectors, dtype=np.float64)
+    positions = np.asarray(cartesian_positions, dtype=np.float64)
+    if matrix.shape != (3, 3):
+        raise ValueError(f"the lattice has the shape {matrix.shape}, not (3, 3)")
+    if positions.shape != (len(species), 3) and (positions.size or len(species)):
+        raise ValueError(f"{len(species)} species but positions of the shape {positions.shape}")
+    lattice = Lattice(matrix)
+    if problem := lattice_problem(lattice):
+        raise ValueError(problem)
+    fractional = positions.reshape(-1, 3) @ lattice.inv_matrix
+    structure = Structure(lattice, [], [])
+    structure.sites = [
+        PeriodicSite(_composition(symbol), row, lattice, skip_checks=True)
+        for symbol, row in zip(species, fractional, strict=True)
+    ]
+    return structure
+
+
+def as_structure(crystal: Structure | Atoms | Mapping[str, Any]) -> Structure:
+    """Structure from a pymatgen, ASE or dict object.
+
+    Only lattice, species (with oxidation states) and positions are taken from Atoms and dicts: nothing computes with
+    site properties here, and decoding those of a dict would import whatever module a file names.
+
+    Args:
+        crystal: Structure (returned as it is), ASE Atoms, or the dict of ``Structure.as_dict()``.
+
+    Raises:
+        TypeError: for any other type.
+        ValueError: for Atoms without a periodic cell and for dicts that hold no structure.
+    """
+    if isinstance(crystal, Structure):
+        return crystal
+    if isinstance(crystal, IStructure):
+        return Structure.from_sites(list(crystal))
+    if isinstance(crystal, Atoms):
+        if crystal.cell.rank < 3:
+            raise ValueError("these Atoms have no three-dimensional cell: set atoms.cell and atoms.pbc = True")
+        if problem := periodicity_problem(crystal.pbc):
+            raise ValueError(problem)
+        return structure_from_arrays(crystal.cell.array, crystal.get_chemical_symbols(), crystal.positions)
+    if isinstance(crystal, Mapping):
+        return _structure_from_dict(crystal)
+    kind = f"{type(crystal).__module__}.{type(crystal).__qualname__}"
+    hint = ": it has no periodic cell" if isinstance(crystal, SiteCollection) else ""
+    raise TypeError(f"{kind} is not a crystal{hint}; use a pymatgen Structure, ASE Atoms or the dict of a Structure")
+
+
+def _structure_from_dict(crystal: Mapping[str, Any]) -> Structure:
+    try:
+        sites = [{"species": site["species"], "abc": site["abc"]} for site in crystal["sites"]]
+        if not sites:
+            return Structure(Lattice.from_dict(crystal["lattice"]), [], [])
+        return Structure.from_dict({"lattice": crystal["lattice"], "sites": sites})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"not the dict of a pymatgen Structure ({type(error).__name__}: {error})") from error
+
+
+def structure_key(structure: Structure) -> bytes:
+    """Content of an ordered structure as 16 bytes, the same in every process.
+
+    Lattice and Cartesian positions count to about 1e-8 Å, species as atomic numbers, sites in their order. Ids, site
+    properties and oxidation states do not count.
+    """
+    matrix = structure.lattice.matrix
+    lengths = np.concatenate([matrix, structure.frac_coords.reshape(-1, 3) @ matrix])
+    digest = hashlib.blake2b(np.rint(lengths / _KEY_STEP).astype("<i8").tobytes(), digest_size=16)
+    digest.update(np.array(structure.atomic_numbers, dtype="<i8").tobytes())
+    return digest.digest()
+
+
+def crystals_from_objects(
+    objects: Iterable[Structure | Atoms | Mapping[str, Any]],
+    *,
+    ids: Sequence[str] | None = None,
+    on_error: OnError = "raise",
+    left_out: list[LeftOut] | None = None,
+) -> list[Crystal]:
+    """Checked crystals from objects.
+
+    Args:
+        objects: whatever ``as_structure`` takes.
+        ids: one for each object; their numbers, from 0, where None.
+        on_error: "raise" stops at the first bad crystal, "skip" leaves it out.
+        left_out: receives what "skip" leaves out.
+
+    Raises:
+        CrystalError: naming the object and the reason.
+    """
+    if isinstance(objects, (Structure, Atoms, Mapping, str)):  # all iterable, over something else
+        raise TypeError(f"a list of crystals is needed, not one {type(objects).__name__}: write [crystal]")
+    crystals = list(objects)
+    names = [str(i) for i in range(len(crystals))] if ids is None else [str(name) for name in ids]
+    if len(names) != len(crystals):
+        raise ValueError(f"{len(crystals)} crystals but {len(names)} ids")
+    crystal_filter = CrystalFilter("the given crystals", on_error=on_error, left_out=left_out)
+    accepted = [
+        crystal_filter.accept(f"crystal number {i}", name, {}, lambda crystal=crystal: as_structure(crystal))  # type: ignore[misc]
+        for i, (name, crystal) in enumerate(zip(names, crystals, strict=True))
+    ]
+    crystal_filter.close()
+    return [crystal for crystal in accepted if crystal is not None]

@@ -1,0 +1,1 @@
+"""Descriptors: encoders that describe a crystal by named numbers and need no training."""

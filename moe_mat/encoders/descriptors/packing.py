@@ -1,0 +1,56 @@
+"""How a crystal fills space: gaps between layers, vacuum, and the shape of the primitive cell."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import spglib
+
+from moe_mat.encoders.descriptors.shells import Shells, covalent_radii
+
+NARROWEST = 1.5  # Å: narrower gaps between planes of atoms are in every crystal
+VACUUM = 3.0  # Å between planes of atom centres, about that between the sulfur planes of molybdenite
+
+
+def empty_slabs(shells: Shells) -> tuple[float, float]:
+    """The widest empty slab between parallel lattice planes in Å, and the largest share of volume in wide slabs.
+
+    All families of planes are tried whose spacing can hold a slab wider than 1.5 Å, which is what is returned when none
+    does. A slab counts to the share with what its width exceeds 3 Å by. Both are the same for all cells of a crystal.
+    """
+    largest = np.floor(np.linalg.norm(shells.lattice, axis=1) / NARROWEST).astype(int)
+    planes = np.array(list(product(*(range(-n, n + 1) for n in largest))))
+    planes = planes[len(planes) // 2 + 1 :]  # of hkl and its opposite one
+    spacings = 1 / np.linalg.norm(planes @ np.linalg.inv(shells.lattice).T, axis=1)
+    wide = spacings > NARROWEST
+    planes, spacings = planes[wide], spacings[wide]
+    if not len(planes):
+        return NARROWEST, 0.0
+    heights = np.sort((planes @ shells.positions.T) % 1, axis=1)
+    gaps = np.diff(heights, axis=1, append=heights[:, :1] + 1) * spacings[:, None]
+    vacuum = np.maximum(gaps - VACUUM, 0).sum(axis=1) / spacings
+    return max(float(gaps.max()), NARROWEST), float(vacuum.max())
+
+
+def packing_features(shells: Shells) -> dict[str, float]:
+    """Features by name; NaN for the shape of a cell that has no Niggli form numerically.
+
+    Logarithm of the widest gap (Å), share of the volume in vacuum, filling of the rest by atoms of covalent radius and
+    logarithm of the rest's volume per atom (Å^3), and, of the Niggli cell, the logarithms of the ratios of its lengths
+    and of its volume over their product.
+    """
+    gap, vacuum = empty_slabs(shells)
+    solid = shells.volume * (1 - vacuum)
+    radii = covalent_radii(shells.atomic_numbers)
+    niggli = spglib.niggli_reduce(shells.lattice)
+    lengths = np.sort(np.linalg.norm(niggli, axis=1)) if niggli is not None else np.full(3, np.nan)
+    return {
+        "log gap": np.log(gap),
+        "vacuum": vacuum,
+        "solid packing fraction": 4 / 3 * np.pi * (radii**3).sum() / solid,
+        "log solid volume per atom": np.log(solid / shells.n_atoms),
+        "log b/a": np.log(lengths[1] / lengths[0]),
+        "log c/b": np.log(lengths[2] / lengths[1]),
+        "log volume over abc": np.log(shells.volume / lengths.prod()),
+    }

@@ -1,0 +1,1 @@
+"""Neighbour graphs and message passing on them: the only room that knows DGL."""

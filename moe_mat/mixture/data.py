@@ -1,0 +1,268 @@
+"""What Lightning is fed: crystals are read, embedded, split and batched."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from rich.progress import Progress
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset
+
+from moe_mat.crystals.datasets import load_matminer, load_quickstart
+from moe_mat.crystals.errors import CrystalError, LeftOut, OnError
+from moe_mat.crystals.readers import iter_crystals, read_structures
+from moe_mat.crystals.splits import random_split, read_split
+from moe_mat.mixture.crystal_inputs import CrystalInputs, Trainable
+from moe_mat.mixture.heads.last_convolution import collate_partial
+from moe_mat.zoo.cache import EmbeddingCache
+from moe_mat.zoo.cards import ExpertCard, find_cards
+from moe_mat.zoo.embeddings import embed, embed_stream
+
+logger = logging.getLogger(__name__)
+
+QUICKSTART = "dcdft"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the model sees of some crystals.
+
+    Attributes:
+        embeddings: The experts' embeddings side by side ``[n, sum(dims)]``.
+        targets: ``[n, n_targets]``, NaN where there is no value; ``None`` when predicting.
+        ids: The crystals' names.
+        partial: The crystals as what is trained of the experts needs them, see `moe_mat.mixture.crystal_inputs`.
+    """
+
+    embeddings: Tensor
+    targets: Tensor | None
+    ids: Sequence[str]
+    partial: Any = None
+
+    def to(self, device: torch.device | str, **kwargs: Any) -> Batch:
+        """Move to a device; Lightning calls this."""
+        return Batch(
+            self.embeddings.to(device),
+            None if self.targets is None else self.targets.to(device),
+            self.ids,
+            None if self.partial is None else self.partial.to(device),
+        )
+
+
+class _Rows(Dataset[Batch]):
+    """Some rows of the data as a dataset that is asked for whole batches."""
+
+    def __init__(self, data: EmbeddingDataModule, rows: Tensor) -> None:
+        self.data, self.rows = data, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        rows = self.rows[positions]
+        data = self.data
+        partial = None
+        if data.partial is not None and data.needs_partial:
+            partial = data.collate([data.partial[row] for row in rows.tolist()])
+        return Batch(data.embeddings[rows], data.targets[rows], [data.ids[row] for row in rows.tolist()], partial)
+
+
+class EmbeddingDataModule(pl.LightningDataModule):
+    """Embedded crystals, their targets and their split.
+
+    Args:
+        embeddings: The experts' embeddings side by side ``[n, sum(dims)]``.
+        targets: ``[n, n_targets]``, NaN where there is no value.
+        rows: Row numbers of ``train``, ``val`` and ``test``.
+        ids: The crystals' names.
+        partial: The crystals as what is trained of the experts needs them.
+        collate: Joins some of these.
+        batch_size: Crystals in a batch.
+    """
+
+    def __init__(
+        self,
+        embeddings: Tensor,
+        targets: Tensor,
+        rows: dict[str, Tensor],
+        *,
+        ids: Sequence[str],
+        partial: list[Any] | None = None,
+        collate: Callable[[list[Any]], Any] = collate_partial,
+        batch_size: int = 128,
+    ) -> None:
+        super().__init__()
+        self.embeddings, self.targets, self.rows, self.ids = embeddings, targets, rows, ids
+        self.partial, self.collate = partial, collate
+        self.batch_size = batch_size
+        self.needs_partial = True  # the model says when it does not
+
+    def part(self, *names: str) -> Batch:
+        """All rows of some parts, ``train``, ``val`` or ``test``, as one batch."""
+        rows = torch.cat([self.rows[name] for name in names])
+        return _Rows(self, rows).__getitems__(list(range(len(rows))))
+
+    def evaluation_loader(self, part: str) -> DataLoader[Batch]:
+        """Batches of ``train``, ``val`` or ``test`` rows in their order."""
+        return DataLoader(_Rows(self, self.rows[part]), batch_size=self.batch_size, collate_fn=_as_is)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches of training rows, in an order that depends on seed and epoch alone: a resumed run repeats it."""
+        rows = _Rows(self, self.rows["train"])
+        seed = torch.initial_seed() % 2**31
+        sampler: DistributedSampler[Batch] = DistributedSampler(rows, num_replicas=1, rank=0, seed=seed)
+        return DataLoader(rows, batch_size=self.batch_size, sampler=sampler, collate_fn=_as_is)
+
+    def val_dataloader(self) -> DataLoader[Batch]:  # noqa: D102
+        return self.evaluation_loader("val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:  # noqa: D102
+        return self.evaluation_loader("test")
+
+
+def _as_is(batch: Any) -> Batch:
+    return batch
+
+
+def side_by_side(values: dict[str, np.ndarray]) -> Tensor:
+    """Embeddings of several experts as one tensor ``[n, sum(dims)]``."""
+    return torch.from_numpy(np.concatenate(list(values.values()), axis=1))
+
+
+class CrystalDataModule(EmbeddingDataModule):
+    """Crystals from a file, a folder or a matminer data set.
+
+    Without ``path`` and ``dataset`` it is the quickstart: ASE's 71 elemental crystals (``dcdft``) and their
+    experimental bulk moduli in GPa.
+
+    Args:
+        path: CSV, folder, JSON, Parquet or extxyz, see docs/data.md.
+        dataset: Name of a matminer data set to download, or ``dcdft``.
+        target: Target column, or several.
+        splits: JSON file with splits: ``{"0": {"train": [...], "val": [...], "test": [...]}, ...}``, entries being
+            material ids or row numbers. Without it, rows are split at random.
+        split: Which of the splits; without ``splits``, the seed of the random one.
+        fractions: Shares of train, validation and test rows in a random split.
+        batch_size: Crystals in a batch.
+        id_column: Column with the crystals' names; found when not given.
+        structure_column: Column with structures or their files; found when not given.
+        on_error: ``raise`` stops at the first crystal that cannot be used, ``skip`` leaves it out and lists it.
+        experts: Set by the model.
+        trainable: Set by the model.
+    """
+
+    def __init__(
+        self,
+        path: str | None = None,
+        dataset: str | None = None,
+        target: str | list[str] | None = None,
+        *,
+        splits: str | None = None,
+        split: int = 0,
+        fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
+        batch_size: int = 128,
+        id_column: str | None = None,
+        structure_column: str | None = None,
+        on_error: OnError = "raise",
+        experts: str | list[str] = "default",
+        trainable: Trainable = "none",
+    ) -> None:
+        if path is not None and dataset is not None:
+            raise ValueError("data.path and data.dataset are both given: choose one")
+        if path is None and dataset is None:
+            dataset, target = QUICKSTART, target or "bulk_modulus"
+        super().__init__(torch.empty(0), torch.empty(0), {}, ids=[], batch_size=batch_size)
+        self.path, self.dataset = path, dataset
+        self.name = Path(path).stem if path else str(dataset)  # what run folders are called after
+        self.target_columns = [target] if isinstance(target, str) else list(target or [])
+        self.splits, self.split, self.fractions = splits, split, fractions
+        self.id_column, self.structure_column, self.on_error = id_column, structure_column, on_error
+        self.experts, self.trainable = experts, trainable
+        self.left_out: list[LeftOut] = []
+        self._loaded = False
+
+    @property
+    def source(self) -> str | pd.DataFrame:
+        """What the readers read: the path, or the downloaded table."""
+        if self.path is not None:
+            return self.path
+        if self.dataset == QUICKSTART:
+            structures, table = load_quickstart()
+            self.left_out = [LeftOut(**row) for row in table.attrs["left_out"]]
+            return table.assign(structure=pd.Series(structures, dtype=object))
+        assert self.dataset is not None
+        return load_matminer(self.dataset)
+
+    def setup(self, stage: str) -> None:
+        """Read, embed and split; predicting streams instead."""
+        if stage == "predict" or self._loaded:
+            return
+        if not self.target_columns:
+            raise ValueError(f"no target given for {self.path or self.dataset}: name its column with --data.target")
+        structures, table = read_structures(
+            self.source,
+            targets=self.target_columns,
+            id_column=self.id_column,
+            structure_column=self.structure_column,
+            on_error=self.on_error,
+        )
+        self.left_out += [LeftOut(**row) for row in table.attrs["left_out"]]
+        cards = find_cards(self.experts)
+        with Progress(transient=True) as progress, EmbeddingCache() as cache:
+            task = progress.add_task("embedding crystals", total=len(structures))
+            embedded = embed(cards, structures, cache=cache, advance=lambda n: progress.update(task, advance=n))
+        for row, reason in embedded.refused.items():
+            self._leave_out(LeftOut(str(self.path or self.dataset), table["material_id"].iloc[row], None, reason))
+        kept = np.array([row not in embedded.refused for row in range(len(table))], dtype=bool)
+        self.embeddings = side_by_side(embedded.values)[kept]
+        table = table[kept].reset_index(drop=True)
+        self.targets = torch.tensor(table[self.target_columns].to_numpy(dtype=np.float32))
+        self.ids = table["material_id"].astype(str).tolist()
+        kept_structures = [s for s, keep in zip(structures, kept, strict=True) if keep]
+        inputs = CrystalInputs(self.trainable, cards)
+        self.partial, self.collate = inputs(kept_structures), inputs.collate
+        split = (
+            read_split(self.splits, self.split, table, left_out={left.material_id for left in self.left_out})
+            if self.splits
+            else random_split(len(table), fractions=self.fractions, seed=self.split)
+        )
+        self.rows = {part: torch.as_tensor(rows) for part, rows in split._asdict().items()}
+        self._loaded = True
+
+    def _leave_out(self, left_out: LeftOut) -> None:
+        if self.on_error == "raise":
+            raise CrystalError(left_out)
+        logger.warning("left out: %s", left_out)
+        self.left_out.append(left_out)
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Stream all crystals of the source in their order, in bounded memory; targets are not needed."""
+        return DataLoader(_Stream(self, find_cards(self.experts)), batch_size=None)
+
+
+class _Stream(IterableDataset[Batch]):
+    def __init__(self, data: CrystalDataModule, cards: list[ExpertCard]) -> None:
+        self.data, self.cards = data, cards
+
+    def __iter__(self) -> Iterator[Batch]:
+        data = self.data
+        crystals = iter_crystals(
+            data.source,
+            id_column=data.id_column,
+            structure_column=data.structure_column,
+            on_error=data.on_error,
+            left_out=data.left_out,
+        )
+        inputs = CrystalInputs(data.trainable, self.cards)
+        for chunk, values in embed_stream(self.cards, crystals, refuse=data._leave_out):
+            items = inputs([crystal.structure for crystal in chunk])
+            partial = None if items is None else inputs.collate(items)
+            yield Batch(side_by_side(values), None, [crystal.material_id for crystal in chunk], partial)

@@ -1,0 +1,1 @@
+"""Heads: from the experts' embeddings to the targets."""

@@ -1,0 +1,1 @@
+"""Pretraining: from source data and a recipe to experts, networks and modules with cards."""

@@ -1,0 +1,1 @@
+"""The benchmark's tasks: their cards, and the recipes that build their data."""

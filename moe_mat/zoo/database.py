@@ -1,0 +1,215 @@
+"""A SQLite file that costs time when it fails, never a run: what the embedding cache stands on."""
+
+import contextlib
+import logging
+import os
+import re
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from moe_mat.files.folders import CACHE_VARIABLE
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# How long SQLite waits for another writer, and how long we go on asking it to.
+LOCK_SECONDS = 10.0
+BUSY_SECONDS = 60.0
+
+# A page holds several embeddings of a few hundred floats; SQLite's default, 4 KiB, would leave almost half of it empty.
+PAGE_BYTES = 16384
+
+# SQLITE_ERROR is here because our statements are fixed: they only fail on a file whose schema is not ours.
+DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR}
+BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+class CacheDatabase:
+    """One SQLite file in a folder, opened by each process when it first needs it.
+
+    Safe with several processes and threads, picklable and usable after a fork. A damaged file is set aside with a
+    warning and a fresh one is begun; a file that cannot be written is read where that is possible; anything else that
+    fails is a warning and the answer the caller named.
+
+    Args:
+        folder: created when first used.
+        stem: files are named ``<stem>-<number>.sqlite3``; the number grows when a damaged file is set aside.
+        schema: statements that create the tables and harm nothing when those are there.
+    """
+
+    def __init__(self, folder: Path, *, stem: str, schema: Sequence[str]) -> None:
+        self.folder = folder
+        self.stem = stem
+        self.schema = tuple(schema)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._file = self._current_file()
+        self._warned: set[str] = set()
+        _DATABASES.add(self)
+
+    def run(self, action: Callable[[sqlite3.Connection], T], *, otherwise: T) -> T:
+        """Do `action` with the open database; where it cannot be done, say why in a warning and return `otherwise`.
+
+        `action` may be called again from its start after a failure, so it must not keep half a result.
+        """
+        deadline = time.monotonic() + BUSY_SECONDS
+        fresh_starts = 2
+        with self._lock:
+            while True:
+                try:
+                    connection = self._connect()
+                    return otherwise if connection is None else action(connection)
+                except sqlite3.Error as error:
+                    code = getattr(error, "sqlite_errorcode", None)
+                    if code is None:  # not the database's doing: an argument of the wrong type, say
+                        raise
+                    if code & 0xFF in BUSY and time.monotonic() < deadline:
+                        time.sleep(0.02)
+                        continue
+                    if fresh_starts and code & 0xFF in DAMAGED and self._set_aside(error):
+                        fresh_starts -= 1
+                        continue
+                    self._warn_once(
+                        f"The cache in {self.folder} failed ({error}): what it cannot read is computed anew, what it "
+                        f"cannot write is not stored. Free disk space, or set {CACHE_VARIABLE} to another folder."
+                    )
+                    return otherwise
+
+    def close(self) -> None:
+        """Close this process's connection; the next `run` opens a new one."""
+        with self._lock:
+            if self._connection is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.close()
+            self._connection = None
+
+    def remove_set_aside(self) -> None:
+        """Delete the damaged files that were set aside."""
+        for path in self.folder.glob(f"{self.stem}-*.sqlite3.damaged"):
+            path.unlink(missing_ok=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "stem": self.stem, "schema": self.schema}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            logger.warning(message)
+
+    def _connect(self) -> sqlite3.Connection | None:
+        if self._connection is not None and not self._file.exists():
+            self.close()  # the user deleted the cache: what is written to the open file would vanish with it
+        if self._connection is not None:
+            return self._connection
+        self._file = self._current_file()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._connection = self._open(self._file)
+        except (OSError, sqlite3.OperationalError) as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in BUSY | DAMAGED:
+                raise
+            self._warn_once(
+                f"The cache in {self.folder} cannot be written ({error}): new embeddings are not stored. "
+                f"Set {CACHE_VARIABLE} to a folder that can."
+            )
+            if self._file.is_file() and os.access(self._file, os.R_OK):
+                # "immutable" reads without the log and lock files that SQLite would have to create in the folder.
+                address = f"{self._file.absolute().as_uri()}?immutable=1"
+                self._connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+        return self._connection
+
+    def _open(self, file: Path) -> sqlite3.Connection:
+        connection = sqlite3.connect(file, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            connection.execute("PRAGMA journal_mode = WAL")
+            # With a log this keeps every state consistent; a power cut may lose the last transactions, and a cache may.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            for statement in self.schema:
+                connection.execute(statement)
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+            raise
+        return connection
+
+    def _current_file(self) -> Path:
+        """The file in use. Its number is above those set aside, so that no process sets aside another's fresh file."""
+        number = 1
+        pattern = re.compile(rf"{re.escape(self.stem)}-(\d+)\.sqlite3(\.damaged)?")
+        with contextlib.suppress(OSError):
+            matches = [match for path in self.folder.iterdir() if (match := pattern.fullmatch(path.name))]
+            number = max((int(match[1]) + bool(match[2]) for match in matches), default=1)
+        return self.folder / f"{self.stem}-{number}.sqlite3"
+
+    def _set_aside(self, error: sqlite3.Error) -> bool:
+        """Close the file, and rename it if it is still there; False where that is not possible."""
+        self.close()
+        file = self._file
+        aside = file.with_name(f"{file.name}.damaged")
+        try:
+            file.replace(aside)
+        except FileNotFoundError:  # another process has set it aside already
+            return True
+        except OSError:
+            return False
+        for suffix in ("-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                file.with_name(file.name + suffix).unlink()
+        logger.warning(
+            "The cache file %s is damaged (%s). It was set aside as %s, which may be deleted, and a fresh one begun.",
+            file,
+            error,
+            aside.name,
+        )
+        return True
+
+
+# SQLite keeps its locks in the process's memory, so that a connection that is open at a fork spoils those of the child.
+_DATABASES: "weakref.WeakSet[CacheDatabase]" = weakref.WeakSet()
+_held_for_fork: list[CacheDatabase] = []
+
+
+def _close_before_fork() -> None:
+    for database in list(_DATABASES):
+        database._lock.acquire()
+        database.close()
+        _held_for_fork.append(database)
+
+
+def _release_after_fork() -> None:
+    while _held_for_fork:
+        _held_for_fork.pop()._lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_close_before_fork, after_in_parent=_release_after_fork, after_in_child=_release_after_fork
+    )
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All statements inside, or none of them."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+        raise

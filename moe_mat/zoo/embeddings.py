@@ -1,0 +1,217 @@
+"""Embeddings of many crystals by many experts: each encoder sees each crystal once, ever."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from pymatgen.core import Structure
+
+from moe_mat.crystals.errors import LeftOut, UnsupportedCrystalError
+from moe_mat.crystals.structures import Crystal, structure_key
+from moe_mat.zoo.cache import EmbeddingCache
+from moe_mat.zoo.cards import ExpertCard, find_trunk
+from moe_mat.zoo.experts import EncoderExpert, PropertyNetwork, load_network
+
+logger = logging.getLogger(__name__)
+
+# A batch ends at either limit: many small cells, or a few large ones.
+MAX_CRYSTALS = 128
+MAX_ATOMS = 1024
+# Crystals that are read and embedded at once when files of any length are streamed.
+STREAM_CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Embeddings of a list of crystals.
+
+    Attributes:
+        values: Expert tag to ``[n_crystals, dim]``, float32. The rows of refused crystals are NaN.
+        refused: Row to the reason why some expert cannot represent this crystal.
+    """
+
+    values: dict[str, np.ndarray]
+    refused: dict[int, str]
+
+
+def embed(
+    cards: Sequence[ExpertCard],
+    structures: Sequence[Structure],
+    *,
+    cache: EmbeddingCache | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> Embedded:
+    """Embed crystals with several experts.
+
+    Experts that share an encoder are read off one pass, and encoders that share a graph share its construction. Only
+    what the cache does not hold is computed, and it is stored batch by batch, so that a killed run loses little.
+
+    Args:
+        cards: The experts.
+        structures: Checked crystals.
+        cache: Where embeddings are kept.
+        advance: Called with the number of crystals that have been dealt with since the last call.
+    """
+    return _embed(cards, structures, cache=cache, advance=advance, loaded=_Loaded())
+
+
+class _Loaded:
+    """What has been loaded, by digest: kept from one chunk of a stream to the next."""
+
+    def __init__(self) -> None:
+        self.experts: dict[str, EncoderExpert] = {}
+        self.networks: dict[str, PropertyNetwork] = {}
+
+    def expert(self, card: ExpertCard) -> EncoderExpert:
+        if card.digest not in self.experts:
+            encoders = {expert.card.encoder_digest: expert.encoder for expert in self.experts.values()}
+            self.experts[card.digest] = EncoderExpert(card, encoder=encoders.get(card.encoder_digest))
+        return self.experts[card.digest]
+
+    def network(self, card: ExpertCard) -> PropertyNetwork:
+        if card.digest not in self.networks:
+            self.networks[card.digest] = load_network(card)
+        return self.networks[card.digest]
+
+
+def _embed(
+    cards: Sequence[ExpertCard],
+    structures: Sequence[Structure],
+    *,
+    cache: EmbeddingCache | None,
+    advance: Callable[[int], None] | None,
+    loaded: _Loaded,
+) -> Embedded:
+    # A network reads other experts' embeddings, so only the experts at its root are computed from crystals, and kept.
+    roots = {card.digest: card for card in _roots(cards)}
+    keys = [structure_key(structure) for structure in structures]
+    known = {space: cache.get_many(space, keys) if cache else {} for space in roots}
+    missing = {key: s for key, s in zip(keys, structures, strict=True) if any(key not in known[r] for r in roots)}
+    logger.log(
+        logging.INFO if advance is not None else logging.DEBUG,
+        "%d crystals, %d experts: %d crystals in the cache, %d to embed",
+        *(len(structures), len(cards), len(set(keys)) - len(missing), len(missing)),
+    )
+    if advance is not None:
+        advance(sum(key not in missing for key in keys))
+    copies = Counter(keys)
+
+    reasons: dict[bytes, str] = {}
+    if missing:
+        lacking = {space for space in roots if any(key not in known[space] for key in missing)}
+        experts = {space: loaded.expert(card) for space, card in roots.items() if space in lacking}
+        for batch in _batches(missing):
+            for space, computed in _embed_batch(batch, experts, known, reasons).items():
+                known[space].update(computed)
+                if cache is not None:
+                    card = roots[space]
+                    cache.put_many(space, computed, description={"expert": card.tag, "path": card.reference})
+            if advance is not None:
+                advance(sum(copies[key] for key in batch))
+
+    n = len(structures)
+    stacked: dict[str, np.ndarray] = {}
+    for space, card in roots.items():
+        stacked[space] = np.full((n, card.dim), np.nan, dtype=np.float32)
+        for row, key in enumerate(keys):
+            if key in known[space]:
+                stacked[space][row] = known[space][key]
+
+    def value(card: ExpertCard) -> np.ndarray:
+        if card.digest not in stacked:
+            of_trunk = np.concatenate([value(trunk) for trunk in find_trunk(card)], axis=1)
+            with torch.inference_mode():
+                stacked[card.digest] = loaded.network(card)(torch.from_numpy(of_trunk)).numpy()
+        return stacked[card.digest]
+
+    values = {card.tag: value(card) for card in cards}
+    return Embedded(values, {row: reasons[key] for row, key in enumerate(keys) if key in reasons})
+
+
+def _roots(cards: Iterable[ExpertCard]) -> Iterator[ExpertCard]:
+    for card in cards:
+        if card.trunk:
+            yield from _roots(find_trunk(card))
+        else:
+            yield card
+
+
+def embed_stream(
+    cards: Sequence[ExpertCard], crystals: Iterable[Crystal], *, refuse: Callable[[LeftOut], None]
+) -> Iterator[tuple[list[Crystal], dict[str, np.ndarray]]]:
+    """Embed any number of crystals in bounded memory.
+
+    Args:
+        cards: The experts.
+        crystals: Checked crystals.
+        refuse: Called for each crystal that some expert cannot represent; it is left out, unless this raises.
+
+    Yields:
+        Some crystals in their order, and their embeddings by expert tag.
+    """
+    remaining = iter(crystals)
+    loaded = _Loaded()
+    with EmbeddingCache() as cache:
+        while chunk := list(islice(remaining, STREAM_CHUNK)):
+            structures = [crystal.structure for crystal in chunk]
+            embedded = _embed(cards, structures, cache=cache, advance=None, loaded=loaded)
+            for row, reason in embedded.refused.items():
+                refuse(LeftOut(chunk[row].source, chunk[row].material_id, None, reason))
+            kept = [row for row in range(len(chunk)) if row not in embedded.refused]
+            if kept:
+                yield [chunk[row] for row in kept], {tag: v[kept] for tag, v in embedded.values.items()}
+
+
+def _batches(structures: dict[bytes, Structure]) -> Iterator[dict[bytes, Structure]]:
+    batch: dict[bytes, Structure] = {}
+    n_atoms = 0
+    for key, structure in structures.items():
+        if batch and (len(batch) == MAX_CRYSTALS or n_atoms + len(structure) > MAX_ATOMS):
+            yield batch
+            batch, n_atoms = {}, 0
+        batch[key] = structure
+        n_atoms += len(structure)
+    yield batch
+
+
+def _embed_batch(
+    structures: dict[bytes, Structure],
+    experts: dict[str, EncoderExpert],
+    known: dict[str, dict[bytes, np.ndarray]],
+    reasons: dict[bytes, str],
+) -> dict[str, dict[bytes, np.ndarray]]:
+    """Embed one batch with every expert that lacks some of it; adds the refused crystals to ``reasons``."""
+    by_encoder: dict[str, list[str]] = {}
+    for space, expert in experts.items():
+        if any(key not in known[space] for key in structures):
+            by_encoder.setdefault(expert.card.encoder_digest, []).append(space)
+
+    prepared: dict[Any, tuple[list[bytes], Any]] = {}
+    computed: dict[str, dict[bytes, np.ndarray]] = {}
+    for spaces in by_encoder.values():
+        encoder = experts[spaces[0]].encoder
+        if encoder.prepare_key not in prepared:
+            samples = {}
+            for key, structure in structures.items():
+                try:
+                    samples[key] = encoder.prepare(structure)
+                except UnsupportedCrystalError as error:
+                    reasons.setdefault(key, f"expert {experts[spaces[0]].tag}: {error}")
+            batch = encoder.collate(list(samples.values())) if samples else None
+            prepared[encoder.prepare_key] = (list(samples), batch)
+        keys, batch = prepared[encoder.prepare_key]
+        if batch is None:
+            continue
+        with torch.inference_mode():
+            features = encoder(batch)
+            for space in spaces:
+                values = experts[space](features).float().numpy()
+                computed[space] = {key: row for key, row in zip(keys, values, strict=True) if key not in known[space]}
+    return computed
