@@ -13,10 +13,11 @@ from pymatgen.core import Lattice, Structure
 from strategies import reference_crystals
 from toy_experts import cgcnn_expert, network_expert
 
-from moe_mat import embeddings, load_expert
+from moe_mat import load_expert
 from moe_mat.crystals.errors import CrystalError, LeftOut
 from moe_mat.crystals.structures import Crystal
 from moe_mat.encoders.cgcnn import CGCNNEncoder
+from moe_mat.zoo import embeddings
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard, write_card
 from moe_mat.zoo.embeddings import embed, embed_stream

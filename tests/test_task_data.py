@@ -5,7 +5,8 @@ import pytest
 from toy_benchmark import write_tasks
 
 from benchmarks.tasks import list_tasks
-from moe_mat.cli import commands, task_data
+from moe_mat.cli import commands
+from moe_mat.tasks import data as task_data
 from moe_mat.tasks.data import describe_task, fetch_sources, find_task_cards
 
 
