@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
-Transform = Literal["auto", "none", "standardise", "log", "asinh"]
+from moe_mat.mixture.settings import Transform
 
 # The maps by their number in the checkpoint.
 _BENDS = ("identity", "log", "asinh")
