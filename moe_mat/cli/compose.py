@@ -19,6 +19,7 @@ from moe_mat.mixture.data import CrystalDataModule
 from moe_mat.mixture.settings import DataSettings, Transform
 from moe_mat.moma.composition import Composition, compose_embedded
 from moe_mat.moma.merging import MergeError, check_mergeable, write_merged
+from moe_mat.moma.settings import CompositionSettings
 from moe_mat.zoo.cards import find_cards
 
 MERGED = "merged"
@@ -79,13 +80,9 @@ def compose(
     train = data.part("train")
     assert train.targets is not None
     parts = train.embeddings.split([card.dim for card in cards], dim=1)
-    settings: dict[str, Any] = {
-        "k": k,
-        "temperature": temperature,
-        "entropy": entropy,
-        "sparsity": sparsity,
-        "transform": transform,
-    }
+    settings = CompositionSettings(
+        k=k, temperature=temperature, entropy=entropy, sparsity=sparsity, transform=transform
+    )
     composition = compose_embedded(
         cards,
         {card.tag: part.numpy() for card, part in zip(cards, parts, strict=True)},

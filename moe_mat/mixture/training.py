@@ -93,10 +93,15 @@ def train(
         )
         weights = torch.load(best.best_model_path, weights_only=True, map_location="cpu")["state_dict"]
         model.cpu().load_state_dict(weights)
-        model.head.finish(data.part("train"), data.part("val"))
-        model.eval()
-        report = before_refit()
-        model.head.refit(data.part("train", "val"))
+        return complete(model, data, before_refit=before_refit)
+
+
+def complete(model: MixtureOfExperts, data: EmbeddingDataModule, *, before_refit: Callable[[], Report]) -> Report:
+    """Complete a model whose best epoch is loaded, and refit it; see `train`."""
+    model.head.finish(data.part("train"), data.part("val"))
+    model.eval()
+    report = before_refit()
+    model.head.refit(data.part("train", "val"))
     return report
 
 
