@@ -18,7 +18,6 @@ from moe_mat import MoERegressor
 from moe_mat.cli.main import main
 from moe_mat.mixture.gate import CrystalGate, Gate
 from moe_mat.mixture.module import MixtureOfExperts
-from moe_mat.mixture.settings import MixtureSettings
 from moe_mat.zoo.cards import find_cards
 from moe_mat.zoo.experts import load_expert
 
@@ -98,9 +97,9 @@ def test_experts_that_cannot_be_tuned_are_named(tmp_path: Path) -> None:
         ([str(card.path), str(other.path)], "read different graphs"),
     ):
         with pytest.raises(ValueError, match=message):
-            MixtureOfExperts(MixtureSettings(experts=experts, head="mlp", trainable="all", width=8))
-    with pytest.raises(ValueError, match="'all' need head 'mlp'"):
-        MixtureOfExperts(MixtureSettings(experts=[str(card.path)], trainable="all"))
+            MixtureOfExperts(experts=experts, head="mlp", trainable="all", width=8)
+    with pytest.raises(ValueError, match="head 'kernel' has no setting trainable"):
+        MixtureOfExperts(experts=[str(card.path)], trainable="all")
 
 
 def test_composed_tuned_tested_and_predicted_by_the_command_line(
@@ -181,4 +180,4 @@ def test_gates_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         ({"frozen_gate": True}, "frozen_gate needs initial_gate"),
     ):
         with pytest.raises(ValueError, match=message):
-            MixtureOfExperts(MixtureSettings(experts=names(tmp_path), **settings))
+            MixtureOfExperts(experts=names(tmp_path), **settings)

@@ -24,15 +24,20 @@ class MixtureOfExperts(pl.LightningModule):
     The defaults are ours. ``configs/published.yaml`` has those of Chang et al., npj Comput. Mater. 8, 242 (2022).
 
     Args:
-        settings: Experts, targets, gate and head.
+        given: Experts, targets, gate and head: the fields of `moe_mat.mixture.MixtureSettings` by name.
 
     Raises:
         CardError: When a name finds no expert.
         ValueError: When there is no such head, or settings contradict each other.
+
+    Example:
+        >>> MixtureOfExperts(experts="magpie", head="mlp", hidden=(8,)).head.settings.hidden
+        (8,)
     """
 
-    def __init__(self, settings: MixtureSettings) -> None:
+    def __init__(self, **given: Any) -> None:
         super().__init__()
+        settings = MixtureSettings(**given)
         self.cards = find_cards(settings.experts)
         # Names instead of patterns, so that a checkpoint does not change its meaning when an expert is added.
         self.save_hyperparameters({**asdict(settings), "experts": [card.reference for card in self.cards]})

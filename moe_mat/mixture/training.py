@@ -37,7 +37,7 @@ def new_model(settings: MixtureSettings, *, seed: int) -> MixtureOfExperts:
     """A new mixture, whose first weights depend on the seed alone; the caller's random state stays as it is."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MixtureOfExperts(settings)
+        return MixtureOfExperts(**vars(settings))
 
 
 @dataclass(frozen=True, slots=True)
