@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from moe_mat.encoders import Encoder
-
 
 def pack(rows: Tensor, sizes: Tensor, *, n_batches: int) -> list[Tensor]:
     """Cut rows, in their order, into batches of about equal total size, none of them empty.
@@ -48,10 +46,10 @@ class SourceInputs:
     sizes: Tensor
 
     @classmethod
-    def of_samples(cls, samples: Sequence[Any], encoder: Encoder) -> SourceInputs:
-        """Batches of what an encoder's `prepare` has made of crystals, which holds their atomic numbers."""
+    def of_samples(cls, samples: Sequence[Any], collate: Callable[[list[Any]], Any]) -> SourceInputs:
+        """What an encoder's ``prepare`` made of crystals, which knows their atomic numbers, and its ``collate``."""
         return cls(
-            take=lambda rows: encoder.collate([samples[row] for row in rows.tolist()]),
+            take=lambda rows: collate([samples[row] for row in rows.tolist()]),
             sizes=torch.tensor([len(sample.atomic_numbers) for sample in samples]),
         )
 
@@ -74,7 +72,7 @@ class _BatchedRows(Dataset[tuple[Any, Tensor]]):
 class _ShuffledBatches(Sampler[Tensor]):
     """Rows of this process's batches, in an order that depends on seed and epoch alone.
 
-    Lightning tells the epoch before it begins, after a resume too.
+    Lightning sets the epoch before it begins, after a resume too.
     """
 
     def __init__(self, data: SourceBatches, *, n_batches: int, process: slice) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from torch import Tensor
 
 from moe_mat.encoders.cgcnn import CGCNNEncoder
+from moe_mat.graphs.message_passing import batch_graphs
 from moe_mat.pretrain.batches import SourceInputs
 from moe_mat.pretrain.cgcnn import CGCNNProperty
 from moe_mat.pretrain.job import SourceJob
@@ -58,7 +59,7 @@ def train_cgcnn(
     def build(rows: Tensor, transformed: Tensor) -> CGCNNProperty:
         return CGCNNProperty(transformed, training=training, seed=job.recipe.seed)
 
-    inputs = SourceInputs.of_samples(source.samples, CGCNNEncoder(**training.encoder))
+    inputs = SourceInputs.of_samples(source.samples, batch_graphs)
     module, experts = job.train(tag, training, source, targets, inputs=inputs, build=build)
     if experts is None:
         return []

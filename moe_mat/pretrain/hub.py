@@ -87,7 +87,7 @@ def _train_module(
         expert = start_module(backbone, bottleneck=training.bottleneck)
         return ModuleProperty(transformed, training=training, seed=hub.seed, expert=expert)
 
-    target, inputs = recipe.targets[what.target], SourceInputs.of_samples(part.samples, encoder)
+    target, inputs = recipe.targets[what.target], SourceInputs.of_samples(part.samples, encoder.collate)
     module, experts = replace(job, recipe=recipe).train(
         tag, training, part, [target], inputs=inputs, build=build, start=backbone.digest
     )

@@ -71,8 +71,9 @@ def _embed(source: SourceData, trunk: Sequence[ExpertCard], recipe: SourceRecipe
     values = np.concatenate(list(embedded.values.values()), axis=1)
     kept = np.isfinite(values).all(axis=1)
     unsupported = source.rows["unsupported"] + int((~kept).sum())
-    source = replace(source.take(np.flatnonzero(kept)), rows=source.rows | {"unsupported": unsupported})
-    return source, torch.from_numpy(values[kept])
+    # The crystals themselves are needed no more, and are large.
+    rest = replace(source.take(np.flatnonzero(kept)), samples=[], rows=source.rows | {"unsupported": unsupported})
+    return rest, torch.from_numpy(values[kept])
 
 
 def _write(experts: Experts, module: PropertyNetworks, training: NetworkTraining) -> list[ExpertCard]:

@@ -49,7 +49,7 @@ def pretrain(
     if not isinstance(recipe, SourceRecipe | HubRecipe):
         recipe = read_hub_recipe(recipe) if is_hub_recipe(recipe) else read_source_recipe(recipe)
     options = dict(trainer or {})
-    if (epochs := options.pop("max_epochs", None)) is not None:  # the cards tell what was done
+    if (epochs := options.pop("max_epochs", None)) is not None:  # the cards say what was done
         if not isinstance(epochs, int):
             raise ValueError(f"--trainer.max_epochs: {epochs!r} is not a number of epochs")
         recipe = recipe.with_epochs(epochs)
