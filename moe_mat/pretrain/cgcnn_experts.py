@@ -63,7 +63,7 @@ def train_cgcnn(
     module, experts = job.train(tag, training, source, targets, inputs=inputs, build=build)
     if experts is None:
         return []
-    make_card = partial(
+    card_of = partial(
         ExpertCard,
         encoder="cgcnn",
         settings=dict(training.encoder),
@@ -71,4 +71,4 @@ def train_cgcnn(
         dim=module.encoder.node_layers[module.layer],
     )
     names = [target.name for target in targets]
-    return [experts.write(tag, title, module.encoder, names=names, make_card=make_card)]
+    return [experts.write(tag, title, module.encoder, names=names, card_of=card_of)]

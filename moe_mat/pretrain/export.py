@@ -91,8 +91,8 @@ class Experts:
         /,
         *,
         names: Sequence[str],
-        make_card: Callable[..., ExpertCard],
         only: Collection[str] | None = None,
+        card_of: Callable[..., ExpertCard],
     ) -> ExpertCard:
         """Write one expert: weights, card, and the training crystals that all experts of the source share.
 
@@ -101,14 +101,15 @@ class Experts:
             title: A line that says what it is; the source's name is added.
             module: Encoder or network.
             names: Targets that it was trained on.
-            make_card: The card's class, with what says how to rebuild the module; all other fields are filled in here.
             only: Names of the weights to write; by default all.
+            card_of: Makes the card from what all experts have: one of the classes of cards, with the fields of its
+                kind that say how to rebuild the module.
         """
         training_crystals = self.folder / f"{self.recipe.name}.training_crystals.npz"
         self.source.training_crystals.save(training_crystals)
         targets = {target.name: target for target in self.targets if target.name in names}
         units = {target.unit for target in targets.values()}
-        card = make_card(
+        card = card_of(
             tag=tag,
             title=f"{title}; {self.recipe.dataset}",
             weights=write_weights(

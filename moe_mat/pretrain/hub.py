@@ -95,7 +95,7 @@ def _train_module(
         return []
     trained = module.expert.encoder
     adapter = {} if training.bottleneck is None else {"adapter": training.bottleneck}
-    make_card = partial(
+    card_of = partial(
         ExpertCard,
         module={"kind": what.kind, "backbone": backbone.tag, "backbone_weights": backbone.weights_id},
         encoder=backbone.encoder,
@@ -105,7 +105,7 @@ def _train_module(
     )
     title = f"{target.name.replace('_', ' ').capitalize()}, {what.kind} module of {backbone.tag}"
     only = adapter_names(trained.state_dict()) if training.adapters_only else None
-    return [experts.write(tag, title, trained, names=[target.name], make_card=make_card, only=only)]
+    return [experts.write(tag, title, trained, names=[target.name], card_of=card_of, only=only)]
 
 
 def _module_recipe(hub: HubRecipe, source: str, backbone: ExpertCard) -> SourceRecipe:

@@ -100,5 +100,5 @@ def _write_network(
 ) -> ExpertCard:
     sizes = [cast(nn.Linear, layer).out_features for layer in network.layers]
     output = {} if network.output == "silu" else {"output": network.output}
-    make_card = partial(ExpertCard, trunk=list(trunk), network={"sizes": sizes, **output}, dim=sizes[-1])
-    return experts.write(tag, title, network, names=names, make_card=make_card)
+    card_of = partial(ExpertCard, trunk=list(trunk), network={"sizes": sizes, **output}, dim=sizes[-1])
+    return experts.write(tag, title, network, names=names, card_of=card_of)
