@@ -18,7 +18,7 @@ from moe_mat.graphs.message_passing import batch_graphs
 from moe_mat.pretrain.cgcnn import CGCNNProperty
 from moe_mat.pretrain.recipes import Training
 from moe_mat.pretrain.training import SourceBatches, fit_source_module
-from moe_mat.zoo.cards import find_cards
+from moe_mat.zoo.find import find_cards
 
 Candidates = Sequence[Mapping[str, Any]]
 

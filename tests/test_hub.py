@@ -22,7 +22,9 @@ from moe_mat.moma.merging import merge
 from moe_mat.pretrain.hub_recipes import is_hub, read_hub
 from moe_mat.pretrain.recipes import RecipeError
 from moe_mat.pretrain.run import pretrain
-from moe_mat.zoo.cards import CardError, ExpertCard, zoo_folder
+from moe_mat.zoo.card_files import CardError, zoo_folder
+from moe_mat.zoo.card_parts import ModuleOrigin
+from moe_mat.zoo.cards import ExpertCard, ModuleCard
 from moe_mat.zoo.experts import load_expert
 
 METALS = ["Li", "Na", "K", "Rb", "Mg", "Ca", "Sr", "Zn", "Al", "Ti", "Fe", "Ni"]
@@ -118,7 +120,8 @@ def test_a_hub_has_a_backbone_and_two_modules_a_target(trained: Path, data: Path
         expert = load_expert(hub / f"{tag}.yaml")
         card = expert.card
         assert card.metrics["validation_mae"] < 0.9 * card.metrics["validation_median_mae"], tag
-        assert (card.module["backbone"], card.module["backbone_weights"]) == ("toy_backbone", backbone.weights_id)
+        assert isinstance(card, ModuleCard)
+        assert (card.module.backbone, card.module.backbone_weights) == ("toy_backbone", backbone.weights_id)
         assert (card.license, card.citation) == (backbone.license, backbone.citation)
         assert expert.embed(structures).shape == before.shape == (6, 12)
         assert np.abs(expert.embed(structures) - before).max() > 1e-3
@@ -184,7 +187,8 @@ def test_modules_of_an_expert_of_the_package(data: Path, tmp_path: Path) -> None
     )
     cards = train(tmp_path, data, recipe=recipe, only="toy_adapter_*")
     card = cards["toy_adapter_salts_difference"]
-    assert card.module == {"kind": "adapter", "backbone": "chgnet_conv4", "backbone_weights": "chgnet 0.4.2"}
+    assert isinstance(card, ModuleCard)
+    assert card.module == ModuleOrigin("adapter", "chgnet_conv4", "chgnet 0.4.2")
     assert card.settings == {"adapter": 2}
     chgnet = load_expert("chgnet_conv4").card
     assert card.license == f"{chgnet.license}; salts licence"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 from pymatgen.core import Lattice, Structure
-from toy_experts import cgcnn, network_expert, write_expert
+from toy_experts import cgcnn, write_expert
 from toy_sources import trained_expert, write_crystals, write_training_crystals
 
 from benchmarks.tasks import read_task
@@ -19,7 +19,8 @@ from moe_mat.crystals.readers import iter_crystals, read_structures
 from moe_mat.crystals.training_crystals import TrainingCrystals
 from moe_mat.pretrain.recipes import expression_columns, read_recipe
 from moe_mat.tasks.data import describe_task, find_task_cards, read_task_card, read_test_rows
-from moe_mat.zoo.cards import find_cards, zoo_folder
+from moe_mat.zoo.card_files import zoo_folder
+from moe_mat.zoo.find import find_cards
 
 needs_data = pytest.mark.skipif("MOE_MAT_DATA" not in os.environ, reason="MOE_MAT_DATA names no prepared data")
 
@@ -171,21 +172,8 @@ def test_network_has_learned_what_its_trunk_has(zoo):
     unknown = write_expert(
         zoo / "zoo", "unknown", None, weights=package, encoder="chgnet", readout=READOUT, dim=8, source="MPtrj"
     )
-    weights = network_expert(zoo / "zoo", "network", trunk=[unknown], sizes=[8]).weights
-
-    def network(tag: str, *, trunk: str, target: str):
-        given = {
-            "encoder": None,
-            "settings": {},
-            "readout": {},
-            "weights": weights,
-            "trunk": [trunk],
-            "network": {"sizes": [8]},
-        }
-        return trained_expert(zoo / "zoo", tag, target=target, **given)
-
-    body = network("body", trunk="unknown", target="band_gap_pbe, bulk_modulus_kv")
-    tower = network("tower", trunk="body", target="band_gap_pbe")
+    body = trained_expert(zoo / "zoo", "body", trunk=unknown, target="band_gap_pbe, bulk_modulus_kv")
+    tower = trained_expert(zoo / "zoo", "tower", trunk=body, target="band_gap_pbe")
     exposure = exposure_of(tower)
     assert exposure == exposure_of(body)
     assert exposure.quantities == ("band_gap", "bulk_modulus")

@@ -24,7 +24,8 @@ from moe_mat.mixture.heads.gaussian_process import JITTER, KernelHead, squared_d
 from moe_mat.mixture.heads.last_convolution import partial_crystals
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
 from moe_mat.mixture.run_folder import evaluate, finish
-from moe_mat.zoo.cards import CardError, ExpertCard
+from moe_mat.zoo.card_files import CardError
+from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.experts import build_expert
 
 HEADS = ("kernel", "mlp")

@@ -19,8 +19,9 @@ from moe_mat.pretrain.hub_recipes import is_hub
 from moe_mat.pretrain.networks import PropertyNetworks
 from moe_mat.pretrain.recipes import RecipeError, evaluate_expression, expression_columns, read_recipe
 from moe_mat.pretrain.run import pretrain
-from moe_mat.zoo.cards import find_cards, zoo_folder
+from moe_mat.zoo.card_files import zoo_folder
 from moe_mat.zoo.experts import load_expert
+from moe_mat.zoo.find import find_cards
 
 CATIONS = ["Li", "Na", "K", "Rb", "Mg", "Ca", "Sr", "Ba", "Zn", "Al", "Ga", "Ti", "V", "Fe", "Ni"]
 ANIONS = ["O", "S", "Se", "F", "Cl", "Br", "N", "P"]

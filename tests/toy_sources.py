@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pymatgen.core import Structure
-from toy_experts import cgcnn_expert
+from toy_experts import cgcnn_expert, network_expert
 
 from moe_mat.crystals.training_crystals import PARTS, TrainingCrystals
-from moe_mat.zoo.cards import ExpertCard, read_card, write_card
+from moe_mat.zoo.cards import ExpertCard, write_card
 
 
 def write_crystals(path: Path, crystals: dict[str, Structure], **columns: Any) -> Path:
@@ -48,14 +48,21 @@ def write_training_crystals(
 
 
 def trained_expert(
-    folder: Path, tag: str, *, target: str = "band_gap_pbe", max_atoms: int | None = None, **fields: Any
+    folder: Path,
+    tag: str,
+    *,
+    target: str = "band_gap_pbe",
+    max_atoms: int | None = None,
+    trunk: ExpertCard | None = None,
+    **fields: Any,
 ) -> ExpertCard:
-    """A CGCNN of random weights whose card says that it was trained on the toy source."""
+    """A CGCNN, or a network on a trunk, of random weights whose card says that it was trained on the toy source."""
     trained = {
         "target": target,
         "source": {"dataset": "toy source", "file": "toy.parquet", "max_atoms": max_atoms},
         "training_crystals": "toy.training_crystals.npz",
     }
-    card = replace(cgcnn_expert(folder, tag), **(trained | fields))
+    plain = cgcnn_expert(folder, tag) if trunk is None else network_expert(folder, tag, trunk=[trunk], sizes=[8])
+    card = replace(plain, **(trained | fields))
     write_card(card)
-    return read_card(card.path)
+    return card

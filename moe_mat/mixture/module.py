@@ -16,8 +16,9 @@ from moe_mat.mixture.heads.finetune import FineTunedMixture
 from moe_mat.mixture.heads.kernel import KernelMixture
 from moe_mat.mixture.heads.perceptron import NetworkMixture
 from moe_mat.mixture.transforms import TargetTransform, Transform
-from moe_mat.zoo.cards import CardError, find_cards
+from moe_mat.zoo.card_files import CardError
 from moe_mat.zoo.experts import build_expert
+from moe_mat.zoo.find import find_cards
 
 
 class MixtureOfExperts(pl.LightningModule):

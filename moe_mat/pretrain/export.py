@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from moe_mat.pretrain.batches import SourceBatches
 from moe_mat.pretrain.recipes import SourceRecipe, SourceTarget, Training
 from moe_mat.pretrain.sources import SourceData
 from moe_mat.pretrain.training import FinishedRun, SourceModule
-from moe_mat.zoo.cards import ExpertCard, find_trunk, trunk_digest, write_card
+from moe_mat.zoo.cards import ExpertCard, NetworkCard, find_trunk, trunk_digest, write_card
 from moe_mat.zoo.experts import build_expert
 from moe_mat.zoo.weights import write_weights
 
@@ -91,7 +91,7 @@ class Experts:
         *,
         names: Sequence[str],
         only: Collection[str] | None = None,
-        **fields: Any,
+        card_of: Callable[..., ExpertCard],
     ) -> ExpertCard:
         """Write one expert: weights, card, and the training crystals that all experts of the source share.
 
@@ -101,13 +101,14 @@ class Experts:
             module: Encoder or network.
             names: Targets that it was trained on.
             only: Names of the weights to write; by default all.
-            fields: Of the card: what tells how to rebuild the module.
+            card_of: Makes the card from what all experts have: one of the classes of cards, with the fields of its
+                kind that say how to rebuild the module.
         """
         training_crystals = self.folder / f"{self.recipe.name}.training_crystals.npz"
         self.source.training_crystals.save(training_crystals)
         targets = {target.name: target for target in self.targets if target.name in names}
         units = {target.unit for target in targets.values()}
-        card = ExpertCard(
+        card = card_of(
             tag=tag,
             title=f"{title}; {self.recipe.dataset}",
             weights=write_weights(
@@ -141,9 +142,8 @@ class Experts:
             license=self.recipe.license,
             citation=self.recipe.citation,
             path=self.folder / f"{tag}.yaml",
-            **fields,
         )
-        if card.trunk:
+        if isinstance(card, NetworkCard):
             card = replace(card, trunk_digest=trunk_digest(find_trunk(card)))
         write_card(card)
         build_expert(card)  # what was written can be loaded

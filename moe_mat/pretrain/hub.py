@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from moe_mat.encoders import Encoder
 from moe_mat.encoders.adapter import adapter_names
 from moe_mat.encoders.cgcnn import CGCNNEncoder
-from moe_mat.pretrain.cgcnn import CGCNNProperty
+from moe_mat.pretrain.cgcnn import CGCNNProperty, cgcnn_card
 from moe_mat.pretrain.hub_recipes import HubRecipe, read_hub
 from moe_mat.pretrain.hub_sources import capped, join_sources, joined, joint_recipe, read_sources
 from moe_mat.pretrain.job import SourceJob
@@ -22,7 +23,9 @@ from moe_mat.pretrain.modules import ModuleProperty, start_module
 from moe_mat.pretrain.recipes import RecipeError, Training
 from moe_mat.pretrain.sources import SourceData
 from moe_mat.pretrain.training import SourceModule
-from moe_mat.zoo.cards import CardError, ExpertCard, read_card, zoo_folder
+from moe_mat.zoo.card_files import CardError, card_path
+from moe_mat.zoo.card_parts import ModuleOrigin
+from moe_mat.zoo.cards import ExpertCard, ModuleCard, read_card
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +104,9 @@ def pretrain_hub(
 
 
 def _find_backbone(hub: HubRecipe, output: Path) -> ExpertCard:
-    beside = output / f"{hub.backbone_tag}.yaml"
-    path = beside if beside.exists() else zoo_folder() / beside.name
+    path = card_path(hub.backbone_tag, output)
     if not path.exists():
+        beside = output / path.name
         raise CardError(f"there is no backbone {beside}: train it first (--only {hub.backbone_tag})")
     return read_card(path)
 
@@ -125,10 +128,7 @@ def _train_backbone(
         f"Backbone of the hub {hub.name}: a CGCNN of {len(targets)} properties",
         module.encoder,
         names=[target.name for target in targets],
-        encoder="cgcnn",
-        settings=training.settings.get("encoder", {}),
-        readout={"layers": [module.layer], "statistics": ["mean"], "activation": "softplus"},
-        dim=module.encoder.node_layers[module.layer],
+        card_of=cgcnn_card(module, training.settings.get("encoder", {})),
     )
     return [card]
 
@@ -161,18 +161,21 @@ def _train_module(
     if experts is None:
         return []
     assert isinstance(module, ModuleProperty)
-    trained = module.expert.encoder
+    trained, of = module.expert.encoder, module.expert.card
     card = experts.write(
         tag,
         f"{target.name.replace('_', ' ').capitalize()}, {what.kind} module of {backbone.tag}",
         trained,
         names=[target.name],
         only=adapter_names(trained.state_dict()) if adapters_only else None,
-        module={"kind": what.kind, "backbone": backbone.tag, "backbone_weights": backbone.weights_id},
-        encoder=backbone.encoder,
-        settings=backbone.settings | ({"adapter": bottleneck} if bottleneck is not None else {}),
-        readout=backbone.readout,
-        dim=backbone.dim,
+        card_of=partial(
+            ModuleCard,
+            module=ModuleOrigin("adapter" if adapters_only else "full", of.tag, of.weights_id),
+            encoder=of.encoder,
+            settings=of.settings | ({"adapter": bottleneck} if bottleneck is not None else {}),
+            readout=of.readout,
+            dim=of.dim,
+        ),
     )
     return [card]
 

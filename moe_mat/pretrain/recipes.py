@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from moe_mat.zoo.cards import zoo_folder
+from moe_mat.zoo.card_files import zoo_folder
 
 OF_SOURCE = ("dataset", "file", "license", "citation", "targets", "fractions", "seed")
 

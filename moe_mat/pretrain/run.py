@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from moe_mat.encoders.cgcnn import CGCNNEncoder
 from moe_mat.graphs.message_passing import batch_graphs
-from moe_mat.pretrain.cgcnn import CGCNNProperty
+from moe_mat.pretrain.cgcnn import CGCNNProperty, cgcnn_card
 from moe_mat.pretrain.hub import pretrain_hub
 from moe_mat.pretrain.hub_recipes import is_hub
 from moe_mat.pretrain.job import SourceJob
@@ -25,8 +26,10 @@ from moe_mat.pretrain.recipes import RecipeError, SourceRecipe, Training, read_r
 from moe_mat.pretrain.sources import SourceData, require_values
 from moe_mat.pretrain.training import SourceModule
 from moe_mat.zoo.cache import EmbeddingCache
-from moe_mat.zoo.cards import ExpertCard, find_trunk, trunk_digest
+from moe_mat.zoo.card_parts import NetworkShape
+from moe_mat.zoo.cards import ExpertCard, NetworkCard, read_trunk, trunk_digest
 from moe_mat.zoo.embeddings import embed
+from moe_mat.zoo.property_network import PropertyNetwork
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +98,7 @@ def _pretrain_networks(job: SourceJob, training: Training) -> list[ExpertCard]:
     names = [name for group in groups.values() for name in group]
     targets = [recipe.targets[name] for name in names]
     trunk_tags: list[str] = training.settings["trunk"]
-    trunk = find_trunk(_draft(job.output / f"{recipe.name}.yaml", trunk_tags))
+    trunk = read_trunk(trunk_tags, job.output)
     source = job.read(training, names, prepare=lambda structure: structure)
     embeddings = _embed(source, trunk, recipe)
     require_values(recipe, source, names)
@@ -121,27 +124,24 @@ def _pretrain_networks(job: SourceJob, training: Training) -> list[ExpertCard]:
     body_tags = [f"{recipe.name}_body_{group}" for group in groups]
     for tag, members, body in zip(body_tags, groups.values(), module.bodies, strict=True):
         title = f"What {', '.join(members)} have in common, on {on_trunk}"
-        cards.append(experts.write(tag, title, body, names=members, **_network(body, trunk_tags)))
+        cards.append(experts.write(tag, title, body, names=members, card_of=_network_card(body, trunk_tags)))
     tower_tags = [f"{recipe.name}_{name}" for name in names]
     for tag, target, group, tower in zip(tower_tags, targets, module.group_of_target, module.towers, strict=True):
         title = f"{target.name.replace('_', ' ').capitalize()}, on {on_trunk}"
-        cards.append(experts.write(tag, title, tower, names=[target.name], **_network(tower, [body_tags[group]])))
+        card_of = _network_card(tower, [body_tags[group]])
+        cards.append(experts.write(tag, title, tower, names=[target.name], card_of=card_of))
     predictions = module.predictions()
     title = f"Predictions of {', '.join(names)}: transformed and standardised"
     tag = f"{recipe.name}_predictions"
-    cards.append(experts.write(tag, title, predictions, names=names, **_network(predictions, tower_tags)))
+    cards.append(experts.write(tag, title, predictions, names=names, card_of=_network_card(predictions, tower_tags)))
     return cards
 
 
-def _draft(path: Path, trunk: list[str]) -> ExpertCard:
-    return ExpertCard(tag=path.stem, title="", dim=1, license="", citation="", path=path, trunk=trunk)
-
-
-def _network(network: nn.Module, trunk: list[str]) -> dict[str, Any]:
-    """Fields of the card of a property network."""
-    sizes = [layer.out_features for layer in network.layers]  # type: ignore[union-attr]
-    output = {} if network.output == "silu" else {"output": network.output}
-    return {"trunk": trunk, "network": {"sizes": sizes, **output}, "dim": sizes[-1]}
+def _network_card(network: PropertyNetwork, trunk: Sequence[str]) -> Callable[..., NetworkCard]:
+    """Makes the card of a property network."""
+    sizes = tuple(cast(nn.Linear, layer).out_features for layer in network.layers)
+    shape = NetworkShape(sizes, None if network.output == "silu" else "none")
+    return partial(NetworkCard, trunk=tuple(trunk), network=shape, dim=sizes[-1])
 
 
 def _embed(source: SourceData, trunk: Sequence[ExpertCard], recipe: SourceRecipe) -> Tensor:
@@ -187,12 +187,6 @@ def _pretrain_cgcnn(job: SourceJob, training: Training, names: Sequence[str]) ->
         if experts is None:
             continue
         assert isinstance(module, CGCNNProperty)
-        fields = {
-            "encoder": "cgcnn",
-            "settings": settings,
-            "readout": {"layers": [module.layer], "statistics": ["mean"], "activation": "softplus"},
-            "dim": module.encoder.node_layers[module.layer],
-        }
-        title = f"{name.replace('_', ' ').capitalize()}, by CGCNN"
-        cards.append(experts.write(tag, title, module.encoder, names=[name], **fields))
+        title, card_of = f"{name.replace('_', ' ').capitalize()}, by CGCNN", cgcnn_card(module, settings)
+        cards.append(experts.write(tag, title, module.encoder, names=[name], card_of=card_of))
     return cards
