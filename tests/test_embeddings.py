@@ -24,6 +24,7 @@ from moe_mat.zoo.card_parts import Readout
 from moe_mat.zoo.cards import EncoderCard, ExpertCard, write_card
 from moe_mat.zoo.embeddings import embed, embed_stream
 from moe_mat.zoo.experts import EncoderExpert
+from moe_mat.zoo.trunks import EmbeddingOrder
 
 CRYSTALS = list(reference_crystals().values())
 OGANESSON = Structure(Lattice.cubic(4), ["Og"], [[0, 0, 0]])
@@ -85,6 +86,18 @@ def test_embeddings_are_those_of_the_experts(cached: bool, cards: list[ExpertCar
         again = embed(cards[::-1], structures[::-1], cache=cache if cached else None)
     for tag, values in again.values.items():
         np.testing.assert_allclose(values[::-1], embedded.values[tag], rtol=1e-4, atol=1e-5)
+
+
+def test_what_experts_stand_on_is_met_once_and_in_order(cards: list[ExpertCard]) -> None:
+    last, _, other, wide, network, tower = cards
+    order = EmbeddingOrder.of([tower, network, last])
+    assert order.digests == {card.tag: card.digest for card in (tower, network, last)}
+    assert list(order.roots.values()) == [last, wide, other]
+    assert {digest: step.trunk for digest, step in order.networks.items()} == {
+        network.digest: (last.digest, wide.digest),
+        tower.digest: (network.digest, other.digest),
+    }
+    assert list(order.networks) == [network.digest, tower.digest]
 
 
 def test_experts_share_what_they_can(cards: list[ExpertCard], counts: Counts) -> None:
