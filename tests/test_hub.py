@@ -15,7 +15,7 @@ from moe_mat.crystals.held_out import HeldOut
 from moe_mat.crystals.readers import read_structures
 from moe_mat.crystals.training_crystals import TrainingCrystals
 from moe_mat.moma.merging import merge
-from moe_mat.zoo.cards import CardError
+from moe_mat.zoo.card_files import CardError
 from moe_mat.zoo.experts import load_expert
 
 

@@ -19,9 +19,10 @@ from moe_mat import load_expert
 from moe_mat.crystals.errors import CrystalError, UnsupportedCrystalError
 from moe_mat.encoders import Encoder, Features, get_encoder
 from moe_mat.encoders.base import ENCODERS, register_encoder
-from moe_mat.zoo.cards import CardError, find_cards
+from moe_mat.zoo.card_files import CardError
 from moe_mat.zoo.embeddings import embed
 from moe_mat.zoo.experts import EncoderExpert, Expert
+from moe_mat.zoo.find import find_cards
 
 CRYSTALS = list(reference_crystals().values())
 
@@ -133,7 +134,8 @@ def test_a_network_reads_its_trunk(tmp_path: Path) -> None:
     card = network_expert(tmp_path, "network", trunk=trunk, sizes=[6, 4])
     expert = load_expert(card.path)
     inputs = torch.from_numpy(np.concatenate([load_expert(c.path).embed(CRYSTALS) for c in trunk], axis=1))
-    state = {name.removeprefix("network."): values for name, values in expert.state_dict().items()}
+    own = f"networks.{card.digest}."
+    state = {name.removeprefix(own): values for name, values in expert.state_dict().items()}
     hidden = ((inputs - state["mean"]) / state["std"]).clamp(-10, 10)
     for layer in ("layers.0", "layers.1"):
         hidden = F.silu(hidden @ state[f"{layer}.weight"].T + state[f"{layer}.bias"])

@@ -22,7 +22,7 @@ from moe_mat.crystals.errors import OnError
 from moe_mat.crystals.readers import read_structures
 from moe_mat.files.folders import DATA_VARIABLE, data_folder
 from moe_mat.tasks.data import describe_task, find_task_cards, read_test_rows
-from moe_mat.zoo.cards import find_cards
+from moe_mat.zoo.find import find_cards
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -29,8 +29,8 @@ from moe_mat.pretrain import run as pretraining
 from moe_mat.tasks.data import describe_task, fetch_sources, find_task_cards
 from moe_mat.tasks.recipes import prepare
 from moe_mat.zoo.cache import EmbeddingCache
-from moe_mat.zoo.cards import find_cards
 from moe_mat.zoo.embeddings import embed_stream
+from moe_mat.zoo.find import find_cards
 
 
 def embed(

@@ -20,7 +20,7 @@ from moe_mat.mixture.settings import DataSettings, Transform
 from moe_mat.moma.composition import Composition, compose_embedded
 from moe_mat.moma.merging import MergeError, check_mergeable, write_merged
 from moe_mat.moma.settings import CompositionSettings
-from moe_mat.zoo.cards import find_cards
+from moe_mat.zoo.find import find_cards
 
 MERGED = "merged"
 

@@ -12,8 +12,9 @@ from rich.table import Column, Table
 
 from moe_mat.crystals.structures import as_structure
 from moe_mat.graphs.neighbor_graph import Ties
-from moe_mat.zoo.cards import find_cards, list_experts, zoo_folder
+from moe_mat.zoo.card_files import zoo_folder
 from moe_mat.zoo.experts import build_expert
+from moe_mat.zoo.find import find_cards, list_experts
 from moe_mat.zoo.import_cgcnn import import_cgcnn
 
 # Of a table that goes to a file or a pipe: one line an expert.
