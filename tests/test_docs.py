@@ -14,7 +14,7 @@ from pymatgen.core import Lattice, Structure
 from moe_mat import MoERegressor, load_expert
 from moe_mat.cli.main import main
 from moe_mat.crystals.datasets import load_quickstart
-from moe_mat.encoders.base import ENCODERS
+from moe_mat.encoders.registry import ENCODERS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

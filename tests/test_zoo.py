@@ -18,7 +18,7 @@ from toy_experts import cgcnn_expert, network_expert, write_expert
 from moe_mat import load_expert
 from moe_mat.crystals.errors import CrystalError, UnsupportedCrystalError
 from moe_mat.encoders import Encoder, Features, get_encoder
-from moe_mat.encoders.base import ENCODERS, register_encoder
+from moe_mat.encoders.registry import ENCODERS, register_encoder
 from moe_mat.zoo.cards import CardError, find_cards
 from moe_mat.zoo.embeddings import embed
 from moe_mat.zoo.experts import EncoderExpert, Expert
@@ -225,7 +225,7 @@ def test_an_installed_package_brings_its_encoder(toy_encoder: type[Encoder], mon
     def entry_points(*, group: str, name: str | None = None) -> list[EntryPoint]:
         return [EntryPoint()] if group == "moe_mat.encoders" and name in (None, "from_elsewhere") else []
 
-    monkeypatch.setattr("moe_mat.encoders.base.entry_points", entry_points)
+    monkeypatch.setattr("moe_mat.encoders.registry.entry_points", entry_points)
     try:
         assert get_encoder("from_elsewhere") is toy_encoder
     finally:

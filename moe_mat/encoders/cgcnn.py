@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from pymatgen.core import Structure
 from torch import Tensor, nn
 
-from moe_mat.crystals.errors import UnsupportedCrystalError
+from moe_mat.crystals.checks import check_elements
 from moe_mat.encoders.adapter import Adapter
-from moe_mat.encoders.base import Encoder, Features, register_encoder
+from moe_mat.encoders.base import Encoder, Features
+from moe_mat.encoders.registry import register_encoder
 from moe_mat.graphs.message_passing import GraphBatch, batch_graphs
 from moe_mat.graphs.neighbor_graph import CrystalGraph, Ties, neighbor_graph
 
@@ -30,6 +31,12 @@ def element_features() -> Tensor:
     for number, values in of_element.items():
         table[number] = torch.tensor(values, dtype=torch.float32)
     return table
+
+
+@lru_cache(maxsize=1)
+def known_elements() -> frozenset[int]:
+    """Atomic numbers of the elements that have features."""
+    return frozenset(torch.nonzero(element_features().any(dim=1)).flatten().tolist())
 
 
 # Atoms whose messages a frozen convolution computes at once.
@@ -173,10 +180,7 @@ class CGCNNEncoder(Encoder):
         return ("cgcnn", *self.graph_settings.values())
 
     def prepare(self, structure: Structure) -> CrystalGraph:  # noqa: D102
-        for i, site in enumerate(structure):
-            number = site.specie.Z
-            if number >= len(self.elements) or not self.elements[number].any():
-                raise UnsupportedCrystalError(f"element {site.specie.symbol} (site {i}) has no CGCNN features")
+        check_elements(structure, known=known_elements(), encoder="CGCNN")
         return neighbor_graph(structure, **self.graph_settings)
 
     def collate(self, samples: list[CrystalGraph]) -> GraphBatch:  # noqa: D102
