@@ -6,7 +6,6 @@ import json
 from collections.abc import Hashable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import matminer.utils.data
 import torch
@@ -155,12 +154,7 @@ class CGCNNEncoder(Encoder):
         adapter: int | None = None,
     ) -> None:
         super().__init__()
-        self.graph_settings: dict[str, Any] = {
-            "cutoff": cutoff,
-            "max_neighbors": max_neighbors,
-            "ties": ties,
-            "pad": pad,
-        }
+        self.cutoff, self.max_neighbors, self.ties, self.pad = cutoff, max_neighbors, ties, pad
         self.step = step
         centers = torch.arange(0, cutoff + step / 2, step)
         self.register_buffer("elements", element_features(), persistent=False)
@@ -177,11 +171,13 @@ class CGCNNEncoder(Encoder):
 
     @property
     def prepare_key(self) -> Hashable:  # noqa: D102
-        return ("cgcnn", *self.graph_settings.values())
+        return ("cgcnn", self.cutoff, self.max_neighbors, self.ties, self.pad)
 
     def prepare(self, structure: Structure) -> CrystalGraph:  # noqa: D102
         check_elements(structure, known=known_elements(), encoder="CGCNN")
-        return neighbor_graph(structure, **self.graph_settings)
+        return neighbor_graph(
+            structure, cutoff=self.cutoff, max_neighbors=self.max_neighbors, ties=self.ties, pad=self.pad
+        )
 
     def collate(self, samples: list[CrystalGraph]) -> GraphBatch:  # noqa: D102
         return batch_graphs(samples)

@@ -18,7 +18,6 @@ from moe_mat.graphs.radius_graph import RadiusGraph, radius_graph
 CUTOFF = 8.0  # Å: second neighbours in caesium are at 6.1
 SOFT_CUTOFF = 2.0  # Å over which a bond fades before the cutoff
 SHARPNESS = 5.0
-NEGLIGIBLE = 1e-4
 LARGEST_RADIUS = 1.69  # Å, of curium: for the actinides after it, which have none in the table
 FARTHEST = 2.2  # times the nearest distance: beyond, a weight of Hoppe's is below 1e-5
 
@@ -132,9 +131,10 @@ def hoppe_neighbours(structure: Structure) -> Neighbours:
     relation to the nearest distance. Radii are NaN where the table has none.
     """
     graph = all_bonds(structure)
-    n_atoms, nearest = len(graph.atomic_numbers), _smallest(graph.lengths, graph.centers, len(graph.atomic_numbers))
-    near = graph.lengths <= FARTHEST * nearest[graph.centers]
-    i, lengths = graph.centers[near], graph.lengths[near]
+    i, lengths, n_atoms = graph.centers, graph.lengths, len(graph.atomic_numbers)
+    nearest = _smallest(lengths, i, n_atoms)
+    near = lengths <= FARTHEST * nearest[i]
+    i, lengths = i[near], lengths[near]
     first = np.exp(1 - (lengths / nearest[i]) ** 6)
     with np.errstate(invalid="ignore"):  # an isolated atom has sums of nothing
         typical = np.bincount(i, first * lengths, n_atoms) / np.bincount(i, first, n_atoms)
