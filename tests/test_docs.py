@@ -18,7 +18,7 @@ from pymatgen.core import Lattice, Structure
 from moe_mat import MoERegressor, load_expert
 from moe_mat.cli.main import main
 from moe_mat.crystals.datasets import load_quickstart
-from moe_mat.encoders.base import ENCODERS
+from moe_mat.encoders.registry import ENCODERS
 from moe_mat.mixture.heads.base import HEADS
 
 ROOT = Path(__file__).parents[1]
@@ -82,7 +82,7 @@ def test_the_encoder_of_the_guide_is_an_expert(tmp_path: Path) -> None:
         model.fit(structures[:20], table["bulk_modulus"][:20])
         assert set(model.gate_weights_.index) == {"mean_mass", "magpie"}
     finally:
-        ENCODERS.pop("atomic_mass", None)
+        ENCODERS.classes.pop("atomic_mass", None)
 
 
 def test_the_head_of_the_guide_is_one(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from toy_experts import cgcnn_expert, network_expert, write_expert
 from moe_mat import load_expert
 from moe_mat.crystals.errors import CrystalError, UnsupportedCrystalError
 from moe_mat.encoders import Encoder, Features, get_encoder
-from moe_mat.encoders.base import ENCODERS, register_encoder
+from moe_mat.encoders.registry import ENCODERS, register_encoder
 from moe_mat.zoo.card_files import CardError
 from moe_mat.zoo.embeddings import embed
 from moe_mat.zoo.experts import EncoderExpert, Expert
@@ -183,7 +183,7 @@ def toy_encoder() -> Iterator[type[Encoder]]:
             return Features({"elements": self.table(numbers)}, index, len(volumes), {"volume": volumes})
 
     yield ElementCounts
-    ENCODERS.pop("element_counts")
+    ENCODERS.classes.pop("element_counts")
 
 
 def test_an_encoder_of_ones_own_needs_one_class_and_one_card(toy_encoder: type[Encoder], tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_encoder_names_are_unique(toy_encoder: type[Encoder]) -> None:
     get_encoder("chgnet")
     with pytest.raises(ValueError, match="'chgnet' is taken by moe_mat"):
         register_encoder("chgnet")(toy_encoder)
-    with pytest.raises(KeyError, match=r"unknown encoder 'element_count'; known: .*chgnet.*add-an-expert"):
+    with pytest.raises(ValueError, match=r"unknown encoder 'element_count'; known: .*chgnet.*add-an-expert"):
         get_encoder("element_count")
 
 
@@ -227,12 +227,12 @@ def test_an_installed_package_brings_its_encoder(toy_encoder: type[Encoder], mon
     def entry_points(*, group: str, name: str | None = None) -> list[EntryPoint]:
         return [EntryPoint()] if group == "moe_mat.encoders" and name in (None, "from_elsewhere") else []
 
-    monkeypatch.setattr("moe_mat.encoders.base.entry_points", entry_points)
+    monkeypatch.setattr("moe_mat.files.registry.entry_points", entry_points)
     try:
         assert get_encoder("from_elsewhere") is toy_encoder
     finally:
-        ENCODERS.pop("from_elsewhere", None)
-    with pytest.raises(KeyError, match="from_elsewhere"):
+        ENCODERS.classes.pop("from_elsewhere", None)
+    with pytest.raises(ValueError, match="from_elsewhere"):
         get_encoder("unknown")
 
 

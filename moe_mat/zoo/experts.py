@@ -194,7 +194,7 @@ def load_encoder(card: EncoderCard) -> Encoder:
     """
     try:
         encoder = get_encoder(card.encoder)(**card.settings)
-    except (TypeError, KeyError) as error:
+    except (TypeError, ValueError) as error:
         raise CardError(f"expert {card.tag} ({card.path}): {error.args[0]}") from error
     load_weights(encoder, card)
     return encoder
