@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import CSVLogger
 from rich.console import Console
 from rich.table import Column, Table
 
-from moe_mat.cli.main import LIGHTNING_COMMANDS
+from moe_mat.cli.commands import LIGHTNING_COMMANDS
 from moe_mat.files.whole import whole_file
 from moe_mat.mixture.data import Batch, CrystalDataModule
 from moe_mat.mixture.module import MixtureOfExperts
