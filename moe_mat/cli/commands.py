@@ -11,15 +11,10 @@ from moe_mat.cli.data import data_fetch, data_list, data_prepare
 from moe_mat.cli.embed import embed
 from moe_mat.cli.experts import experts_import, experts_list, experts_show, experts_verify
 from moe_mat.cli.pretrain import pretrain
+from moe_mat.cli.run_options import COMMANDS as LIGHTNING_COMMANDS
 
 Command = Callable[..., None]
 
-LIGHTNING_COMMANDS = {
-    "fit": "Train gate and head on your crystals; with no arguments, on the embedded quickstart.",
-    "validate": "Score a checkpoint on the validation rows.",
-    "test": "Score a checkpoint on the test rows.",
-    "predict": "Predict new crystals with a checkpoint, into a CSV file.",
-}
 # Each is a function: its signature is the command's options, its docstring the help.
 COMMANDS: dict[str, Command | dict[str, Command]] = {
     "embed": embed,

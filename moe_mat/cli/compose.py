@@ -17,6 +17,7 @@ from moe_mat import mixture, moma, zoo
 from moe_mat.cli.options import CrystalOptions, SplitOptions
 from moe_mat.files.folders import configs_folder
 from moe_mat.files.whole import write_text
+from moe_mat.mixture.settings import DataSettings
 from moe_mat.moma.settings import CompositionSettings
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def compose(
     start = time.perf_counter()
     cards = zoo.find_cards(modules)
     experts = [card.reference for card in cards]
-    data = mixture.CrystalDataModule(path, target=target, experts=experts, **asdict(rows), **asdict(reading))
+    of_data = DataSettings(path=path, target=target, **asdict(rows), **asdict(reading))
+    data = mixture.CrystalDataModule(of_data, experts=experts)
     data.setup("fit")
     train = data.part("train")
     assert train.targets is not None

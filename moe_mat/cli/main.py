@@ -10,15 +10,14 @@ import sys
 import warnings
 from argparse import ArgumentError
 from collections.abc import Sequence
-from importlib import import_module
 from importlib.metadata import version
-from importlib.util import find_spec
 
 from rich.console import Console
 from rich.logging import RichHandler
 
 from moe_mat.cli.commands import LIGHTNING_COMMANDS, summaries
 from moe_mat.cli.dispatch import run
+from moe_mat.cli.run_options import TRAINER_HELP, show_help, show_trainer_help
 from moe_mat.crystals.errors import FetchError
 
 
@@ -26,6 +25,18 @@ def _usage() -> str:
     lines = ["usage: moe-mat <command> [options]", "       moe-mat --version", "", "commands:"]
     lines += [f"  {name:<10} {text}" for name, text in summaries().items()]
     return "\n".join([*lines, "", "moe-mat <command> --help tells the options of one."])
+
+
+def _run_lightning(arguments: Sequence[str]) -> None:
+    """Run one of Lightning's commands, or show its help."""
+    if TRAINER_HELP in arguments:
+        show_trainer_help(arguments[0])
+    elif {"-h", "--help"} & {*arguments}:
+        show_help(arguments[0])
+    else:
+        from moe_mat.cli.lightning import run_lightning
+
+        run_lightning(arguments)
 
 
 def _refusals() -> tuple[type[Exception], ...]:
@@ -62,12 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if arguments else 2
     try:
         if arguments[0] in LIGHTNING_COMMANDS:
-            if {"-h", "--help"} & {*arguments[1:]} and find_spec("moe_mat.cli.run_options"):
-                import_module("moe_mat.cli.run_options").show_help(arguments[0])
-                return 0
-            from moe_mat.cli.lightning import run_lightning
-
-            run_lightning(arguments)
+            _run_lightning(arguments)
         else:
             run(arguments)
     except ArgumentError as error:
