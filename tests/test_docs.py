@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
 import re
 import subprocess
 import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,6 +57,14 @@ def test_every_option_shown_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     }
     assert len(options) > 10
     assert not [option for option in options if not re.search(rf"{re.escape(option)}\b", known)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_names_shown_are_public(page: Path) -> None:
+    for code in blocks(page, "python"):
+        for line in (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)):
+            if str(line.module).partition(".")[0] == "moe_mat":
+                assert {name.name for name in line.names} <= {*import_module(str(line.module)).__all__}, line.module
 
 
 def test_the_test_command_is_the_one_that_ci_runs() -> None:
