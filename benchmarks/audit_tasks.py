@@ -18,8 +18,9 @@ from benchmarks.tasks import read_task
 from benchmarks.work import Surroundings, card_of_task
 from moe_mat.audit.exposure import Exposure, exposure_of
 from moe_mat.audit.matching import match
+from moe_mat.files.checksum import file_sha256
 from moe_mat.files.folders import data_folder
-from moe_mat.zoo.cards import file_sha256, find_cards
+from moe_mat.zoo.find import find_cards
 
 
 @dataclass(frozen=True, slots=True)

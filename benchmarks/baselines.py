@@ -19,7 +19,7 @@ from moe_mat.pretrain.batches import SourceBatches
 from moe_mat.pretrain.cgcnn import CGCNNProperty
 from moe_mat.pretrain.settings import CGCNNTraining
 from moe_mat.pretrain.training import fit_source_module
-from moe_mat.zoo.cards import find_cards
+from moe_mat.zoo.find import find_cards
 
 Candidates = Sequence[Mapping[str, Any]]
 

@@ -28,9 +28,9 @@ from moe_mat.crystals.readers import iter_crystals
 from moe_mat.encoders.cgcnn import CGCNNEncoder
 from moe_mat.files.folders import CACHE_VARIABLE, data_folder
 from moe_mat.graphs.message_passing import GraphBatch
-from moe_mat.zoo.cards import find_cards
 from moe_mat.zoo.embeddings import embed, embed_stream
 from moe_mat.zoo.experts import EncoderExpert
+from moe_mat.zoo.find import find_cards
 
 BATCH = 128
 EQUAL = 1e-4

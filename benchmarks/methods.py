@@ -19,7 +19,8 @@ import numpy as np
 import yaml
 from pymatgen.core import Structure
 
-from moe_mat.zoo.cards import ExpertCard, find_cards
+from moe_mat.zoo.cards import ExpertCard
+from moe_mat.zoo.find import find_cards
 
 CARDS = Path(__file__).parent / "methods"
 FIELDS = {

@@ -13,8 +13,9 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.methods import Outcome, Problem
 from moe_mat import MoERegressor
 from moe_mat.zoo.cache import EmbeddingCache
-from moe_mat.zoo.cards import find_cards
+from moe_mat.zoo.cards import EncoderCard
 from moe_mat.zoo.embeddings import embed
+from moe_mat.zoo.find import find_cards
 
 
 def mixture(
@@ -86,7 +87,7 @@ def transfer(
     expert = min(scores, key=scores.__getitem__) if scores else experts[0]
     (card,) = find_cards(expert)
     options = dict(settings)
-    if card.encoder != "cgcnn":
+    if not (isinstance(card, EncoderCard) and card.encoder == "cgcnn"):
         options["settings"] = {**options.get("settings", {}), "trainable": "none"}
     outcome = mixture(problem, [expert], options, candidates)
     tags = {name: find_cards(name)[0].tag for name in scores}
@@ -104,13 +105,11 @@ def embedded(experts: Sequence[str], structures: Sequence[Any]) -> list[np.ndarr
     """Frozen embeddings of crystals by each expert, from the cache where they are there: ``[n, dim]`` each.
 
     Raises:
-        ValueError: an expert cannot represent a crystal.
+        CrystalError: an expert cannot represent a crystal.
     """
     with EmbeddingCache() as cache:
         found = embed(find_cards(list(experts)), structures, cache=cache)
-    if found.refused:
-        row, reason = next(iter(found.refused.items()))
-        raise ValueError(f"{len(found.refused)} crystals cannot be embedded; the first is number {row}: {reason}")
+    found.require_all(structures)
     return list(found.values.values())
 
 

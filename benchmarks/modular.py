@@ -15,7 +15,7 @@ from benchmarks.mixtures import mixture
 from moe_mat.moma.composition import Composition, compose
 from moe_mat.moma.merging import write_merged
 from moe_mat.moma.settings import CompositionSettings
-from moe_mat.zoo.cards import find_cards
+from moe_mat.zoo.find import find_cards
 
 Weights = dict[str, float]
 # Of the softmax of proxy errors, which are in units of the variance of the target.

@@ -26,8 +26,9 @@ from benchmarks.tasks import Task, read_task
 from moe_mat.crystals.structures import structure_key
 from moe_mat.files.provenance import commit
 from moe_mat.zoo.cache import EmbeddingCache
-from moe_mat.zoo.cards import ExpertCard, find_cards, find_trunk
 from moe_mat.zoo.embeddings import embed
+from moe_mat.zoo.find import find_cards
+from moe_mat.zoo.trunks import EmbeddingOrder
 
 PACKAGES = ("moe_mat", "torch", "pytorch-lightning", "scikit-learn", "numpy", "pymatgen", "matminer")
 
@@ -174,7 +175,7 @@ def _embed(
         embed(cards, structures, cache=cache)
         if collected is not None:
             keys = [structure_key(structure) for structure in structures]
-            for space in {card.digest for card in roots(cards)}:
+            for space in EmbeddingOrder.of(cards).roots:  # the cache holds only what sees crystals
                 collected.setdefault(space, {}).update(cache.get_many(space, keys))
 
 
@@ -184,15 +185,6 @@ def _store(shared: Prepared) -> None:
         for space, values in shared.embeddings.items():
             known = cache.get_many(space, list(values))
             cache.put_many(space, {key: value for key, value in values.items() if key not in known})
-
-
-def roots(cards: Sequence[ExpertCard]) -> Iterator[ExpertCard]:
-    """The experts that see crystals, among these and those that they stand on; the cache holds only theirs."""
-    for card in cards:
-        if card.trunk:
-            yield from roots(find_trunk(card))
-        else:
-            yield card
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from benchmarks import families
 from benchmarks.cells import write_result
 from benchmarks.families import compare
 from benchmarks.methods import CARDS, load_method
-from moe_mat.zoo.cards import find_cards
+from moe_mat.zoo.find import find_cards
 
 
 def result(method: str, task: str, split: int, val: float, test: float, **more: object) -> dict[str, object]:

@@ -5,7 +5,8 @@ import pytest
 from toy_benchmark import write_tasks
 
 from benchmarks.tasks import list_tasks
-from moe_mat.cli import commands
+from moe_mat import tasks
+from moe_mat.cli.dispatch import run
 from moe_mat.tasks import data as task_data
 from moe_mat.tasks.data import describe_task, fetch_sources, find_task_cards
 
@@ -67,9 +68,9 @@ def test_preparing_tries_all_and_names_the_failed(toy, monkeypatch, capsys):
             raise ValueError("the download is an HTML page")
         return folder / card.stem
 
-    monkeypatch.setattr(commands, "prepare", prepare)
+    monkeypatch.setattr(tasks, "prepare", prepare)
     with pytest.raises(ValueError, match="1 tasks failed: toy_gap"):
-        commands.run(["data", "prepare", "--data", str(toy)])
+        run(["data", "prepare", "--data", str(toy)])
     said = capsys.readouterr().out
     assert "FAILED  toy_gap: the download is an HTML page" in said
     assert f"ok      {toy / 'toy_volume'}" in said
@@ -77,7 +78,7 @@ def test_preparing_tries_all_and_names_the_failed(toy, monkeypatch, capsys):
 
 def test_list_says_where_everything_comes_from(toy, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "250")
-    commands.run(["data", "list", "toy_gap", "--data", str(toy)])
+    run(["data", "list", "toy_gap", "--data", str(toy)])
     said = capsys.readouterr().out
     for text in ("toy_gap", "toys0", "40", "as on the card", "seeded, 70/15/15", "published rows"):
         assert text in said
