@@ -5,54 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import tasks
-from benchmarks.audit import Audit, read_audits
-from benchmarks.cells import Result, read_results
-from benchmarks.document import Document
-from benchmarks.findings import Findings, file_name, in_order
-from benchmarks.protocols import matbench_tasks
-from benchmarks.scores import score, with_best_transfer
-from benchmarks.sections import SECTIONS
-from benchmarks.submissions import matbench_record, write_jarvis
-from benchmarks.sweep import RESULTS
+from benchmarks.cells.audits import read_audits
+from benchmarks.cells.protocols import matbench_tasks
+from benchmarks.cells.results import RESULTS, Result, read_results
+from benchmarks.reports.findings import file_name
+from benchmarks.reports.report import build
+from benchmarks.reports.submissions import matbench_record, write_jarvis
 from benchmarks.tasks import list_tasks
-
-
-def build(
-    results: Sequence[Result],
-    problems: Sequence[str],
-    *,
-    reference: str | None,
-    figures: Path,
-    audits: Mapping[str, Audit] | None = None,
-) -> Document:
-    """The report of some results.
-
-    Args:
-        results: finished and failed.
-        problems: what is wrong with files that are not among them.
-        reference: method that the others are compared with; by default ``moe``, or else the last one.
-        figures: folder for the pictures.
-        audits: task -> what experts have seen of it.
-
-    Raises:
-        ValueError: there is no finished result, or none of the reference method.
-    """
-    kept = with_best_transfer(results)
-    scores = score(kept)
-    methods = sorted({key.method for key in scores}, key=in_order)
-    if not methods:
-        raise ValueError("there is no finished result to report")
-    if reference is not None and reference not in methods:
-        raise ValueError(f"there is no result of {reference}; there is {', '.join(methods)}")
-    reference = reference or ("moe" if "moe" in methods else methods[-1])
-    document = Document("Benchmark report")
-    for section in SECTIONS:
-        section(Findings(kept, problems, scores, methods, reference, figures, audits or {}), document)
-    return document
 
 
 def _write_submissions(results: Sequence[Result], folder: Path) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.measurements import MEASUREMENTS, say
-from benchmarks.work import provenance
+from benchmarks.cells.worker import provenance
+from benchmarks.measurements.measures import MEASUREMENTS, say
 from moe_mat.files.whole import write_text
 
 RESULTS = Path(__file__).parent / "speed"

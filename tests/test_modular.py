@@ -12,9 +12,11 @@ from test_sweep import InlineEngine
 from toy_benchmark import write_method, write_tasks
 from toy_hub import hub
 
-from benchmarks import modular, sweep, tasks
-from benchmarks.cells import read_result
-from benchmarks.methods import Problem, load_method
+from benchmarks import sweep, tasks
+from benchmarks.cells.results import read_result
+from benchmarks.methods import modular
+from benchmarks.methods.cards import load_method
+from benchmarks.methods.problem import Problem
 from moe_mat.moma.composition import Composition, compose
 
 TUNED = {

@@ -10,10 +10,10 @@ import pytest
 from scipy import stats
 
 from benchmarks import report
-from benchmarks.audit import Audit, Seen
-from benchmarks.cells import Cell, failed_result, write_result
-from benchmarks.document import Document, Table
-from benchmarks.scores import (
+from benchmarks.cells.audits import Audit, Seen
+from benchmarks.cells.results import Cell, failed_result, write_result
+from benchmarks.reports.document import Document, Table
+from benchmarks.reports.scores import (
     BEST_TRANSFER,
     Key,
     against_method,
@@ -24,7 +24,7 @@ from benchmarks.scores import (
     score,
     with_best_transfer,
 )
-from benchmarks.submissions import matbench_hash, matbench_ids, matbench_record, write_jarvis
+from benchmarks.reports.submissions import matbench_hash, matbench_ids, matbench_record, write_jarvis
 from benchmarks.tasks import load_task, matbench_folds
 
 # Test MAE by split. Published on mp_phonons: MoE-(18) 0.0996, MoMa (Full) 0.0484; on mp_poisson_ratio: 0.0292, 0.0204.

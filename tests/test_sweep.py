@@ -13,12 +13,13 @@ from toy_benchmark import TASKS, write_method, write_tasks
 from toy_experts import cgcnn_expert
 from toy_sources import trained_expert, write_crystals, write_training_crystals
 
-from benchmarks import audit_tasks, engines, sweep, tasks
-from benchmarks.audit import read_audit
-from benchmarks.cells import AUDITS, Cell, ResultError, failed_result, is_finished, read_result, write_result
-from benchmarks.engines import ProcessEngine, WorkerDiedError
-from benchmarks.methods import list_methods, load_method
-from benchmarks.protocols import assign_rows, few_labels, resolve_tasks, unit_of
+from benchmarks import sweep, tasks
+from benchmarks.cells import audit_runs, engines
+from benchmarks.cells.audits import read_audit
+from benchmarks.cells.engines import ProcessEngine, WorkerDiedError
+from benchmarks.cells.protocols import assign_rows, few_labels, resolve_tasks, unit_of
+from benchmarks.cells.results import AUDITS, Cell, ResultError, failed_result, is_finished, read_result, write_result
+from benchmarks.methods.cards import list_methods, load_method
 from benchmarks.tasks import matbench_folds, read_task
 from moe_mat.audit.matching import match
 from moe_mat.crystals.splits import Split
@@ -195,16 +196,16 @@ def test_cell_alone_gives_the_numbers_of_the_sweep(toy, tmp_path):
     heads = {"max_epochs": 20, "patience": 20}
     given = ["median"]
     for name, kind, settings in (
-        ("kernel", "mixtures:mixture", {"n_members": 1, "max_epochs": 3}),
-        ("tuned", "mixtures:mixture", short),
-        ("pair", "mixtures:transfer", short),
-        ("joined", "baselines:concatenation", heads),
-        ("mean", "baselines:ensemble", {**heads, "weights": "validation"}),
-        ("trees", "baselines:forest", {"n_estimators": 10}),
+        ("kernel", "mixture", {"n_members": 1, "max_epochs": 3}),
+        ("tuned", "mixture", short),
+        ("pair", "transfer", short),
+        ("joined", "concatenation", heads),
+        ("mean", "ensemble", {**heads, "weights": "validation"}),
+        ("trees", "forest", {"n_estimators": 10}),
     ):
-        given.append(write_method(tmp_path, name, kind=f"benchmarks.{kind}", experts=["default"], settings=settings))
+        given.append(write_method(tmp_path, name, kind=kind, experts=["default"], settings=settings))
     stl = {"encoder": {"width": 8, "n_convolutions": 2}, "max_epochs": 2, "batch_size": 8}
-    given.append(write_method(tmp_path, "stl-small", kind="benchmarks.baselines:scratch", settings=stl))
+    given.append(write_method(tmp_path, "stl-small", kind="scratch", settings=stl))
     options = ["--tasks", "toy_gap", "--experts", str(tmp_path / "experts"), "--methods"]
     assert toy(*options, *given, "--splits", "0", "1") == 0
     for name in given:
@@ -230,7 +231,7 @@ def test_candidates_are_chosen_on_validation(toy, tmp_path):
     card = write_method(
         tmp_path,
         "two",
-        kind="benchmarks.mixtures:mixture",
+        kind="mixture",
         experts=["default"],
         settings=settings,
         candidates=candidates,
@@ -271,7 +272,7 @@ def audited(tmp_path):
 
 def test_sweep_audits_its_tasks_once(toy, audited, tmp_path, capsys, monkeypatch):
     done = []
-    monkeypatch.setattr(audit_tasks, "match", lambda *given, **more: done.append(given) or match(*given, **more))
+    monkeypatch.setattr(audit_runs, "match", lambda *given, **more: done.append(given) or match(*given, **more))
     options = audited()
     assert toy(*options) == 0
     audit = read_audit(tmp_path / "results", "toy_gap")
@@ -429,7 +430,7 @@ def test_ray_gives_the_same_results(toy, median, tmp_path, monkeypatch):
     kernel = write_method(
         tmp_path,
         "kernel",
-        kind="benchmarks.mixtures:mixture",
+        kind="mixture",
         experts=["default"],
         settings={"n_members": 1, "max_epochs": 3},
     )

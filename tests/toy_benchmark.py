@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 from pymatgen.core import Lattice, Structure
 
-from benchmarks.methods import Outcome, Problem
+from benchmarks.methods.problem import Outcome, Problem
 from moe_mat.tasks.recipes import Evidence, prepare
 
 TASKS = ("toy_gap", "toy_volume")

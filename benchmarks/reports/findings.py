@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.audit import Audit
-from benchmarks.cells import Result
-from benchmarks.protocols import matbench_tasks
-from benchmarks.scores import Score, Scores
+from benchmarks.cells.audits import Audit
+from benchmarks.cells.protocols import matbench_tasks
+from benchmarks.cells.results import Result
+from benchmarks.reports.scores import Score, Scores
 from benchmarks.tasks import N_SPLITS, list_tasks
 
 GOALS = ("MoE-(18)", "MoMa (Full)")

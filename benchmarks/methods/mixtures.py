@@ -10,7 +10,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.methods import Outcome, Problem
+from benchmarks.methods.problem import Outcome, Problem
 from moe_mat import MoERegressor
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import find_cards

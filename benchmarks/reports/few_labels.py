@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from statistics import fmean, stdev
 
-from benchmarks import figures
-from benchmarks.cells import is_finished
-from benchmarks.document import Document, Picture, Table
-from benchmarks.findings import Findings, in_order, with_sd
-from benchmarks.protocols import card_of
-from benchmarks.scores import Key, Score
+from benchmarks.cells.protocols import card_of
+from benchmarks.cells.results import is_finished
+from benchmarks.reports import figures
+from benchmarks.reports.document import Document, Picture, Table
+from benchmarks.reports.findings import Findings, in_order, with_sd
+from benchmarks.reports.scores import Key, Score
 from benchmarks.tasks import list_tasks
 
 # Normalised MAE (10, 100 and all labels) as published; source: Wang et al., MoMa, ICLR 2026, arXiv 2502.15483v3.

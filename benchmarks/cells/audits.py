@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.cells import AUDITS, digest, write_checked
+from benchmarks.cells.results import AUDITS, digest, write_checked
 from moe_mat.audit.exposure import Exposure
 from moe_mat.audit.matching import FLAGS, Overlap
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.audit import Audit, Seen
-from benchmarks.cells import Result, is_finished
-from benchmarks.protocols import card_of
+from benchmarks.cells.audits import Audit, Seen
+from benchmarks.cells.protocols import card_of
+from benchmarks.cells.results import Result, is_finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def without_seen(
     Args:
         results: those with all labels and with predictions count.
         audits: by task.
-        kind: which rows remain, one of `benchmarks.audit.KINDS`.
+        kind: which rows remain, one of `benchmarks.cells.audits.KINDS`.
         experts_of: a method whose experts are meant, whatever a result's own: all methods are then on the same rows.
     """
     others = {r["task"]: r.get("experts", []) for r in results if r["method"] == experts_of}

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
-from benchmarks.cells import Result
-from benchmarks.protocols import card_of, unit_of
-from benchmarks.scores import Key, Scores
+from benchmarks.cells.protocols import card_of, unit_of
+from benchmarks.cells.results import Result
+from benchmarks.reports.scores import Key, Scores
 
 COLOURS = ("#1f5f8b", "#e0a458", "#5a9e6f", "#b5515c", "#7a6fae", "#6b7885", "#c9789b", "#3aa6a6", "#8c6d46")
 INK, GRID = "#1c2733", "#e3e8ed"

@@ -17,11 +17,12 @@ from typing import Any
 import torch
 from pymatgen.core import Structure
 
-from benchmarks.cells import Cell, rounded
-from benchmarks.methods import Problem, load_method
-from benchmarks.plain_cgcnn import plain_features
-from benchmarks.protocols import Assignment, assign
-from benchmarks.work import peak_memory, reset_peak_memory
+from benchmarks.cells.protocols import Assignment, assign
+from benchmarks.cells.results import Cell, rounded
+from benchmarks.cells.worker import peak_memory, reset_peak_memory
+from benchmarks.measurements.plain_cgcnn import plain_features
+from benchmarks.methods.cards import load_method
+from benchmarks.methods.problem import Problem
 from moe_mat import MoERegressor, load_expert
 from moe_mat.crystals.errors import LeftOut
 from moe_mat.crystals.readers import iter_crystals

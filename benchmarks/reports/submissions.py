@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cells import Result, is_finished
-from benchmarks.protocols import card_of, matbench_tasks
+from benchmarks.cells.protocols import card_of, matbench_tasks
+from benchmarks.cells.results import Result, is_finished
 from benchmarks.tasks import N_SPLITS, matbench_folds
 
 MATBENCH_VERSION = "0.6"

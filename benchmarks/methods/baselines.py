@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from sklearn.ensemble import RandomForestRegressor
 
-from benchmarks.frozen_heads import train_heads
-from benchmarks.methods import Outcome, Problem
-from benchmarks.mixtures import embedded
+from benchmarks.methods.frozen_heads import train_heads
+from benchmarks.methods.mixtures import embedded
+from benchmarks.methods.problem import Outcome, Problem
 from moe_mat.graphs.message_passing import batch_graphs
 from moe_mat.pretrain.cgcnn import CGCNNProperty
 from moe_mat.pretrain.recipes import Training

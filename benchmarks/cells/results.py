@@ -16,6 +16,7 @@ from moe_mat.files.whole import write_text
 
 Result = dict[str, Any]
 
+RESULTS = Path(__file__).parents[1] / "results"
 NUMBERS = ("val_mae", "test_mae", "seconds")
 # Folder of what experts have seen of the tasks, among the folders of the methods.
 AUDITS = "audit"

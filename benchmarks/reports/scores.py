@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from benchmarks.cells import Cell, Result, is_finished
-from benchmarks.protocols import card_of
+from benchmarks.cells.protocols import card_of
+from benchmarks.cells.results import Cell, Result, is_finished
 from benchmarks.tasks import N_SPLITS
 
 PUBLISHED = ("CGCNN", "MoE-(18)", "UMA", "JMP-MT", "JMP-FT", "MoMa (Adapter)", "MoMa (Full)")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.cells import Cell
+from benchmarks.cells.results import Cell
 from benchmarks.tasks import N_SPLITS, Task, TaskCard, list_tasks, load_task, matbench_folds, read_task, splits_digest
 from moe_mat.crystals.splits import Split, random_split
 

@@ -6,14 +6,14 @@ from statistics import fmean
 
 import numpy as np
 
-from benchmarks import figures
-from benchmarks.audit import KINDS
-from benchmarks.cells import is_finished
-from benchmarks.document import Document, Picture, Table
-from benchmarks.findings import GOALS, Findings, bold
-from benchmarks.leak_free import Group, Kept, groups, mae, without_seen
-from benchmarks.protocols import card_of, matbench_tasks
-from benchmarks.scores import Key, against_published, score
+from benchmarks.cells.audits import KINDS
+from benchmarks.cells.protocols import card_of, matbench_tasks
+from benchmarks.cells.results import is_finished
+from benchmarks.reports import figures
+from benchmarks.reports.document import Document, Picture, Table
+from benchmarks.reports.findings import GOALS, Findings, bold
+from benchmarks.reports.leak_free import Group, Kept, groups, mae, without_seen
+from benchmarks.reports.scores import Key, against_published, score
 from moe_mat.audit.matching import FLAGS
 
 # Methods that have learned from nothing but the task, the best first: what they lose on the same rows is no leakage.

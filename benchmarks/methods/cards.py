@@ -1,7 +1,7 @@
 """Methods: one card (YAML) each, which says what kind it is, on which experts and with which settings.
 
-To compare a method of your own, write a card whose ``kind`` is ``package.module:function`` (see `benchmarks.baselines`
-for what such a function gets and returns) and name its file in ``--methods``.
+To compare a method of your own, write a card whose ``kind`` is ``package.module:function`` (see
+`benchmarks.methods.problem` for what such a function gets and returns) and name its file in ``--methods``.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ import hashlib
 import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
-from pymatgen.core import Structure
 
+from benchmarks.methods.problem import Outcome, Problem, Run
 from moe_mat.zoo.cards import ExpertCard, find_cards
 
-CARDS = Path(__file__).parent / "methods"
+CARDS = Path(__file__).parent
 FIELDS = {
     "method",
     "title",
@@ -34,47 +33,19 @@ FIELDS = {
     "candidates",
     "note",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What a method gets: crystals and numbers, and no way to the test values.
-
-    Attributes:
-        train: crystals and targets to learn from.
-        val: crystals and targets to choose by.
-        test: crystals to predict.
-        seed: of everything random.
-    """
-
-    train: tuple[Sequence[Structure], np.ndarray]
-    val: tuple[Sequence[Structure], np.ndarray]
-    test: Sequence[Structure]
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a method gives back.
-
-    Attributes:
-        val_mae: of the settings it chose.
-        predictions: of the test crystals ``[n]``.
-        std: their standard deviations ``[n]``, from methods that know them.
-        gate_weights: weight of each expert.
-        chosen: settings that were chosen on the validation rows.
-        tried: all settings that were tried, each with its ``val_mae``.
-    """
-
-    val_mae: float
-    predictions: np.ndarray
-    std: np.ndarray | None = None
-    gate_weights: Mapping[str, float] | None = None
-    chosen: Mapping[str, Any] = field(default_factory=dict)
-    tried: Sequence[Mapping[str, Any]] = ()
-
-
-Run = Callable[[Problem, Sequence[str], Mapping[str, Any], Sequence[Mapping[str, Any]]], Outcome]
+# What a card may call its kind; the name, and not the place, is part of a method's digest.
+KINDS = {
+    "median": "benchmarks.methods.baselines:median",
+    "forest": "benchmarks.methods.baselines:forest",
+    "scratch": "benchmarks.methods.baselines:scratch",
+    "concatenation": "benchmarks.methods.baselines:concatenation",
+    "ensemble": "benchmarks.methods.baselines:ensemble",
+    "mixture": "benchmarks.methods.mixtures:mixture",
+    "transfer": "benchmarks.methods.mixtures:transfer",
+    "merged": "benchmarks.methods.modular:merged",
+    "gated": "benchmarks.methods.modular:gated",
+    "boosted_trees": "benchmarks.methods.peers:boosted_trees",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +55,7 @@ class Method:
     Attributes:
         name: for tables and folders.
         title: what it is, in a line.
-        kind: a function of `benchmarks.baselines` or `benchmarks.mixtures`, or ``package.module:function``.
+        kind: a name in `KINDS`, or ``package.module:function`` for a function that is not ours.
         experts: tags or card files of the experts that it uses.
         settings: what its function takes.
         candidates: settings among which it chooses on the validation rows.
@@ -101,7 +72,7 @@ class Method:
 
     def load(self) -> Callable[[Problem], Outcome]:
         """The function that solves a problem."""
-        module, _, name = self.kind.rpartition(":")
+        module, _, name = KINDS.get(self.kind, self.kind).rpartition(":")
         function: Run = getattr(importlib.import_module(module), name)
         return lambda problem: function(problem, self.experts, self.settings, self.candidates)
 

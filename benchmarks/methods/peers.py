@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.methods import Outcome, Problem
-from benchmarks.mixtures import embedded
+from benchmarks.methods.mixtures import embedded
+from benchmarks.methods.problem import Outcome, Problem
 
 
 def boosted_trees(

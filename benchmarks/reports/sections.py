@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from statistics import fmean, median, stdev
 
-from benchmarks import figures
-from benchmarks.audit_sections import leak_free, leakage
-from benchmarks.cells import Result, is_finished
-from benchmarks.document import Document, Picture, Table
-from benchmarks.few_labels import few_shot, learning_curves
-from benchmarks.findings import GOALS, Findings, bold, file_name, in_order, with_sd
-from benchmarks.modular_sections import is_modular, modular
-from benchmarks.protocols import card_of, matbench_tasks, unit_of
-from benchmarks.scores import (
+from benchmarks.cells.protocols import card_of, matbench_tasks, unit_of
+from benchmarks.cells.results import Result, is_finished
+from benchmarks.reports import figures
+from benchmarks.reports.document import Document, Picture, Table
+from benchmarks.reports.few_labels import few_shot, learning_curves
+from benchmarks.reports.findings import GOALS, Findings, bold, file_name, in_order, with_sd
+from benchmarks.reports.leakage import leak_free, leakage
+from benchmarks.reports.modules import is_modular, modular
+from benchmarks.reports.scores import (
     PUBLISHED,
     Key,
     against_method,

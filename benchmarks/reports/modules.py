@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from statistics import fmean
 
-from benchmarks.document import Document, Table
-from benchmarks.findings import Findings, bold, with_sd
-from benchmarks.protocols import card_of, unit_of
-from benchmarks.scores import Key, against_method, gate_weights
+from benchmarks.cells.protocols import card_of, unit_of
+from benchmarks.reports.document import Document, Table
+from benchmarks.reports.findings import Findings, bold, with_sd
+from benchmarks.reports.scores import Key, against_method, gate_weights
 from benchmarks.tasks import list_tasks
 
 BACKBONE = "finetune"

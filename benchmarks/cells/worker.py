@@ -19,9 +19,10 @@ import torch
 from pymatgen.core import Structure
 
 from benchmarks import tasks
-from benchmarks.cells import Cell, Result, failed_result, rounded
-from benchmarks.methods import Method, Problem
-from benchmarks.protocols import assign_rows, card_of
+from benchmarks.cells.protocols import assign_rows, card_of
+from benchmarks.cells.results import Cell, Result, failed_result, rounded
+from benchmarks.methods.cards import Method
+from benchmarks.methods.problem import Problem
 from benchmarks.tasks import Task, read_task
 from moe_mat.crystals.structures import structure_key
 from moe_mat.files.provenance import commit

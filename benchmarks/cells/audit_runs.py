@@ -9,13 +9,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.audit import Audit, Seen, is_current, read_audit
-from benchmarks.cells import Cell
-from benchmarks.engines import Engine
-from benchmarks.methods import Method
-from benchmarks.protocols import card_of
+from benchmarks.cells.audits import Audit, Seen, is_current, read_audit
+from benchmarks.cells.engines import Engine
+from benchmarks.cells.protocols import card_of
+from benchmarks.cells.results import Cell
+from benchmarks.cells.worker import Surroundings, card_of_task
+from benchmarks.methods.cards import Method
 from benchmarks.tasks import read_task
-from benchmarks.work import Surroundings, card_of_task
 from moe_mat.audit.exposure import Exposure, exposure_of
 from moe_mat.audit.matching import match
 from moe_mat.files.folders import data_folder

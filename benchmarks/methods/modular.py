@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from benchmarks.methods import Outcome, Problem
-from benchmarks.mixtures import mixture
+from benchmarks.methods.mixtures import mixture
+from benchmarks.methods.problem import Outcome, Problem
 from moe_mat.moma.composition import Composition, compose
 from moe_mat.moma.merging import write_merged
 from moe_mat.zoo.cards import find_cards
@@ -59,7 +59,7 @@ def merged(
         experts: the modules.
         settings: of `moe_mat.MoERegressor`; ``weights``, a name in `WEIGHTS`; and ``compose``, arguments of
             `moe_mat.moma.composition.compose`.
-        candidates: as in `benchmarks.mixtures.mixture`.
+        candidates: as in `benchmarks.methods.mixtures.mixture`.
     """
     options = dict(settings)
     rule = WEIGHTS[options.pop("weights", "amc")]
@@ -83,7 +83,7 @@ def gated(
         problem: crystals and numbers.
         experts: the modules.
         settings: as for `merged`; ``frozen`` says whether the gate keeps the weights.
-        candidates: as in `benchmarks.mixtures.mixture`.
+        candidates: as in `benchmarks.methods.mixtures.mixture`.
     """
     options = dict(settings)
     rule = WEIGHTS[options.pop("weights", "amc")]
