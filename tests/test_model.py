@@ -19,11 +19,13 @@ from torch import Tensor
 from toy_experts import cgcnn_expert
 
 from moe_mat.crystals.datasets import load_quickstart
-from moe_mat.mixture.data import Batch, EmbeddingDataModule
-from moe_mat.mixture.heads.gaussian_process import JITTER, KernelHead, squared_distances
+from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.data import EmbeddingDataModule
+from moe_mat.mixture.heads.gaussian_process import JITTER, GaussianProcess, squared_distances
 from moe_mat.mixture.heads.last_convolution import partial_crystals
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
-from moe_mat.mixture.run_folder import evaluate, finish
+from moe_mat.mixture.run_folder import RunReport, evaluate
+from moe_mat.mixture.training import complete
 from moe_mat.zoo.cards import CardError, ExpertCard
 from moe_mat.zoo.experts import build_expert
 
@@ -55,7 +57,12 @@ def synthetic(targets: Tensor | None = None, *, batch_size: int = 16) -> Embeddi
 
 def new_model(cards: list[ExpertCard], **settings: Any) -> MixtureOfExperts:
     torch.manual_seed(0)
-    return MixtureOfExperts([str(card.path) for card in cards], **settings)
+    return MixtureOfExperts(experts=[str(card.path) for card in cards], **settings)
+
+
+def finish(model: MixtureOfExperts, data: EmbeddingDataModule, targets: list[str]) -> RunReport:
+    before = complete(model, data, before_refit=lambda: evaluate(model, data, targets, parts=("train", "val")))
+    return before.joined(evaluate(model, data, targets, parts=("test",)))
 
 
 def fit(model: MixtureOfExperts, data: EmbeddingDataModule, folder: Path, *, epochs: int = 3) -> str:
@@ -80,11 +87,11 @@ def predictions(model: MixtureOfExperts, data: EmbeddingDataModule, part: str = 
     "settings",
     [
         {"head": "kernel"},
-        {"head": "kernel", "transform": "standardise", "n_gates": 1},
-        *({"head": "mlp", "transform": kind} for kind in ("auto", "none", "standardise", "log", "asinh")),
+        {"head": "kernel", "target_transform": "standardise", "n_gates": 1},
+        *({"head": "mlp", "target_transform": kind} for kind in ("auto", "none", "standardise", "log", "asinh")),
         *({"head": "mlp", "loss": loss} for loss in ("mse", "mae")),
         {"head": "mlp", "gate": "crystal", "top_k": 1, "orthogonality": 0.0, "load_balance": 0.1},
-        {"head": "mlp", "hidden": [], "dropout": 0.0},
+        {"head": "mlp", "hidden": (), "dropout": 0.0},
     ],
     ids=lambda settings: "-".join(f"{value}" for value in settings.values()),
 )
@@ -92,7 +99,7 @@ def test_every_setting_learns_in_the_targets_unit(
     settings: dict[str, Any], cards: list[ExpertCard], tmp_path: Path
 ) -> None:
     data = synthetic()
-    rate = {"learning_rate": 0.1 if settings.get("transform") == "none" else 0.02}
+    rate = {"learning_rate": 0.1 if settings.get("target_transform") == "none" else 0.02}
     model = new_model(cards, targets=["y"], **({} if settings["head"] == "kernel" else rate), **settings)
     fit(model, data, tmp_path, epochs=40)
     finish(model, data, ["y"])
@@ -119,7 +126,7 @@ def test_weights_sum_to_1_over_at_most_top_k_experts(gate: str, tmp_path: Path) 
     data = synthetic()
     model = new_model(cards, targets=["y"], head="mlp", gate=gate, top_k=3, n_gates=2)
     fit(model, data, tmp_path)
-    _, weights = model.mixture.embed(data.part("train", "test"))
+    _, weights = model.head.embed(data.part("train", "test"))
     assert weights.shape == (65, 2, 7)
     torch.testing.assert_close(weights.sum(-1), torch.ones(65, 2))
     assert ((weights > 0).sum(-1) <= 3).all()
@@ -132,7 +139,7 @@ def test_a_crystal_gate_sends_crystals_to_different_experts(cards: list[ExpertCa
     data = synthetic(torch.where(left, x[:, 1], x[:, 9])[:, None])  # the first expert knows half of them, and which
     model = new_model(cards, targets=["y"], head="mlp", gate="crystal", learning_rate=0.02, gate_learning_rate=0.05)
     fit(model, data, tmp_path, epochs=40)
-    _, weights = model.mixture.embed(Batch(x[ROWS["train"]], None, []))
+    _, weights = model.head.embed(Batch(x[ROWS["train"]], None, []))
     of_first = weights[:, :, 0].mean(1)
     mask = left[ROWS["train"]]
     assert of_first[mask].mean() > of_first[~mask].mean() + 0.1
@@ -153,7 +160,9 @@ def test_targets_with_gaps_are_learned_together(head: str, cards: list[ExpertCar
     targets = torch.stack([y, 1e-3 * y], dim=1)
     targets[1::3, 1] = torch.nan
     data = synthetic(targets)
-    model = new_model(cards, targets=["large", "small"], head=head, learning_rate=0.02)
+    model = new_model(
+        cards, targets=["large", "small"], head=head, **({"learning_rate": 0.02} if head == "mlp" else {})
+    )
     fit(model, data, tmp_path, epochs=40)
     report = finish(model, data, ["large", "small"])
     test = report.metrics[report.metrics["part"] == "test"].set_index("target")
@@ -170,13 +179,13 @@ def test_missing_values_do_not_reach_the_loss(cards: list[ExpertCard]) -> None:
     targets[:, 1] = torch.where(torch.arange(80) < 40, targets[:, 1], torch.nan)
     model = new_model(cards, targets=["a", "b"], head="mlp", dropout=0.0)
     model.transform.fit(targets)
-    model.mixture.prepare(x, targets)
-    whole, _ = model.mixture.loss(Batch(x, targets, []))
+    model.head.fit_constants(Batch(x, targets, []))
+    whole, _ = model.head.loss(Batch(x, targets, []))
     whole.backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
-    plain = model.mixture.loss(Batch(x, targets, []))[1]
+    plain = model.head.loss(Batch(x, targets, []))[1]
     scaled = model.transform(targets)
-    outputs = model.mixture.head(model.mixture.embed(Batch(x, None, []))[0])
+    outputs = model.head.network(model.head.embed(Batch(x, None, []))[0])
     present = targets.isfinite()
     expected = torch.nn.functional.huber_loss(outputs[present], scaled[present])
     torch.testing.assert_close(plain, expected)
@@ -248,11 +257,11 @@ def test_a_checkpoint_is_plain_data_and_predicts_the_same(
     content = torch.load(path, weights_only=True)  # refuses anything but tensors and plain Python
     assert content["hyper_parameters"]["experts"] == [str(card.path.resolve()) for card in cards]
     if head == "kernel":
-        assert len(content["state_dict"]["mixture.heads.0.support"]) == (65 if finished else 50)
+        assert len(content["state_dict"]["head.processes.0.support"]) == (65 if finished else 50)
     loaded = MixtureOfExperts.load_from_checkpoint(path, weights_only=True)
     batch = data.part("test")
     torch.testing.assert_close(predictions(loaded, data), predictions(model, data), rtol=0, atol=0)
-    std, expected = loaded.mixture.std(batch), model.mixture.std(batch)
+    std, expected = loaded.head.std(batch), model.head.std(batch)
     if head == "kernel":
         torch.testing.assert_close(std, expected, rtol=1e-5, atol=0)
     assert gate_weights(loaded, data.embeddings) == gate_weights(model, data.embeddings)
@@ -288,7 +297,7 @@ def test_experts_are_byte_identical_after_a_fit(trainable: str, tmp_path: Path) 
     before = {name: value.clone() for name, value in model.state_dict().items()}
     path = fit(model, data, tmp_path / "run")
     after = model.state_dict()
-    tuned = [name for name in after if "tail.convolutions" in name]
+    tuned = [name for name in after if "tuned.convolutions" in name]
     assert bool(tuned) == (trainable == "last_convolution")
     for kind in ("weight", "running_mean") if tuned else ():
         assert any((after[name] != before[name]).any() for name in tuned if name.endswith(kind))
@@ -304,9 +313,9 @@ def test_experts_are_byte_identical_after_a_fit(trainable: str, tmp_path: Path) 
 # The kernel head against references -----------------------------------------------------------------------------------
 
 
-def head_with(lengths: list[float], signals: list[float], noise: float) -> KernelHead:
+def head_with(lengths: list[float], signals: list[float], noise: float) -> GaussianProcess:
     """A kernel head with given length scales, variances and noise variance."""
-    head = KernelHead(len(lengths))
+    head = GaussianProcess(len(lengths))
     with torch.no_grad():
         head.log_inverse_length.copy_(-2 * torch.tensor(lengths).log())
         head.log_signal.copy_(torch.tensor(signals).log())
@@ -372,16 +381,16 @@ def test_gradients_of_the_likelihood_are_finite_differences() -> None:
 
 
 def test_doubt_is_in_the_targets_unit(cards: list[ExpertCard], tmp_path: Path) -> None:
-    data, model = synthetic(), new_model(cards, targets=["y"], transform="standardise")
+    data, model = synthetic(), new_model(cards, targets=["y"], target_transform="standardise")
     fit(model, data, tmp_path)
-    std = model.mixture.std(data.part("test"))
-    head = model.mixture.heads[0]
-    mixed = model.mixture._mix(model.mixture.scaling(data.part("test").embeddings), 0)
+    std = model.head.std(data.part("test"))
+    head = model.head.processes[0]
+    mixed = model.head._mix(model.head.scaling(data.part("test").embeddings), 0)
     torch.testing.assert_close(std[:, 0], head.std(head.to_support(mixed)) * model.transform.std[0])
     ceiling = (head.log_signal.exp().sum() + head.log_noise.exp()).sqrt() * model.transform.std[0]
     far = Batch(torch.full((1, 14), 100.0), None, [])
-    assert float(model.mixture.std(far)) > float(std.median())
-    assert float(model.mixture.std(far)) <= float(ceiling) * 1.001
+    assert float(model.head.std(far)) > float(std.median())
+    assert float(model.head.std(far)) <= float(ceiling) * 1.001
 
 
 def test_duplicates_and_constant_targets_are_no_obstacle(cards: list[ExpertCard], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from benchmarks.methods.mixtures import mixture
 from benchmarks.methods.problem import Outcome, Problem
 from moe_mat.moma.composition import Composition, compose
 from moe_mat.moma.merging import write_merged
+from moe_mat.moma.settings import CompositionSettings
 from moe_mat.zoo.cards import find_cards
 
 Weights = dict[str, float]
@@ -57,13 +58,13 @@ def merged(
     Args:
         problem: crystals and numbers.
         experts: the modules.
-        settings: of `moe_mat.MoERegressor`; ``weights``, a name in `WEIGHTS`; and ``compose``, arguments of
-            `moe_mat.moma.composition.compose`.
+        settings: of `moe_mat.MoERegressor`; ``weights``, a name in `WEIGHTS`; and ``compose``, those of
+            `moe_mat.moma.CompositionSettings`.
         candidates: as in `benchmarks.methods.mixtures.mixture`.
     """
     options = dict(settings)
     rule = WEIGHTS[options.pop("weights", "amc")]
-    composition = compose(experts, *problem.train, **options.pop("compose", {}))
+    composition = compose(experts, *problem.train, settings=CompositionSettings(**options.pop("compose", {})))
     weights = rule(composition, problem.seed)
     with tempfile.TemporaryDirectory() as folder:
         card = write_merged(find_cards(list(experts)), weights, folder=folder, tag="merged")
@@ -87,7 +88,7 @@ def gated(
     """
     options = dict(settings)
     rule = WEIGHTS[options.pop("weights", "amc")]
-    composition = compose(experts, *problem.train, **options.pop("compose", {}))
+    composition = compose(experts, *problem.train, settings=CompositionSettings(**options.pop("compose", {})))
     gate = {"initial_gate": rule(composition, problem.seed), "frozen_gate": options.pop("frozen", False)}
     options["settings"] = {**options.get("settings", {}), **gate}
     outcome = mixture(problem, experts, options, candidates)

@@ -20,7 +20,7 @@ from pymatgen.core import Structure
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn, track
 
-from moe_mat.crystals.errors import LeftOut
+from moe_mat.crystals.errors import FetchError, LeftOut
 from moe_mat.crystals.structures import as_structure
 from moe_mat.files.folders import CACHE_VARIABLE, cache_folder
 
@@ -35,10 +35,6 @@ PASSING_STATUS = {408, 425, 429}
 # figshare's pages, where matminer's links point to, turn scripts away with 403; its API serves the same files.
 FIGSHARE_PAGE = re.compile(r"https?://(?:ndownloader\.figshare\.com|(?:www\.)?figshare\.com/ndownloader)/files/(\d+)/?")
 FIGSHARE_API = "https://api.figshare.com/v2/file/download/{}"
-
-
-class FetchError(RuntimeError):
-    """A data set could not be downloaded; the message names it, each address with its failure, and the remedy."""
 
 
 def list_matminer() -> pd.DataFrame:
