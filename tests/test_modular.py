@@ -25,9 +25,12 @@ TUNED = {
     "n_gates": 1,
     "batch_size": 16,
     "max_epochs": 2,
-    "settings": {"trainable": "all", "width": 8, "hidden": [8], "dropout": 0.0},
+    "trainable": "all",
+    "width": 8,
+    "hidden": [8],
+    "dropout": 0.0,
 }
-FROZEN = {"frozen": True, "n_members": 1, "n_gates": 1, "max_epochs": 2}
+FROZEN = {"frozen_gate": True, "n_members": 1, "n_gates": 1, "max_epochs": 2}
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "moma-full": ("full", {**TUNED, "weights": "amc"}),
     "moma-adapter": ("adapter", {**TUNED, "weights": "amc", "compose": {"entropy": 0.1}}),
@@ -124,8 +127,8 @@ def test_cards_load_with_the_modules_of_a_folder(tmp_path: Path) -> None:
 def test_frozen_weights_stay_and_a_start_is_left(tmp_path: Path, problem: Problem) -> None:
     hub(tmp_path)
     settings = {"n_members": 1, "n_gates": 1, "max_epochs": 10}
-    frozen = modular.gated(problem, names(tmp_path), {**settings, "frozen": True})
-    equal = modular.gated(problem, names(tmp_path), {**settings, "frozen": True, "weights": "uniform_all"})
+    frozen = modular.gated(problem, names(tmp_path), {**settings, "frozen_gate": True})
+    equal = modular.gated(problem, names(tmp_path), {**settings, "frozen_gate": True, "weights": "uniform_all"})
     assert list((equal.gate_weights or {}).values()) == pytest.approx([1 / 3] * 3, abs=1e-6)
     start = modular.gated(problem, names(tmp_path), settings)
     expected = compose(names(tmp_path), *problem.train).weights

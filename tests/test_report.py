@@ -187,7 +187,7 @@ def test_nothing_to_report_is_said(tmp_path, capsys):
 
 
 def test_results_of_different_settings_are_pointed_out(results, tmp_path):
-    mixed = [{**one, "fingerprint": str(one["split"] == 0)} for one in results]
+    mixed = [{**one, "method_digest": str(one["split"] == 0)} for one in results]
     document = report.build(mixed, [], reference=None, figures=tmp_path)
     assert "moe has results of 2 different settings" in document.markdown(tmp_path)
 

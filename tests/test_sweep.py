@@ -19,6 +19,7 @@ from benchmarks.cells.audits import read_audit
 from benchmarks.cells.engines import ProcessEngine, WorkerDiedError
 from benchmarks.cells.protocols import assign_rows, few_labels, resolve_tasks, unit_of
 from benchmarks.cells.results import AUDITS, Cell, ResultError, failed_result, is_finished, read_result, write_result
+from benchmarks.methods import cards
 from benchmarks.methods.cards import list_methods, load_method
 from benchmarks.tasks import matbench_folds, read_task
 from moe_mat.audit.matching import match
@@ -192,7 +193,7 @@ def test_cell_alone_gives_the_numbers_of_the_sweep(toy, tmp_path):
     for seed, tag in enumerate(("toy_a", "toy_b", "toy_c")):
         cgcnn_expert(tmp_path / "experts", tag, seed=seed)
     published = load_method("moe-published", experts=[str(tmp_path / "experts")])
-    short = {**published.settings, "max_epochs": 3, "top_k": 2, "settings": {**published.settings["settings"]}}
+    short = {**published.settings, "max_epochs": 3, "top_k": 2}
     heads = {"max_epochs": 20, "patience": 20}
     given = ["median"]
     for name, kind, settings in (
@@ -227,7 +228,7 @@ def test_cell_alone_gives_the_numbers_of_the_sweep(toy, tmp_path):
 def test_candidates_are_chosen_on_validation(toy, tmp_path):
     cgcnn_expert(tmp_path / "experts", "toy_a")
     candidates = [{"max_epochs": 1}, {"max_epochs": 8}]
-    settings = {"n_members": 1, "head": "mlp", "settings": {"hidden": [8], "width": 4}}
+    settings = {"n_members": 1, "head": "mlp", "hidden": [8], "width": 4}
     card = write_method(
         tmp_path,
         "two",
@@ -536,6 +537,18 @@ def test_a_broken_method_card_is_named(tmp_path, text):
     path.write_text(f"{{method: mine, title: mine, kind: {__name__}:run, settings_of: moma-full}}")
     with pytest.raises(ValueError, match="names moma-full, which has those of finetune: name that card"):
         load_method(str(path))
+
+
+@pytest.mark.parametrize("name", ["median", "stl"])
+def test_committed_cells_stay_valid_wherever_the_code_of_their_method_lies(name, monkeypatch):
+    committed = read_result(sweep.RESULTS / name / "mp_phonons.0.0.json")
+    monkeypatch.setattr(cards, "KINDS", dict.fromkeys(cards.KINDS, "another.module:function"))
+    assert load_method(name).digest == committed["method_digest"]
+
+
+def test_an_unknown_kind_is_explained(tmp_path):
+    with pytest.raises(ValueError, match=r"mine\.yaml: there is no kind 'mixtur'; there is mixture"):
+        load_method(write_method(tmp_path, "mine", kind="mixtur"))
 
 
 def test_failed_result_is_no_number(tmp_path):

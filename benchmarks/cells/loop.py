@@ -187,7 +187,7 @@ def pending(cells: Sequence[Cell], methods: dict[str, Method], output: Path) -> 
             continue
         if not is_finished(result):
             missing.append(cell)
-        elif result.get("fingerprint") != methods[cell.method].digest:
+        elif result.get("method_digest") != methods[cell.method].digest:
             notes.append(f"{path} was made with other settings or experts of {cell.method}; it is computed again")
             missing.append(cell)
     return missing, notes

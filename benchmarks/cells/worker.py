@@ -92,7 +92,7 @@ def prepare(names: Sequence[str], experts: Sequence[str], surroundings: Surround
 def run_cell(cell: Cell, method: Method, surroundings: Surroundings, shared: Prepared | None = None) -> Result:
     """Run a cell: its result, or the record of its failure."""
     torch.set_num_threads(1)
-    noted = {"fingerprint": method.digest, **surroundings.noted}
+    noted = {"method_digest": method.digest, **surroundings.noted}
     try:
         if shared is not None:
             _store(shared)

@@ -83,15 +83,13 @@ def gated(
     Args:
         problem: crystals and numbers.
         experts: the modules.
-        settings: as for `merged`; ``frozen`` says whether the gate keeps the weights.
+        settings: as for `merged`; ``frozen_gate`` says whether the gate keeps the weights.
         candidates: as in `benchmarks.methods.mixtures.mixture`.
     """
     options = dict(settings)
     rule = WEIGHTS[options.pop("weights", "amc")]
     composition = compose(experts, *problem.train, settings=CompositionSettings(**options.pop("compose", {})))
-    gate = {"initial_gate": rule(composition, problem.seed), "frozen_gate": options.pop("frozen", False)}
-    options["settings"] = {**options.get("settings", {}), **gate}
-    outcome = mixture(problem, experts, options, candidates)
+    outcome = mixture(problem, experts, {**options, "initial_gate": rule(composition, problem.seed)}, candidates)
     return _with(outcome, composition, dict(outcome.gate_weights or {}))
 
 

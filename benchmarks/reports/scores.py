@@ -219,8 +219,8 @@ def inconsistencies(results: Iterable[Result]) -> list[str]:
     settings: dict[str, set[str]] = {}
     splits: dict[str, set[str]] = {}
     for result in filter(is_finished, results):
-        if "fingerprint" in result:
-            settings.setdefault(result["method"], set()).add(result["fingerprint"])
+        if "method_digest" in result:
+            settings.setdefault(result["method"], set()).add(result["method_digest"])
         if "splits_sha256" in result:
             splits.setdefault(result["task"], set()).add(result["splits_sha256"])
     notes = [
