@@ -17,7 +17,8 @@ from moe_mat.audit.quantities import QUANTITIES, find_quantity, quantity_of
 from moe_mat.cli.main import main
 from moe_mat.crystals.readers import iter_crystals, read_structures
 from moe_mat.crystals.training_crystals import TrainingCrystals
-from moe_mat.pretrain.recipes import expression_columns, read_recipe
+from moe_mat.pretrain.expressions import expression_columns
+from moe_mat.pretrain.recipes import read_source_recipe
 from moe_mat.tasks.data import describe_task, find_task_cards, read_task_card, read_test_rows
 from moe_mat.zoo.cards import find_cards, zoo_folder
 
@@ -230,7 +231,7 @@ def test_merged_module_has_learned_what_its_parts_have(zoo):
 
 def source_recipes():
     paths = (zoo_folder() / "recipes").glob("*.yaml")
-    found = [read_recipe(path) for path in paths if "targets" in yaml.safe_load(path.read_text())]
+    found = [read_source_recipe(path) for path in paths if "targets" in yaml.safe_load(path.read_text())]
     assert len(found) >= 4
     return found
 

@@ -1,11 +1,19 @@
 from .batches import SourceBatches
 from .cgcnn import CGCNNProperty
-from .recipes import RecipeError, SourceRecipe, SourceTarget, Training, read_recipe
+from .errors import RecipeError
+from .hub_recipes import HubRecipe, read_hub_recipe
+from .recipes import SourceRecipe, read_source_recipe
 from .run import pretrain
+from .settings import CGCNNTraining, ModuleTraining, NetworkTraining, Training
+from .targets import SourceTarget
 from .training import SourceModule, fit_source_module
 
 __all__ = [
     "CGCNNProperty",
+    "CGCNNTraining",
+    "HubRecipe",
+    "ModuleTraining",
+    "NetworkTraining",
     "RecipeError",
     "SourceBatches",
     "SourceModule",
@@ -14,5 +22,6 @@ __all__ = [
     "Training",
     "fit_source_module",
     "pretrain",
-    "read_recipe",
+    "read_hub_recipe",
+    "read_source_recipe",
 ]
