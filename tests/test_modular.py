@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from test_compose import CRYSTALS, VALUES, names
-from test_sweep import InlineEngine
-from toy_benchmark import write_method, write_tasks
+from toy_benchmark import toy_sweep, write_method
 from toy_hub import hub
 
-from benchmarks import sweep, tasks
 from benchmarks.cells.results import read_result
 from benchmarks.methods import modular
 from benchmarks.methods.cards import load_method
@@ -52,9 +50,7 @@ def problem() -> Problem:
 
 
 def test_every_method_solves_the_toy_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cards, data = write_tasks(tmp_path)
-    monkeypatch.setitem(sweep.ENGINES, "processes", InlineEngine)
-    monkeypatch.setattr(tasks, "CARDS", tasks.CARDS)  # a sweep sets it
+    toy = toy_sweep(tmp_path, monkeypatch)
     methods = []
     for kind in ("full", "adapter"):
         hub(tmp_path / kind, kind=kind)
@@ -70,12 +66,8 @@ def test_every_method_solves_the_toy_benchmark(tmp_path: Path, monkeypatch: pyte
     assert {**finetune.settings, "weights": "amc"} == load_method("moma-full").settings
     backbone = [str(tmp_path / "full" / "toy_backbone.yaml")]
     methods.append(write_method(tmp_path, "finetune", kind=finetune.kind, experts=backbone, settings=TUNED))
-    options = ["--cards", str(cards), "--data", str(data), "--output", str(tmp_path / "results")]
     few = ["--tasks", "toy_gap", "--splits", "0", "--n-labels", "10", "--seeds", "0", "1"]
-    try:
-        assert sweep.main([*options, *few, "--methods", *methods]) == 0
-    finally:
-        tasks.load_task.cache_clear()
+    assert toy(*few, "--methods", *methods) == 0
     for name in [*METHODS, "finetune"]:
         results = [read_result(tmp_path / "results" / name / f"toy_gap.0.{seed}.10.json") for seed in (0, 1)]
         assert [result["rows"]["train"] for result in results] == [8, 8]

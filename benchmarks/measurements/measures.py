@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from pymatgen.core import Structure
 
-from benchmarks.cells.protocols import Assignment, assign
+from benchmarks.cells.protocols import Assignment, assign_rows
 from benchmarks.cells.results import Cell, rounded
 from benchmarks.cells.worker import peak_memory, reset_peak_memory
 from benchmarks.measurements.plain_cgcnn import plain_features
@@ -29,6 +29,7 @@ from moe_mat.crystals.readers import iter_crystals
 from moe_mat.encoders.cgcnn import CGCNNEncoder
 from moe_mat.files.folders import CACHE_VARIABLE, data_folder
 from moe_mat.graphs.message_passing import GraphBatch
+from moe_mat.tasks import TaskCards, read_task
 from moe_mat.zoo.cards import find_cards
 from moe_mat.zoo.embeddings import embed, embed_stream
 from moe_mat.zoo.experts import EncoderExpert
@@ -227,7 +228,9 @@ def _random_encoder(structures: Sequence[Structure], *, seed: int) -> CGCNNEncod
 
 
 def _assignment(options: argparse.Namespace) -> Assignment:
-    return assign(Cell(options.task, options.split, "speed"), options.data)
+    cards = TaskCards()
+    task = read_task(cards.of(options.task), options.data)
+    return assign_rows(Cell(options.task, options.split, "speed"), task, cards.unit(options.task))
 
 
 def _problem(work: Assignment) -> Problem:

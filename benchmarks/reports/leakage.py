@@ -7,7 +7,6 @@ from statistics import fmean
 import numpy as np
 
 from benchmarks.cells.audits import KINDS
-from benchmarks.cells.protocols import card_of, matbench_tasks
 from benchmarks.cells.results import is_finished
 from benchmarks.reports import figures
 from benchmarks.reports.document import Document, Picture, Table
@@ -33,7 +32,9 @@ HOW = (
 
 def leak_free(found: Findings, document: Document) -> None:
     """The main table again, without the test rows that experts have seen."""
-    kept = {kind: without_seen(found.results, found.audits, kind, experts_of=found.reference) for kind in KINDS}
+    kept = {
+        kind: without_seen(found.cards, found.results, found.audits, kind, experts_of=found.reference) for kind in KINDS
+    }
     tasks = [task for task in found.tasks if (task, found.reference) in kept["leak-free"].rows]
     document.add((2, "Without what experts have seen"))
     if not found.audits or not tasks:
@@ -66,7 +67,7 @@ def _headline(found: Findings, kept: dict[str, Kept], tasks: list[str], control:
     scores = {"": found.scores, **{kind: score(one.results) for kind, one in kept.items()}}
     rows = []
     for task in tasks:
-        card = card_of(task)
+        card = found.cards.of(task)
         published = card.published if task == card.name and card.comparable else {}
         theirs = [published[name].mean if name in published else None for name in GOALS]
         goal = min((value for value in theirs if value is not None), default=0.0)
@@ -87,7 +88,10 @@ def _verdicts(found: Findings, kept: dict[str, Kept]) -> list[str]:
     scores = {"on all rows": found.scores, "on leak-free rows": score(kept["leak-free"].results)}
     scores["on new formulas"] = score(kept["new formulas"].results)
     for published in GOALS:
-        against = {where: against_published(of_rows, found.reference, published) for where, of_rows in scores.items()}
+        against = {
+            where: against_published(found.cards, of_rows, found.reference, published)
+            for where, of_rows in scores.items()
+        }
         numbers = [
             f"{a.wins} of {len(a.changes)} tasks {where} ({a.mean:+.1%})" for where, a in against.items() if a.changes
         ]
@@ -107,7 +111,7 @@ def _unknown(found: Findings) -> list[str]:
 def _all_methods(found: Findings, document: Document) -> None:
     """What each method loses without the rows that its own experts have seen."""
     rows, gaps = [], {}
-    kept = {kind: without_seen(found.results, found.audits, kind) for kind in KINDS}
+    kept = {kind: without_seen(found.cards, found.results, found.audits, kind) for kind in KINDS}
     for method in found.methods:
         cells = [method]
         for one in kept.values():
@@ -134,7 +138,7 @@ def _all_methods(found: Findings, document: Document) -> None:
 def leakage(found: Findings, document: Document) -> None:
     """What experts have seen: a heat map, and the counts and the reference's MAE without it."""
     known = _groups(found)
-    tasks = [task for task in found.tasks if task in found.audits and task not in matbench_tasks()]
+    tasks = [task for task in found.tasks if task in found.audits and task not in found.cards.matbench]
     if not tasks or not known:
         return
     shown = sorted((g for g in known if g.datasets or g.unknown), key=lambda g: not g.datasets)
@@ -157,7 +161,7 @@ def leakage(found: Findings, document: Document) -> None:
             for title, flag in (("same crystal", "crystal"), ("same crystal, with label", "crystal_with_label"))
         }
         names = [f"~{group.label}" if group.estimated else group.label for group in shown]
-        figures.overlap_map(shares, tasks=tasks, names=names, path=path)
+        figures.overlap_map(shares, tasks=tasks, names=names, cards=found.cards, path=path)
         document.add(
             Picture(path, "Share of a task's test crystals that experts were trained on; ? where nobody knows")
         )
@@ -199,7 +203,7 @@ def _counts(found: Findings, task: str, group: Group) -> list[str]:
     if not ids or not tags or not group.datasets or not audit.flags(tags, ids, "crystal").any():
         return []
     counts = [int(audit.flags(tags, ids, flag).sum()) for flag in FLAGS]
-    cells = [card_of(task).title, group.label, str(len(ids)), *(_count(count, len(ids)) for count in counts)]
+    cells = [found.cards.of(task).title, group.label, str(len(ids)), *(_count(count, len(ids)) for count in counts)]
     mine = [
         result
         for result in found.results

@@ -11,12 +11,14 @@ from benchmarks.reports.document import Document
 from benchmarks.reports.findings import Findings, in_order
 from benchmarks.reports.scores import score, with_best_transfer
 from benchmarks.reports.sections import SECTIONS
+from moe_mat.tasks import TaskCards
 
 
 def build(
     results: Sequence[Result],
     problems: Sequence[str],
     *,
+    cards: TaskCards,
     reference: str | None,
     figures: Path,
     audits: Mapping[str, Audit] | None = None,
@@ -26,6 +28,7 @@ def build(
     Args:
         results: finished and failed.
         problems: what is wrong with files that are not among them.
+        cards: of the tasks.
         reference: method that the others are compared with; by default ``moe``, or else the last one.
         figures: folder for the pictures.
         audits: task -> what experts have seen of it.
@@ -43,5 +46,5 @@ def build(
     reference = reference or ("moe" if "moe" in methods else methods[-1])
     document = Document("Benchmark report")
     for section in SECTIONS:
-        section(Findings(kept, problems, scores, methods, reference, figures, audits or {}), document)
+        section(Findings(cards, kept, problems, scores, methods, reference, figures, audits or {}), document)
     return document

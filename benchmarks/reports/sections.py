@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from statistics import fmean, median, stdev
 
-from benchmarks.cells.protocols import card_of, matbench_tasks, unit_of
 from benchmarks.cells.results import Result, is_finished
 from benchmarks.reports import figures
 from benchmarks.reports.document import Document, Picture, Table
@@ -25,7 +24,6 @@ from benchmarks.reports.scores import (
     missing_cells,
     paired,
 )
-from benchmarks.tasks import list_tasks
 
 SIGNIFICANCE = (
     "How much the differences mean: splits of one task share most of their rows, so that p values are too small. With "
@@ -48,7 +46,7 @@ def summary(found: Findings, document: Document) -> None:
         "training and validation rows.",
     ]
     for published in GOALS:
-        against = against_published(found.scores, found.reference, published)
+        against = against_published(found.cards, found.scores, found.reference, published)
         if against.changes:
             lines.append(
                 f"`{found.reference}` is below {published} on **{against.wins} of {len(against.changes)}** comparable "
@@ -59,8 +57,8 @@ def summary(found: Findings, document: Document) -> None:
 
 def main_table(found: Findings, document: Document) -> None:
     """A row a task, published columns first, and the same as a picture."""
-    own = [task for task in found.tasks if task not in matbench_tasks()]
-    comparable = [task for task in own if card_of(task).comparable]
+    own = [task for task in found.tasks if task not in found.cards.matbench]
+    comparable = [task for task in own if found.cards.of(task).comparable]
     if own:
         document.add((2, "Test MAE by task"))
     if comparable:
@@ -68,7 +66,9 @@ def main_table(found: Findings, document: Document) -> None:
         document.add(_mae_table(found, comparable, PUBLISHED))
         if methods := [method for method in found.methods if method != "median" and not is_modular(method)]:
             path = found.figures / "relative.png"
-            figures.relative(found.scores, tasks=comparable, methods=methods, published=GOALS, path=path)
+            figures.relative(
+                found.scores, tasks=comparable, methods=methods, published=GOALS, cards=found.cards, path=path
+            )
             document.add(Picture(path, f"Test MAE relative to {GOALS[0]}; left of the line is better"))
     if others := [task for task in own if task not in comparable]:
         document.add((3, "Tasks without comparable published numbers"), _mae_table(found, others, ()))
@@ -78,7 +78,7 @@ def _mae_table(found: Findings, tasks: Sequence[str], published: Sequence[str]) 
     methods = [method for method in found.methods if not is_modular(method)]
     rows = []
     for task in tasks:
-        card, unit = card_of(task), unit_of(task)
+        card, unit = found.cards.of(task), found.cards.unit(task)
         theirs = {method: card.published[method].mean for method in published if method in card.published}
         ours = {m: found.scores[Key(task, m)] for m in methods if Key(task, m) in found.scores}
         best = min([*theirs.values(), *(one.mean for one in ours.values() if one.complete)], default=math.nan)
@@ -95,12 +95,12 @@ def published_methods(found: Findings, document: Document) -> None:
     for method in found.methods:
         cells = [method]
         for published in PUBLISHED:
-            against = against_published(found.scores, method, published)
+            against = against_published(found.cards, found.scores, method, published)
             n_tasks = len(against.changes)
             cells.append(f"{against.wins}/{n_tasks}, {against.mean:+.1%}" if n_tasks else "")
             lost = {task: change for task, change in against.changes.items() if change >= 0}
             if lost and method == found.reference and published in GOALS:
-                named = ", ".join(f"{card_of(task).title} {change:+.1%}" for task, change in lost.items())
+                named = ", ".join(f"{found.cards.of(task).title} {change:+.1%}" for task, change in lost.items())
                 losses.append(f"`{method}` is not below {published} on: {named}.")
         if any(cells[1:]):
             rows.append(cells)
@@ -108,7 +108,7 @@ def published_methods(found: Findings, document: Document) -> None:
         document.add((2, "Against the published methods"))
         document.add("Wins out of the comparable tasks of which all five splits are there; mean relative change.")
         document.add(Table(["method", *PUBLISHED], rows), *([losses] if losses else []))
-        sources = sorted({card.source for card in map(card_of, list_tasks()) if card.source})
+        sources = sorted({card.source for card in found.cards.find() if card.source})
         document.add(f"Source of the published numbers: {'; '.join(sources)}.")
 
 
@@ -157,7 +157,7 @@ def _p_value(p: float | None) -> str:
 def matbench(found: Findings, document: Document) -> None:
     """Our methods among the entries of the leaderboard."""
     for task in found.tasks:
-        card = card_of(task)
+        card = found.cards.of(task)
         if task == card.name or card.matbench is None:
             continue
         if (2, "Matbench") not in document.blocks:
@@ -176,11 +176,11 @@ def gates(found: Findings, document: Document) -> None:
     empty = True
     for method in found.methods:
         weights = gate_weights(found.results, method)
-        for suffix, names in (("", list_tasks()), (", Matbench", list(matbench_tasks()))):
+        for suffix, names in (("", found.cards.names()), (", Matbench", list(found.cards.matbench))):
             shown = {task: weights[task] for task in names if len(weights.get(task, ())) > 1}
             if shown:
                 path = found.figures / f"gates_{file_name(method + suffix)}.png"
-                figures.heat_map(shown, title=f"{method}{suffix}", path=path)
+                figures.heat_map(shown, title=f"{method}{suffix}", cards=found.cards, path=path)
                 document.add(Picture(path, f"Gate weights of {method}{suffix}, mean over splits; each row sums to 1"))
                 empty = False
     if empty:
@@ -196,7 +196,7 @@ def parity(found: Findings, document: Document) -> None:
             by_task.setdefault(result["task"], []).append(result)
     if by_task:
         path = found.figures / f"parity_{file_name(found.reference)}.png"
-        figures.parity({task: by_task[task] for task in found.tasks if task in by_task}, path=path)
+        figures.parity({task: by_task[task] for task in found.tasks if task in by_task}, cards=found.cards, path=path)
         document.add((2, "Parity"), Picture(path, f"Predictions of {found.reference} for the test rows of all splits"))
 
 
@@ -220,7 +220,7 @@ def fidelity(found: Findings, document: Document) -> None:
             noted.setdefault(result["task"], set()).add(result["fidelity"])
     rows = []
     for task in found.tasks:
-        card = card_of(task)
+        card = found.cards.of(task)
         evidence = f"{card.evidence.n_rows} rows, mean {card.evidence.mean:.6g}, sd {card.evidence.std:.6g}"
         comparable = "yes" if card.rows == "published" else str(card.rows)
         words = " / ".join(sorted(noted.get(task, {card.fidelity})))
@@ -239,7 +239,7 @@ def gaps(found: Findings, document: Document) -> None:
     lines = []
     for method in sorted({result["method"] for result in found.results}, key=in_order):
         used = {result["task"] for result in found.results if result["method"] == method and not result.get("n_labels")}
-        for names in (list_tasks(), list(matbench_tasks())):
+        for names in (found.cards.names(), list(found.cards.matbench)):
             missing = missing_cells(found.results, method, names if used & set(names) else [])
             lines += [f"`{method}` {task}: {text}" for task, text in missing.items()]
     document.add((2, "Missing cells"), lines or "None.")
