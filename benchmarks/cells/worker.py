@@ -22,12 +22,10 @@ from benchmarks.cells.protocols import assign_rows
 from benchmarks.cells.results import Cell, Result, failed_result, rounded
 from benchmarks.methods.cards import Method
 from benchmarks.methods.problem import Problem
-from moe_mat.crystals.structures import structure_key
-from moe_mat.files.provenance import commit
+from moe_mat.crystals import structure_key
+from moe_mat.files import commit
 from moe_mat.tasks import Task, TaskCards, read_task
-from moe_mat.zoo.cache import EmbeddingCache
-from moe_mat.zoo.cards import ExpertCard, find_cards, find_trunk
-from moe_mat.zoo.embeddings import embed
+from moe_mat.zoo import EmbeddingCache, ExpertCard, embed, find_cards, find_trunk
 
 PACKAGES = ("moe_mat", "torch", "pytorch-lightning", "scikit-learn", "numpy", "pymatgen", "matminer")
 

@@ -14,12 +14,9 @@ from sklearn.ensemble import RandomForestRegressor
 from benchmarks.methods.frozen_heads import train_heads
 from benchmarks.methods.mixtures import embedded
 from benchmarks.methods.problem import Outcome, Problem
-from moe_mat.graphs.message_passing import batch_graphs
-from moe_mat.pretrain.batches import SourceBatches
-from moe_mat.pretrain.cgcnn import CGCNNProperty
-from moe_mat.pretrain.settings import CGCNNTraining
-from moe_mat.pretrain.training import fit_source_module
-from moe_mat.zoo.cards import find_cards
+from moe_mat.graphs import batch_graphs
+from moe_mat.pretrain import CGCNNProperty, CGCNNTraining, SourceBatches, fit_source_module
+from moe_mat.zoo import find_cards
 
 Candidates = Sequence[Mapping[str, Any]]
 
@@ -50,7 +47,7 @@ def scratch(
     Args:
         problem: crystals and numbers.
         experts: none.
-        settings: of `moe_mat.pretrain.settings.CGCNNTraining`.
+        settings: of `moe_mat.pretrain.CGCNNTraining`.
         candidates: none.
     """
     training = CGCNNTraining(**settings)

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from benchmarks.methods.problem import Outcome, Problem, Run
-from moe_mat.zoo.cards import ExpertCard, find_cards
+from moe_mat.zoo import ExpertCard, find_cards
 
 CARDS = Path(__file__).parent
 FIELDS = {

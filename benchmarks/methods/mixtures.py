@@ -12,9 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.methods.problem import Outcome, Problem
 from moe_mat import MoERegressor
-from moe_mat.zoo.cache import EmbeddingCache
-from moe_mat.zoo.cards import find_cards
-from moe_mat.zoo.embeddings import embed
+from moe_mat.zoo import EmbeddingCache, embed, find_cards
 
 # Settings that say what is trained of an expert, and how.
 OF_TUNING = ("trainable", "tuning_rate", "tune_from_epoch")

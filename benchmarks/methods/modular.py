@@ -12,10 +12,8 @@ from scipy.special import softmax
 
 from benchmarks.methods.mixtures import mixture
 from benchmarks.methods.problem import Outcome, Problem
-from moe_mat.moma.composition import Composition, compose
-from moe_mat.moma.merging import write_merged
-from moe_mat.moma.settings import CompositionSettings
-from moe_mat.zoo.cards import find_cards
+from moe_mat.moma import Composition, CompositionSettings, compose, write_merged
+from moe_mat.zoo import find_cards
 
 Weights = dict[str, float]
 # Of the softmax of proxy errors, which are in units of the variance of the target.

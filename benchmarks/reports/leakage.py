@@ -13,7 +13,7 @@ from benchmarks.reports.document import Document, Picture, Table
 from benchmarks.reports.findings import GOALS, Findings, bold
 from benchmarks.reports.leak_free import Group, Kept, groups, mae, without_seen
 from benchmarks.reports.scores import Key, against_published, score
-from moe_mat.audit.matching import FLAGS
+from moe_mat.audit import FLAGS
 
 # Methods that have learned from nothing but the task, the best first: what they lose on the same rows is no leakage.
 CONTROLS = ("rf-magpie", "lightgbm", "stl", "median")
