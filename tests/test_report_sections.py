@@ -1,21 +1,22 @@
 """The sections on few labels and on modules."""
 
 import pytest
+from toy_results import result, table_row
 
 from benchmarks import report
-from benchmarks.tasks import load_task
-from tests.test_report import result, table_row
+from moe_mat.tasks import TaskCards
 
+CARDS = TaskCards()
 TASKS = ("mp_phonons", "mp_poisson_ratio")
 
 
 @pytest.fixture
 def written(tmp_path):
-    return lambda results: report.build(results, [], reference="moe", figures=tmp_path).markdown(tmp_path)
+    return lambda results: report.build(results, [], cards=CARDS, reference="moe", figures=tmp_path).markdown(tmp_path)
 
 
 def test_few_labels_are_averaged_in_units_of_the_spread_over_tasks_that_all_methods_have(written):
-    spread = {task: load_task(task).evidence.std for task in TASKS}
+    spread = {task: CARDS.load(task).evidence.std for task in TASKS}
     results = [
         result(task, method, 0, (factor + 0.1 * seed) * spread[task], seed=seed, n_labels=10)
         for task in TASKS
