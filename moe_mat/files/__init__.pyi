@@ -1,7 +1,7 @@
 from .checksum import file_sha256
 from .folders import CACHE_VARIABLE, DATA_VARIABLE, cache_folder, configs_folder, data_folder, task_cards_folder
-from .provenance import commit
 from .progress import Progress
+from .provenance import commit
 from .registry import Registry
 from .whole import whole_file, write_text
 
