@@ -9,20 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import tasks
 from benchmarks.cells.audits import read_audits
-from benchmarks.cells.protocols import matbench_tasks
 from benchmarks.cells.results import RESULTS, Result, read_results
 from benchmarks.reports.findings import file_name
 from benchmarks.reports.report import build
 from benchmarks.reports.submissions import matbench_record, write_jarvis
-from benchmarks.tasks import list_tasks
+from moe_mat.files import task_cards_folder
+from moe_mat.tasks import TaskCards
 
 
-def _write_submissions(results: Sequence[Result], folder: Path) -> None:
+def _write_submissions(cards: TaskCards, results: Sequence[Result], folder: Path) -> None:
     for method in sorted({result["method"] for result in results}):
         own = folder / file_name(method)
-        record = matbench_record(results, method)
+        record = matbench_record(cards, results, method)
         if record is not None:
             own.mkdir(parents=True, exist_ok=True)
             (own / "matbench_results.json").write_text(json.dumps(record), encoding="utf-8")
@@ -41,18 +40,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--reference", help="method that the others are compared with; by default moe")
     parser.add_argument("--submissions", type=Path, help="folder for Matbench records and jarvis_leaderboard files")
-    parser.add_argument("--cards", type=Path, default=tasks.CARDS, help="folder of other task cards")
+    parser.add_argument("--cards", type=Path, default=task_cards_folder(), help="folder of other task cards")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write a report; returns 1 when there is nothing to report."""
     options = _parser().parse_args(arguments)
-    tasks.CARDS = options.cards.resolve()
-    tasks.load_task.cache_clear()
+    cards = TaskCards(options.cards.resolve())
     outputs = [options.output] if options.output else [options.results / f"report.{kind}" for kind in ("md", "html")]
     results, errors = read_results(options.results)
-    known = {*list_tasks(), *matbench_tasks()}
+    known = {*cards.names(), *cards.matbench}
     problems = [str(error) for error in errors]
     problems += [f"{name}: results of a task that has no card" for name in sorted({r["task"] for r in results} - known)]
     results = [result for result in results if result["task"] in known]
@@ -65,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # An HTML file has its pictures in itself.
             figures = outputs[0].with_suffix("") / "figures" if outputs[0].suffix == ".md" else Path(nowhere)
             audits = read_audits(options.results)
-            report = build(results, problems, reference=options.reference, figures=figures, audits=audits)
+            report = build(results, problems, cards=cards, reference=options.reference, figures=figures, audits=audits)
             for path in outputs:
                 (report.write_html if path.suffix == ".html" else report.write_markdown)(path)
                 sys.stdout.write(f"{path}\n")
@@ -73,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{options.results}: {error}\n")
         return 1
     if options.submissions is not None:
-        _write_submissions(results, options.submissions)
+        _write_submissions(cards, results, options.submissions)
     return 0
 
 

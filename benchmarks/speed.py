@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.cells.worker import provenance
 from benchmarks.measurements.measures import MEASUREMENTS, say
-from moe_mat.files.whole import write_text
+from moe_mat.files import write_text
 
 RESULTS = Path(__file__).parent / "speed"
 

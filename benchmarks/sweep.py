@@ -11,18 +11,20 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import tasks
-from benchmarks.cells.audit_runs import missing_audits, run_audits
-from benchmarks.cells.engines import ENGINES
+from benchmarks.cells.audit_runs import Missing, missing_audits, run_audits
+from benchmarks.cells.engines import ENGINES, Engine
 from benchmarks.cells.loop import Sweep, escaped, pending
 from benchmarks.cells.protocols import resolve_tasks
-from benchmarks.cells.results import RESULTS, grid
-from benchmarks.cells.worker import Surroundings, provenance
+from benchmarks.cells.results import RESULTS, Cell, grid
+from benchmarks.cells.worker import SweepContext, provenance
 from benchmarks.methods.cards import Method, list_methods, load_method
+from moe_mat.files import data_folder, task_cards_folder
+from moe_mat.tasks import TaskCards
 
 
 def _uses(methods: Sequence[Method]) -> list[str]:
@@ -59,58 +61,104 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=1, help="cells at once, one thread each")
     parser.add_argument("--engine", choices=list(ENGINES), default="processes")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of results")
-    parser.add_argument("--cards", type=Path, default=tasks.CARDS, help="folder of other task cards")
+    parser.add_argument("--cards", type=Path, default=task_cards_folder(), help="folder of other task cards")
     return parser
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a sweep has to do.
+
+    Attributes:
+        n_cells: in all.
+        missing: cells without a valid result.
+        notes: on results that are there but not used, a line each.
+        methods: by name.
+        audits: that are missing.
+        context: of the sweep.
+    """
+
+    n_cells: int
+    missing: Sequence[Cell]
+    notes: Sequence[str]
+    methods: dict[str, Method]
+    audits: Missing
+    context: SweepContext
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Plan:
+        """The plan of a command line.
+
+        Raises:
+            ValueError: there is no such task, method or expert.
+        """
+        cards = TaskCards(options.cards.resolve())
+        data = (options.data or data_folder()).resolve()
+        context = SweepContext(data, cards, provenance())
+        names = resolve_tasks(options.tasks, cards, protocol=options.protocol)
+        methods = [load_method(name, experts=options.experts) for name in options.methods]
+        cells = list(grid(names, [m.name for m in methods], options.splits, options.seeds, options.n_labels or [None]))
+        by_name = {method.name: method for method in methods}
+        missing, notes = pending(cells, by_name, options.output)
+        return cls(
+            len(cells), missing, notes, by_name, missing_audits(cells, by_name, context, options.output), context
+        )
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self.missing and not self.audits.experts and not self.audits.problems
+
+    def lines(self) -> list[str]:
+        """What the console shows of it."""
+        notes = [f"[yellow]{escaped(note)}[/yellow]" for note in self.notes]
+        n_missing = len(self.missing)
+        count = f"{self.n_cells} cells, {self.n_cells - n_missing} finished, {n_missing} to run"
+        uses = [] if self.empty else [f"[dim]{line}[/dim]" for line in _uses(list(self.methods.values()))]
+        return [*notes, count, *uses]
+
+
+def _run(plan: Plan, engine: Engine, output: Path, console: Console) -> tuple[int, int]:
+    """Make the audits and run the cells; returns how many audits and cells failed."""
+    problems = run_audits(plan.audits, plan.context, output, engine, console)
+    for problem in problems:
+        console.print(f"[red]{escaped(problem)}[/red]", highlight=False, soft_wrap=True)
+    sweep = Sweep(list(plan.missing), plan.methods, plan.context, output, console)
+    if plan.missing:
+        sweep.run(engine)
+    return len(problems), len(sweep.failed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sweep; returns 1 when a cell or an audit failed, 2 when it could not start."""
     options = _parser().parse_args(arguments)
     console = Console(stderr=True)
-    tasks.CARDS = options.cards.resolve()
-    tasks.load_task.cache_clear()
     try:
-        names = resolve_tasks(options.tasks, protocol=options.protocol)
-        methods = [load_method(name, experts=options.experts) for name in options.methods]
-        cells = list(grid(names, [m.name for m in methods], options.splits, options.seeds, options.n_labels or [None]))
-        by_name = {method.name: method for method in methods}
-        missing, notes = pending(cells, by_name, options.output)
-        for note in notes:
-            console.print(f"[yellow]{escaped(note)}[/yellow]", highlight=False, soft_wrap=True)
-        console.print(
-            f"{len(cells)} cells, {len(cells) - len(missing)} finished, {len(missing)} to run", highlight=False
-        )
-        data = options.data.resolve() if options.data else None
-        audits = missing_audits(cells, by_name, data, options.output)
-        if not missing and not audits.experts and not audits.problems:
+        plan = Plan.of(options)
+        for line in plan.lines():
+            console.print(line, highlight=False, soft_wrap=True)
+        if plan.empty:
             return 0
-        for line in _uses(methods):
-            console.print(f"[dim]{line}[/dim]", highlight=False, soft_wrap=True)
-        sweep = Sweep(missing, by_name, Surroundings(data, tasks.CARDS, provenance()), options.output, console)
         engine = ENGINES[options.engine](options.workers)
     except (ValueError, ImportError, ConnectionError) as error:
         console.print(f"[red]{escaped(str(error))}[/red]", highlight=False, soft_wrap=True)
         return 2
     start = time.monotonic()
     try:
-        problems = run_audits(audits, sweep.surroundings, options.output, engine, console)
-        for problem in problems:
-            console.print(f"[red]{escaped(problem)}[/red]", highlight=False, soft_wrap=True)
-        if missing:
-            sweep.run(engine)
+        n_problems, n_failed = _run(plan, engine, options.output, console)
     except KeyboardInterrupt:
         console.print("interrupted; the same command goes on from here")
         return 130
     finally:
         engine.close()
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
-    done = len(missing) - len(sweep.failed)
+    done = len(plan.missing) - n_failed
     console.print(
-        f"{done} cells finished, {len(sweep.failed)} failed, {minutes}:{seconds:02d} min; results in {options.output}",
+        f"{done} cells finished, {n_failed} failed, {minutes}:{seconds:02d} min; results in {options.output}",
         highlight=False,
         soft_wrap=True,
     )
-    return 1 if sweep.failed or problems else 0
+    return 1 if n_failed or n_problems else 0
 
 
 if __name__ == "__main__":

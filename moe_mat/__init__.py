@@ -1,30 +1,9 @@
-"""Mixture-of-experts training for materials-property prediction from few labels."""
+"""Mixture-of-experts training for materials-property prediction from few labels.
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+Each room of the package exports what others may use: ``from moe_mat.zoo import find_cards``. A room's ``__init__.pyi``
+lists the names, which are imported on first use, because torch, Lightning and pymatgen take seconds.
+"""
 
-if TYPE_CHECKING:
-    from moe_mat.crystals.readers import read_structures
-    from moe_mat.estimator import MoERegressor
-    from moe_mat.zoo.cards import list_experts
-    from moe_mat.zoo.experts import load_expert
+import lazy_loader
 
-__all__ = ["MoERegressor", "list_experts", "load_expert", "read_structures"]
-
-# Imported on first use: torch and Lightning take seconds, and `moe-mat --help` needs neither.
-_HOMES = {
-    "MoERegressor": "moe_mat.estimator",
-    "list_experts": "moe_mat.zoo.cards",
-    "load_expert": "moe_mat.zoo.experts",
-    "read_structures": "moe_mat.crystals.readers",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

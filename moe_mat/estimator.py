@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -12,17 +13,26 @@ from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 from pymatgen.core import Structure
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from moe_mat.crystals.errors import CrystalError, LeftOut
 from moe_mat.crystals.splits import Split, random_split
 from moe_mat.crystals.structures import crystals_from_objects
+from moe_mat.mixture.batch import Batch, side_by_side
 from moe_mat.mixture.crystal_inputs import CrystalInputs
-from moe_mat.mixture.data import Batch, EmbeddingDataModule, side_by_side
+from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
-from moe_mat.mixture.training import DEFAULT_EPOCHS, train
-from moe_mat.mixture.transforms import Transform
+from moe_mat.mixture.settings import (
+    DataSettings,
+    GateSettings,
+    MixtureSettings,
+    PerceptronSettings,
+    Trainable,
+    TrainingSettings,
+    Transform,
+)
+from moe_mat.mixture.training import member_seeds, new_model, train_in_memory
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import find_cards
 from moe_mat.zoo.embeddings import embed
@@ -39,14 +49,29 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
 
     Args:
         experts: Tags, patterns or folders of cards; ``"default"`` for those that the package recommends.
-        gate: ``"global"`` or ``"crystal"``, see `moe_mat.mixture.module.MixtureOfExperts`.
-        head: ``"kernel"`` or ``"mlp"``.
+        head: ``"kernel"``, ``"mlp"``, or one of another package.
         n_members: Number of gates and heads.
-        n_gates: Gates of each member.
-        top_k: Number of experts that each gate uses; ``None`` for all.
         target_transform: What the head learns of the target: ``auto``, ``none``, ``standardise``, ``log`` or ``asinh``.
-        settings: Other arguments of `moe_mat.mixture.module.MixtureOfExperts`, such as
-            ``{"hidden": [64], "loss": "mae"}``.
+        n_gates: See `moe_mat.mixture.settings.GateSettings`, as for the next five.
+        top_k: Number of experts that each gate uses; ``None`` for all.
+        temperature: Of the gate's softmax.
+        gate_learning_rate: Of the gate.
+        initial_gate: Tag to weight at the start.
+        frozen_gate: Whether the gate keeps these weights.
+        gate: See `moe_mat.mixture.settings.PerceptronSettings`, as for all that follow here and belong to ``mlp``.
+        width: Common width of the projected embeddings.
+        orthogonality: Strength of the penalty on gates that choose alike.
+        load_balance: Strength of the penalty on experts that are left unused.
+        hidden: Widths of the hidden layers.
+        activation: Of the hidden layers.
+        dropout: After each hidden layer.
+        loss: ``mse``, ``mae`` or ``huber``.
+        learning_rate: Of projections and head.
+        weight_decay: Of AdamW.
+        trainable: What is trained of the experts.
+        tuning_rate: Learning rate of that.
+        tune_from_epoch: Epoch from which on it is trained.
+        head_settings: Settings of a head of another package that have no name here.
         batch_size: Crystals in a batch of an ``mlp`` head.
         max_epochs: Largest number of epochs; ``None`` for the usual one of the head.
         patience: Epochs without a better validation MAE after which training stops.
@@ -73,27 +98,59 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         self,
         experts: str | Sequence[str] = "default",
         *,
-        gate: Literal["global", "crystal"] = "global",
-        head: Literal["kernel", "mlp"] = "kernel",
+        head: str = MixtureSettings.head,
         n_members: int = 3,
-        n_gates: int = 2,
-        top_k: int | None = None,
-        target_transform: Transform = "auto",
-        settings: Mapping[str, Any] | None = None,
-        batch_size: int = 128,
-        max_epochs: int | None = None,
-        patience: int = 50,
+        target_transform: Transform = MixtureSettings.target_transform,
+        n_gates: int = GateSettings.n_gates,
+        top_k: int | None = GateSettings.top_k,
+        temperature: float = GateSettings.temperature,
+        gate_learning_rate: float = GateSettings.gate_learning_rate,
+        initial_gate: Mapping[str, float] | None = GateSettings.initial_gate,
+        frozen_gate: bool = GateSettings.frozen_gate,
+        gate: Literal["global", "crystal"] = PerceptronSettings.gate,
+        width: int | None = PerceptronSettings.width,
+        orthogonality: float = PerceptronSettings.orthogonality,
+        load_balance: float = PerceptronSettings.load_balance,
+        hidden: Sequence[int] = PerceptronSettings.hidden,
+        activation: str = PerceptronSettings.activation,
+        dropout: float = PerceptronSettings.dropout,
+        loss: Literal["mse", "mae", "huber"] = PerceptronSettings.loss,
+        learning_rate: float = PerceptronSettings.learning_rate,
+        weight_decay: float = PerceptronSettings.weight_decay,
+        trainable: Trainable = PerceptronSettings.trainable,
+        tuning_rate: float = PerceptronSettings.tuning_rate,
+        tune_from_epoch: int = PerceptronSettings.tune_from_epoch,
+        head_settings: Mapping[str, object] | None = MixtureSettings.head_settings,
+        batch_size: int = DataSettings.batch_size,
+        max_epochs: int | None = TrainingSettings.max_epochs,
+        patience: int = TrainingSettings.patience,
         validation_fraction: float = 0.15,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.experts = experts
-        self.gate = gate
         self.head = head
         self.n_members = n_members
+        self.target_transform = target_transform
         self.n_gates = n_gates
         self.top_k = top_k
-        self.target_transform = target_transform
-        self.settings = settings
+        self.temperature = temperature
+        self.gate_learning_rate = gate_learning_rate
+        self.initial_gate = initial_gate
+        self.frozen_gate = frozen_gate
+        self.gate = gate
+        self.width = width
+        self.orthogonality = orthogonality
+        self.load_balance = load_balance
+        self.hidden = hidden
+        self.activation = activation
+        self.dropout = dropout
+        self.loss = loss
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.trainable = trainable
+        self.tuning_rate = tuning_rate
+        self.tune_from_epoch = tune_from_epoch
+        self.head_settings = head_settings
         self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.patience = patience
@@ -122,48 +179,43 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
             targets = torch.cat([targets, _targets(validation[1], len(validation[0]))])
             batch = _join(batch, self._batch(validation[0]))
             given = Split(np.arange(n_train), np.arange(n_train, len(targets)), np.arange(0))
-        random = check_random_state(self.random_state)
-        fractions = (1 - self.validation_fraction, self.validation_fraction, 0.0)
+        seeds = member_seeds(self.random_state, self.n_members)
+        training = TrainingSettings(max_epochs=self.max_epochs, patience=self.patience)
         self.members_: list[MixtureOfExperts] = []
         scores = []
-        for _ in range(self.n_members):
-            seed = int(random.randint(2**31 - 1))
-            split = given or random_split(len(targets), fractions=fractions, seed=seed)
-            data = EmbeddingDataModule(
-                batch.embeddings,
-                targets,
-                {part: torch.as_tensor(rows) for part, rows in split._asdict().items()},
-                ids=[str(row) for row in range(len(targets))],
-                partial=batch.partial,
-                collate=batch.collate,
-                batch_size=self.batch_size,
-            )
-            model = self._new_member(targets.shape[1], seed=seed)
-            scores.append(train(model, data, max_epochs=self.max_epochs, patience=self.patience, seed=seed))
+        for seed in seeds:
+            data = self._data(batch, targets, given, seed=seed)
+            model = new_model(self._settings(targets.shape[1]), seed=seed)
+            scores.append(train_in_memory(model, data, training, seed=seed))
             self.members_.append(model)
         weights = [gate_weights(member, batch.embeddings) for member in self.members_]
         self.gate_weights_ = pd.DataFrame(weights).mean().rename("gate weight")
         self.validation_mae_ = float(np.mean(scores))
-        self.tried_ = [member.mixture.tried for member in self.members_]
+        self.tried_ = [member.head.tried for member in self.members_]
         self.n_targets_ = targets.shape[1]
         self._one_dimensional = one_dimensional
         return self
 
-    def _new_member(self, n_targets: int, *, seed: int) -> MixtureOfExperts:
-        if self.head not in DEFAULT_EPOCHS:
-            raise ValueError(f"unknown head {self.head!r}; known: {', '.join(DEFAULT_EPOCHS)}")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return MixtureOfExperts(
-                self._names(),
-                [f"target{i}" for i in range(n_targets)],
-                head=self.head,
-                gate=self.gate,
-                n_gates=self.n_gates,
-                top_k=self.top_k,
-                transform=self.target_transform,
-                **(self.settings or {}),
-            )
+    def _data(self, batch: _Crystals, targets: torch.Tensor, given: Split | None, *, seed: int) -> EmbeddingDataModule:
+        """The crystals with the split of one member."""
+        fractions = (1 - self.validation_fraction, self.validation_fraction, 0.0)
+        split = given or random_split(len(targets), fractions=fractions, seed=seed)
+        return EmbeddingDataModule(
+            batch.embeddings,
+            targets,
+            {part: torch.as_tensor(rows) for part, rows in split._asdict().items()},
+            ids=[str(row) for row in range(len(targets))],
+            partial=batch.partial,
+            collate=batch.collate,
+            batch_size=self.batch_size,
+        )
+
+    def _settings(self, n_targets: int) -> MixtureSettings:
+        """What the constructor was given, as the model's settings; sequences as plain data."""
+        given = {one.name: getattr(self, one.name) for one in fields(MixtureSettings) if one.name != "targets"}
+        given |= {"experts": self._names(), "hidden": tuple(self.hidden)}
+        given |= {name: dict(given[name]) for name in ("initial_gate", "head_settings") if given[name] is not None}
+        return MixtureSettings(**given, targets=[f"target{i}" for i in range(n_targets)])
 
     def predict(self, X: Crystals, return_std: bool = False) -> NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]:
         """Predict crystals.
@@ -179,7 +231,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         batch = self._batch(X).batch
         with torch.inference_mode():
             of_members = torch.stack([member(batch) for member in self.members_]).double().numpy()
-            own = [member.mixture.std(batch) for member in self.members_] if return_std else []
+            own = [member.head.std(batch) for member in self.members_] if return_std else []
         mean, std = of_members.mean(0), of_members.std(0)
         if variances := [values.double().numpy() ** 2 for values in own if values is not None]:
             std = np.sqrt(std**2 + np.mean(variances, axis=0))
@@ -192,7 +244,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         batch = self._batch(X).batch
         with torch.inference_mode():
-            return torch.cat([member.mixture.embed(batch)[0] for member in self.members_], dim=1).numpy()
+            return torch.cat([member.head.embed(batch)[0] for member in self.members_], dim=1).numpy()
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -210,7 +262,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
                 raise ValueError(f"the DataFrame has no column 'structure' but {columns}: pass its column of crystals")
             X = X["structure"]
         structures = [crystal.structure for crystal in crystals_from_objects(list(X))]
-        cards, trainable = find_cards(self._names()), (self.settings or {}).get("trainable", "none")
+        cards, trainable = find_cards(self._names()), self.trainable
         with EmbeddingCache() as cache:
             # Encoders that are trained make their embeddings anew at every step: the first ones are not worth keeping.
             embedded = embed(cards, structures, cache=None if trainable == "all" else cache)

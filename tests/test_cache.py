@@ -1,3 +1,5 @@
+"""What the cache stores, and who may use it at once."""
+
 import contextlib
 import itertools
 import logging
@@ -6,34 +8,18 @@ import os
 import pickle
 import signal
 import sqlite3
-import tempfile
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from toy_cache import SPACE, assert_same, needs_fork, some_arrays, start
 
-from moe_mat.zoo import database
 from moe_mat.zoo.cache import EmbeddingCache
-
-SPACE = "5eed" * 8
-
-
-def some_arrays(n: int, *, seed: int = 0, width: int = 577) -> dict[bytes, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return {rng.bytes(16): rng.normal(size=width).astype(np.float32) for _ in range(n)}
-
-
-def assert_same(found: dict[bytes, np.ndarray], expected: dict[bytes, np.ndarray]) -> None:
-    assert found.keys() == expected.keys()
-    for key, array in expected.items():
-        np.testing.assert_array_equal(found[key], array)
 
 
 def test_arrays_come_back_in_a_new_process_life(tmp_path):
@@ -130,16 +116,6 @@ def test_array_of_the_wrong_type_stores_nothing_of_its_batch(tmp_path):
 
 
 # Several users -------------------------------------------------------------------------------------------------------
-
-
-# Processes are forked: a fresh interpreter would spend these tests' time on importing torch.
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
-
-
-def start(function: Callable[..., None], *arguments: Any) -> multiprocessing.Process:
-    process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
-    process.start()
-    return process  # type: ignore[return-value]
 
 
 def _write_ten_batches(folder: Path, seed: int, together: Barrier) -> None:
@@ -255,180 +231,3 @@ def test_open_again_after_close(tmp_path):
     cache.close()
     assert len(cache.get_many(SPACE, [b"a"])) == 1
     cache.close()
-
-
-# Damage --------------------------------------------------------------------------------------------------------------
-
-
-def test_rotten_entry_is_a_named_miss_and_is_replaced(tmp_path, caplog):
-    items = some_arrays(50)
-    victim, array = next(iter(items.items()))
-    with EmbeddingCache(tmp_path) as cache:
-        cache.put_many(SPACE, items)
-    file = tmp_path / "embeddings-1.sqlite3"
-    content = bytearray(file.read_bytes())
-    content[content.index(array.tobytes()) + 1000] ^= 1
-    file.write_bytes(content)
-    with EmbeddingCache(tmp_path) as cache:
-        assert_same(cache.get_many(SPACE, list(items)), {key: items[key] for key in items if key != victim})
-        assert victim.hex() in caplog.text
-        cache.put_many(SPACE, {victim: array})
-        caplog.clear()
-        assert_same(cache.get_many(SPACE, list(items)), items)
-        assert not caplog.records
-
-
-@pytest.mark.parametrize("change", ["shape = '577,1'", "data = 'text'", "checksum = 0", "shape = 3", "space = 2"])
-def test_no_column_of_an_entry_can_change_unnoticed(tmp_path, caplog, change):
-    with EmbeddingCache(tmp_path) as cache:
-        cache.put_many(SPACE, {b"key": np.ones(577)})
-        cache.put_many("other", {b"another": np.zeros(577)})
-    connection = sqlite3.connect(tmp_path / "embeddings-1.sqlite3")
-    connection.execute(f"UPDATE entries SET {change} WHERE key = ?", (b"key",))
-    connection.commit()
-    connection.close()
-    with EmbeddingCache(tmp_path) as cache:
-        assert cache.get_many("other" if "space" in change else SPACE, [b"key"]) == {}
-    assert b"key".hex() in caplog.text
-
-
-def test_damage_anywhere_gives_no_crash_and_no_wrong_number(tmp_path):
-    items = some_arrays(300, width=100)
-    with EmbeddingCache(tmp_path / "sound") as cache:
-        cache.put_many(SPACE, items)
-    content = (tmp_path / "sound" / "embeddings-1.sqlite3").read_bytes()
-    rng = np.random.default_rng(0)
-    for trial, start in enumerate([0, 20, 90, *rng.integers(0, len(content) - 600, size=40)]):
-        folder = tmp_path / str(trial)
-        folder.mkdir()
-        damaged = content[:start] + rng.bytes(600) + content[start + 600 :]
-        (folder / "embeddings-1.sqlite3").write_bytes(damaged)
-        with EmbeddingCache(folder) as cache:
-            cache.spaces()
-            for key, array in cache.get_many(SPACE, list(items)).items():
-                np.testing.assert_array_equal(array, items[key])
-            cache.put_many(SPACE, items)
-            assert_same(cache.get_many(SPACE, list(items)), items)
-
-
-@pytest.mark.parametrize("damage", ["text", "cut", "other schema", "folder"])
-def test_damaged_file_is_set_aside_and_a_fresh_one_begun(tmp_path, caplog, damage):
-    items = some_arrays(100)
-    file = tmp_path / "embeddings-1.sqlite3"
-    with EmbeddingCache(tmp_path) as cache:
-        cache.put_many(SPACE, items)
-    if damage == "text":
-        file.write_text("<html>403 Forbidden</html>" * 1000)
-    elif damage == "cut":
-        file.write_bytes(file.read_bytes()[:100_000])
-    elif damage == "other schema":
-        connection = sqlite3.connect(file)
-        connection.executescript("DROP TABLE entries; CREATE TABLE entries (something TEXT)")
-        connection.close()
-    else:
-        file.unlink()
-        file.mkdir()
-    with EmbeddingCache(tmp_path) as cache:
-        assert cache.get_many(SPACE, list(items)) == {}
-        cache.put_many(SPACE, items)
-        if damage == "folder":  # nothing of ours to set aside: a warning, and no storing
-            assert "cannot be written" in caplog.text
-            return
-        assert_same(cache.get_many(SPACE, list(items)), items)
-        assert "damaged" in caplog.text
-        assert str(file) in caplog.text
-        assert (tmp_path / "embeddings-1.sqlite3.damaged").is_file()
-        assert (tmp_path / "embeddings-2.sqlite3").is_file()
-        cache.clear()
-        assert not (tmp_path / "embeddings-1.sqlite3.damaged").exists()
-    with EmbeddingCache(tmp_path) as cache:
-        cache.put_many(SPACE, items)
-        assert_same(cache.get_many(SPACE, list(items)), items)
-
-
-def test_folder_deleted_under_an_open_cache(tmp_path):
-    folder = tmp_path / "cache"
-    cache = EmbeddingCache(folder)
-    cache.put_many(SPACE, some_arrays(2))
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
-    cache.put_many(SPACE, {b"new": np.zeros(3)})
-    cache.close()
-    assert len(cache.get_many(SPACE, [b"new"])) == 1
-    cache.close()
-
-
-# Nothing can be stored -----------------------------------------------------------------------------------------------
-
-
-def test_unusable_folder_warns_once_and_answers_with_misses(tmp_path, caplog):
-    (tmp_path / "file").write_text("not a folder")
-    with EmbeddingCache(tmp_path / "file" / "cache") as cache:
-        for _ in range(3):
-            cache.put_many(SPACE, some_arrays(1))
-            assert cache.get_many(SPACE, [b"a"]) == {}
-        assert cache.spaces().empty
-        assert cache.clear() == 0
-    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert str(tmp_path / "file") in record.message
-    assert "MOE_MAT_CACHE" in record.message
-
-
-def test_full_disk_keeps_what_was_there(tmp_path, caplog):
-    items = some_arrays(20)
-    with EmbeddingCache(tmp_path) as cache:
-        cache.put_many(SPACE, items)
-        cache._database.run(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchall(), otherwise=[])
-        cache.put_many("new", some_arrays(2000, seed=1))
-        assert "disk is full" in caplog.text
-        assert_same(cache.get_many(SPACE, list(items)), items)
-        assert list(cache.spaces()["space"]) == [SPACE]
-
-
-def _use_as_another_user(folder: Path, results: Connection) -> None:
-    if os.geteuid() == 0:  # for whom nothing is read-only
-        os.setuid(65534)
-    messages: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
-    logging.getLogger("moe_mat").addHandler(handler)
-    cache = EmbeddingCache(folder)
-    before = len(cache.get_many(SPACE, [b"old"]))
-    cache.put_many(SPACE, {b"new": np.ones(2)})
-    results.send((before, sorted(cache.get_many(SPACE, [b"old", b"new"])), messages))
-
-
-@needs_fork
-def test_read_only_folder_is_read():
-    with tempfile.TemporaryDirectory() as name:  # not tmp_path, into which no other user can look
-        folder = Path(name)
-        with EmbeddingCache(folder) as cache:
-            cache.put_many(SPACE, {b"old": np.zeros(2)})
-        (folder / "embeddings-1.sqlite3").chmod(0o444)
-        folder.chmod(0o555)
-        receiver, sender = multiprocessing.Pipe(duplex=False)
-        process = start(_use_as_another_user, folder, sender)
-        sender.close()
-        before, after, messages = receiver.recv()
-        process.join()
-        folder.chmod(0o755)
-    assert before == 1
-    assert after == [b"old"]
-    assert any("MOE_MAT_CACHE" in message for message in messages)
-
-
-def test_file_locked_for_too_long(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
-    monkeypatch.setattr(database, "LOCK_SECONDS", 0.05)
-    with EmbeddingCache(tmp_path) as cache:
-        cache.put_many(SPACE, {b"old": np.zeros(2)})
-        other = sqlite3.connect(tmp_path / "embeddings-1.sqlite3", isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        cache.put_many(SPACE, {b"new": np.zeros(2)})
-        assert "locked" in caplog.text
-        assert len(cache.get_many(SPACE, [b"old", b"new"])) == 1
-        other.execute("ROLLBACK")
-        other.close()
-        cache.put_many(SPACE, {b"new": np.zeros(2)})
-        assert len(cache.get_many(SPACE, [b"old", b"new"])) == 2

@@ -391,15 +391,16 @@ def test_configs_merge_in_their_order(run: Run, own: list[str], tmp_path: Path) 
     configs = ["--config", tmp_path / "0.yaml", "--config", tmp_path / "1.yaml"]
     assert run("fit", *configs, "--model.loss=mae", "--model.experts=magpie", "--trainer.accelerator=cpu", *own) == 0
     settings = torch.load(checkpoint(), weights_only=True)["hyper_parameters"]
-    assert (settings["head"], settings["hidden"], settings["loss"]) == ("mlp", [5, 4], "mae")
+    assert (settings["head"], list(settings["hidden"]), settings["loss"]) == ("mlp", [5, 4], "mae")
     assert len(pd.read_csv(run_folder() / "metrics.csv")["epoch"].unique()) == 2
 
 
 def test_metrics_go_to_a_csv_file_by_default(run: Run, own: list[str]) -> None:
     assert run("fit", *small(), *own) == 0
     log = pd.read_csv(run_folder() / "metrics.csv")
-    for column in ("train_loss", "val_mae", "val_rmse", "val_r2"):
-        assert log[column].notna().sum() == 3
+    assert log["train_loss"].notna().sum() == 3
+    for column in ("val_mae", "val_rmse", "val_r2"):  # the kernel head validates every fifth epoch, or the last one
+        assert log[column].notna().sum() == 1
 
 
 @pytest.mark.skipif(not find_spec("tensorboard"), reason="tensorboard is not installed")
@@ -426,15 +427,15 @@ def test_the_published_recipe(experts: str, run: Run, own: list[str], tmp_path: 
     assert run("fit", *arguments, *own, "--trainer.max_epochs=3", "--model.top_k=2") == 0
     saved = torch.load(checkpoint(), weights_only=True)
     settings, state = saved["hyper_parameters"], saved["state_dict"]
-    assert (settings["orthogonality"], settings["learning_rate"], settings["last_convolution_rate"]) == (
+    assert (settings["orthogonality"], settings["learning_rate"], settings["tuning_rate"]) == (
         0.01,
         0.01,
         0.005,
     )
     assert [group["lr"] for group in saved["optimizer_states"][0]["param_groups"]]
-    layers = [value for name, value in state.items() if "mixture.head." in name and name.endswith("weight")]
+    layers = [value for name, value in state.items() if "head.network." in name and name.endswith("weight")]
     assert [len(layer) for layer in layers] == [32, 32, 1]
-    assert any("tail.convolutions" in name for name in state)
+    assert any("tuned.convolutions" in name for name in state)
     weights = pd.read_csv(run_folder() / "gate_weights.csv")["weight"]
     assert (weights > 0).sum() == 2
     assert run("predict", "--ckpt_path", checkpoint(), *own[:2], *own[4:]) == 0

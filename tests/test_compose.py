@@ -19,6 +19,7 @@ from moe_mat.crystals.splits import random_split
 from moe_mat.files.folders import configs_folder
 from moe_mat.moma.amc import amc_weights, loo_knn_predictions
 from moe_mat.moma.composition import Composition, compose
+from moe_mat.moma.settings import CompositionSettings
 from moe_mat.zoo.cards import CardError, find_cards
 from moe_mat.zoo.experts import build_expert, load_expert
 
@@ -68,7 +69,10 @@ def test_scale_and_offset_of_the_target_do_not_matter_and_heavy_tails_are_bent(t
     hub(tmp_path)
     plain, scaled = (compose(names(tmp_path), CRYSTALS, y) for y in (VALUES, 1e4 * VALUES - 3e4))
     np.testing.assert_allclose(list(plain.weights.values()), list(scaled.weights.values()), atol=1e-4)
-    tailed, bent = VALUES.copy(), compose(names(tmp_path), CRYSTALS, np.exp(4 * VALUES), transform="log")
+    tailed, bent = (
+        VALUES.copy(),
+        compose(names(tmp_path), CRYSTALS, np.exp(4 * VALUES), settings=CompositionSettings(transform="log")),
+    )
     np.testing.assert_allclose(list(plain.weights.values()), list(bent.weights.values()), atol=1e-3)
     tailed[0] = 1e9
     assert compose(names(tmp_path), CRYSTALS, tailed).error < 2  # a single outlier does not drown the others
@@ -101,10 +105,10 @@ def test_a_new_module_that_is_not_selected_changes_nothing(tmp_path: Path) -> No
 
 def test_card_comes_back_from_its_file(tmp_path: Path) -> None:
     hub(tmp_path)
-    found = compose(names(tmp_path), CRYSTALS[:12], VALUES[:12], entropy=0.1, k=3)
+    found = compose(names(tmp_path), CRYSTALS[:12], VALUES[:12], settings=CompositionSettings(entropy=0.1, k=3))
     found.write(tmp_path / "new" / "composition.yaml")
     assert Composition.read(tmp_path / "new" / "composition.yaml") == found
-    assert found.settings["entropy"] == 0.1
+    assert found.settings.entropy == 0.1
     (tmp_path / "other.yaml").write_text("weights: {}")
     with pytest.raises(ValueError, match=r"other\.yaml is no composition"):
         Composition.read(tmp_path / "other.yaml")

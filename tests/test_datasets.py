@@ -1,82 +1,15 @@
-import gzip
-import hashlib
-import json
-import logging
-import threading
-import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+"""Downloads: each failure of a server, and files that rot."""
 
-import pandas as pd
+from collections.abc import Iterator
+
 import pytest
-from pymatgen.core import Lattice, Structure
+from toy_server import CONTENT, SHA256, Server, fetch, only_file
 
 from moe_mat.crystals import datasets
 from moe_mat.crystals.datasets import (
     FetchError,
-    fetch_matminer,
     figshare_api_link,
-    list_matminer,
-    load_matminer,
-    load_quickstart,
 )
-
-SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-DIAMOND = Structure.from_spacegroup("Fd-3m", Lattice.cubic(3.57), ["C"], [[0, 0, 0]])
-
-
-def as_stored(table: dict[str, list[Any]]) -> bytes:
-    """A data set as matminer stores it: a DataFrame split by pandas, structures as monty dicts, gzip."""
-    rows = list(zip(*table.values(), strict=True))
-    content = {"index": list(range(len(rows))), "columns": list(table), "data": rows}
-    return gzip.compress(json.dumps(content, default=lambda value: value.as_dict()).encode())
-
-
-CONTENT = as_stored({"formula": ["NaCl", "C"], "gap": [5.0, None], "structure": [SALT, DIAMOND]})
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-class Server:
-    """Answers each request with the next of `replies`, and the last one from then on."""
-
-    def __init__(self) -> None:
-        self.replies: list[Any] = [200]
-        self.requests: list[str] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.requests.append(self.path)
-                reply = outer.replies.pop(0) if len(outer.replies) > 1 else outer.replies[0]
-                status, content, length = 200, CONTENT, len(CONTENT)
-                if isinstance(reply, int):
-                    status = reply
-                    content = content if status == 200 else b"<html>no</html>"
-                    length = len(content)
-                elif reply == "html":
-                    content = b"<html>please prove that you are human</html>"
-                    length = len(content)
-                elif reply == "cut":
-                    content = content[: len(content) // 2]
-                elif reply == "slow":
-                    time.sleep(0.6)
-                self.send_response(status)
-                self.send_header("Content-Length", str(length))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that do not wait
-        self.url = f"http://127.0.0.1:{self.http.server_port}/toy.json.gz"
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-
-    def stop(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
 
 
 @pytest.fixture
@@ -85,17 +18,6 @@ def server(monkeypatch) -> Iterator[Server]:
     server = Server()
     yield server
     server.stop()
-
-
-def fetch(server: Server, folder, **changes: Any):
-    return fetch_matminer(
-        "toy", **{"url": server.url, "sha256": SHA256, "cache_dir": folder, "timeout": 5.0, **changes}
-    )
-
-
-def only_file(folder) -> str:
-    (path,) = folder.iterdir()
-    return path.name
 
 
 def test_file_is_fetched_once_and_then_needs_no_network(server, tmp_path):
@@ -203,120 +125,3 @@ def test_figshare_links_take_the_form_of_the_api():
     # Every figshare address that matminer names has one of these forms.
     links = [figshare_api_link(entry["url"]) for entry in datasets._metadata().values()]
     assert not [link for link in links if "figshare" in link and not link.startswith("https://api.")]
-
-
-@pytest.fixture
-def toy_in_matminer(server, tmp_path, monkeypatch):
-    """The toy data set as one of matminer's, served at a figshare-like pair of addresses."""
-    entry = {
-        "url": f"{server.url}?page",
-        "hash": SHA256,
-        "file_type": "json.gz",
-        "num_entries": 2,
-        "columns": {"formula": "", "gap": "", "structure": ""},
-        "description": "two crystals",
-    }
-    without = {**entry, "columns": {"formula": "", "gap": ""}}
-    monkeypatch.setattr(datasets, "_metadata", lambda: {"toy_crystals": entry, "toy_formulas": without})
-    monkeypatch.setattr(datasets, "figshare_api_link", lambda url: url.replace("?page", "?api"))
-    monkeypatch.setenv("MOE_MAT_CACHE", str(tmp_path))
-    return server
-
-
-def test_data_set_of_matminer_is_loaded_with_structures(toy_in_matminer, tmp_path):
-    table = load_matminer("toy_crystals")
-    assert list(table.columns) == ["formula", "gap", "structure"]
-    assert list(table["structure"]) == [SALT, DIAMOND]
-    assert table["gap"].isna().tolist() == [False, True]
-    assert (tmp_path / "datasets" / "toy_crystals.json.gz").is_file()
-    assert toy_in_matminer.requests == ["/toy.json.gz?api"]
-
-
-def test_page_is_asked_where_the_api_refuses(toy_in_matminer):
-    toy_in_matminer.replies = [403, 200]
-    assert len(load_matminer("toy_crystals")) == 2
-    assert toy_in_matminer.requests == ["/toy.json.gz?api", "/toy.json.gz?page"]
-
-
-def test_both_addresses_are_named_where_both_refuse(toy_in_matminer):
-    toy_in_matminer.replies = [404, 403]
-    with pytest.raises(FetchError) as caught:
-        load_matminer("toy_crystals")
-    assert "?api: 404" in str(caught.value)
-    assert "?page: 403" in str(caught.value)
-
-
-def test_data_set_without_structures(toy_in_matminer):
-    with pytest.raises(ValueError, match=r"no structures.*formula, gap.*toy_crystals"):
-        load_matminer("toy_formulas")
-    assert len(load_matminer("toy_formulas", require_structures=False)) == 2
-
-
-def test_unknown_name_shows_close_ones():
-    with pytest.raises(ValueError, match="jarvis_dft_2d"):
-        load_matminer("jarvis_2d")
-    with pytest.raises(ValueError, match="moe-mat data list"):
-        fetch_matminer("qqqq")
-
-
-def test_list_has_the_data_sets_with_structures():
-    table = list_matminer().set_index("dataset")
-    assert table.loc["jarvis_dft_2d", "rows"] == 636
-    assert "exfoliation_en" in table.loc["jarvis_dft_2d", "columns"]
-    assert "expt_gap_kingsbury" not in table.index
-
-
-def test_a_file_may_not_name_the_class_to_be_made(tmp_path):
-    hostile = {"@module": "subprocess", "@class": "Popen", "args": ["touch", str(tmp_path / "made")]}
-    path = tmp_path / "hostile.json.gz"
-    path.write_bytes(as_stored({"other": [hostile], "structure": [hostile]}))
-    with pytest.raises(ValueError, match=r"hostile\.json\.gz, row 0"):
-        datasets.read_matminer(path)
-    path.write_bytes(as_stored({"other": [hostile], "structure": [SALT]}))
-    assert datasets.read_matminer(path)["other"][0] == hostile
-    assert not (tmp_path / "made").exists()
-
-
-BROKEN = {"html": b"<html>403</html>", "other json": gzip.compress(b'{"a": 1}'), "cut": CONTENT[:100]}
-
-
-@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
-def test_file_that_is_no_data_set_is_named(tmp_path, content):
-    path = tmp_path / "broken.json.gz"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"broken\.json\.gz is not a matminer data set"):
-        datasets.read_matminer(path)
-
-
-def test_csv_with_structures_as_json(tmp_path):
-    path = tmp_path / "toy.csv"
-    pd.DataFrame({"gap": [5.0], "structure": [json.dumps(SALT.as_dict())]}).to_csv(path, index=False)
-    assert datasets.read_matminer(path)["structure"][0] == SALT
-
-
-def test_download_is_logged_with_its_address(server, tmp_path, caplog):
-    with caplog.at_level(logging.INFO, logger="moe_mat.crystals.datasets"):
-        fetch(server, tmp_path)
-    assert server.url in caplog.text
-
-
-# The quickstart ------------------------------------------------------------------------------------------------------
-
-
-def test_quickstart_has_the_measured_bulk_moduli():
-    structures, table = load_quickstart()
-    assert len(structures) == len(table) == 58
-    assert list(table.columns) == ["material_id", "bulk_modulus"]
-    assert [structure.composition.elements[0].symbol for structure in structures] == list(table["material_id"])
-    moduli = table.set_index("material_id")["bulk_modulus"]
-    # Handbook values in GPa, within what the correction to 0 K and the removal of zero-point motion change.
-    for element, handbook in {"Al": 76, "Cu": 140, "Fe": 170, "W": 310, "Na": 6.3, "Si": 98}.items():
-        assert moduli[element] == pytest.approx(handbook, rel=0.3)
-    assert moduli.notna().all()
-
-
-def test_quickstart_lists_what_it_leaves_out():
-    left_out = load_quickstart()[1].attrs["left_out"]
-    assert " ".join(problem["material_id"] for problem in left_out) == "H He Be B N O F Ga Tc Lu Hg Po Rn"
-    assert set(left_out[0]) == {"source", "material_id", "column", "reason"}
-    assert {problem["column"] for problem in left_out} == {"bulk_modulus"}

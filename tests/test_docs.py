@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,7 @@ from moe_mat import MoERegressor, load_expert
 from moe_mat.cli.main import main
 from moe_mat.crystals.datasets import load_quickstart
 from moe_mat.encoders.base import ENCODERS
+from moe_mat.mixture.heads.base import HEADS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -39,9 +44,10 @@ def test_the_table_of_rooms_is_complete() -> None:
 
 def test_every_option_shown_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     shown = {option for page in PAGES for option in re.findall(r"--\w+[.\w]*", page.read_text(encoding="utf-8"))}
-    known = ""
+    main(["fit", "--help.trainer"])
+    known = capsys.readouterr().out
     for command in (["fit"], ["predict"], ["embed"], ["pretrain"], ["experts", "import"], ["experts", "list"]):
-        with pytest.raises(SystemExit):
+        with suppress(SystemExit):
             main([*command, "--help"])
         known += capsys.readouterr().out
     options = {
@@ -77,3 +83,24 @@ def test_the_encoder_of_the_guide_is_an_expert(tmp_path: Path) -> None:
         assert set(model.gate_weights_.index) == {"mean_mass", "magpie"}
     finally:
         ENCODERS.pop("atomic_mass", None)
+
+
+def test_the_head_of_the_guide_is_one(tmp_path: Path) -> None:
+    code, *_ = blocks(ROOT / "docs" / "add-a-head.md", "python")
+    module = sys.modules["my_package_ridge"] = ModuleType("my_package_ridge")
+    exec(code, module.__dict__)
+    try:
+        structures, table = load_quickstart()
+        settings: dict[str, Any] = {"experts": ["magpie", "structure_features"], "head": "ridge", "random_state": 0}
+        model = MoERegressor(**settings, head_settings={"penalty": 3.0}, n_members=2, max_epochs=4)
+        model.fit(structures[:40], table["bulk_modulus"][:40])
+        errors = np.abs(model.predict(structures[40:]) - table["bulk_modulus"][40:])
+        assert errors.mean() < np.abs(table["bulk_modulus"][40:] - table["bulk_modulus"][:40].median()).mean()
+        assert model.members_[0].head.settings.penalty == 3.0
+        assert model.gate_weights_.sum() == pytest.approx(1)
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(structures), model.predict(structures))
+        with pytest.raises(ValueError, match=r"head 'ridge' has no setting hidden; its settings are .*penalty"):
+            MoERegressor(**settings, hidden=(3,)).fit(structures, table["bulk_modulus"])
+    finally:
+        HEADS.classes.pop("ridge", None)
+        del sys.modules["my_package_ridge"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from sklearn.utils import estimator_checks
 from moe_mat import MoERegressor
 from moe_mat.crystals.datasets import load_quickstart
 from moe_mat.crystals.errors import CrystalError
+from moe_mat.mixture.settings import MixtureSettings
 
 Data = tuple[list[Structure], NDArray[np.float64]]
 
@@ -194,6 +196,21 @@ def test_several_targets_with_gaps(head: str, data: Data) -> None:
     assert np.median(mean[:, 0]) < np.median(mean[:, 1])
 
 
+def test_a_search_reaches_every_setting(data: Data) -> None:
+    structures, values = data
+    model = regressor(head="mlp", n_members=1, max_epochs=2)
+    search = GridSearchCV(model, {"hidden": [[4], [5, 3]], "temperature": [0.5]}, cv=2, error_score="raise")
+    best = search.fit(structures, values).best_estimator_
+    widths = [layer.out_features for layer in best.members_[0].head.network if hasattr(layer, "out_features")]
+    assert widths == [*search.best_params_["hidden"], 1]
+    assert best.members_[0].head.gate.temperature == 0.5
+    settings = {one.name for one in fields(MixtureSettings)} - {"targets"}
+    assert settings <= set(model.get_params())
+    assert {name: getattr(MoERegressor(), name) for name in settings} == {
+        name: getattr(MixtureSettings(), name) for name in settings
+    }
+
+
 def test_one_column_stays_a_column(data: Data) -> None:
     structures, values = data
     assert regressor().fit(structures, values[:, None]).predict(structures).shape == (24, 1)
@@ -201,7 +218,7 @@ def test_one_column_stays_a_column(data: Data) -> None:
 
 def test_a_given_validation_set_is_not_trained_on_by_chance(data: Data) -> None:
     structures, values = data
-    model = regressor(n_members=1, max_epochs=2, head="mlp", settings={"dropout": 0.0})
+    model = regressor(n_members=1, max_epochs=2, head="mlp", dropout=0.0)
     model.fit(structures[:18], values[:18], validation=(structures[18:], values[18:]))
     error = np.abs(model.predict(structures[18:]) - values[18:]).mean()
     assert model.validation_mae_ == pytest.approx(error, rel=1e-4)
@@ -215,10 +232,12 @@ def test_a_given_validation_set_is_not_trained_on_by_chance(data: Data) -> None:
         ({"y": np.r_[np.nan, np.ones(23)]}, "crystal 0 has no target value"),
         ({"n_members": 0}, "n_members is 0"),
         ({"head": "tree"}, "unknown head 'tree'; known: kernel, mlp"),
-        ({"gate": "crystal"}, "need head 'mlp'"),
+        ({"gate": "crystal"}, "head 'kernel' has no setting gate"),
+        ({"hidden": [3]}, "head 'kernel' has no setting hidden"),
+        ({"head_settings": {"depth": 3}}, "head 'kernel' has no setting depth"),
         ({"gate": "none", "head": "mlp"}, "unknown gate 'none'"),
         ({"experts": "magpi"}, "no expert 'magpi'.*magpie"),
-        ({"settings": {"hiden": [3]}}, "hiden"),
+        ({"hiden": [3]}, "hiden"),
         ({"validation_fraction": 0.0}, "too few to split"),
     ],
     ids=lambda change: next(iter(change)) if isinstance(change, dict) else "",

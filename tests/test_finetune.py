@@ -27,7 +27,7 @@ TUNED: dict[str, Any] = {
     "hidden": [16],
     "dropout": 0.0,
     "learning_rate": 0.01,
-    "last_convolution_rate": 0.003,
+    "tuning_rate": 0.003,
 }
 
 
@@ -39,7 +39,7 @@ def regressor(expert: str, *, max_epochs: int = 40, **settings: Any) -> MoERegre
         n_gates=1,
         batch_size=16,
         max_epochs=max_epochs,
-        settings={**TUNED, **settings},
+        **{**TUNED, **settings},
         random_state=0,
     )
 
@@ -56,7 +56,7 @@ def test_fine_tuning_learns_what_the_frozen_encoder_does_not_tell(tmp_path: Path
     assert model.gate_weights_.to_dict() == {card.tag: 1.0}
 
     # The expert itself stays as it is, and what was tuned is not it any more; its statistics are.
-    tuned = model.members_[0].mixture.tail
+    tuned = model.members_[0].head.tuned
     before = load_expert(card.path).state_dict()
     after = {name.removeprefix("experts.0."): value for name, value in tuned.state_dict().items()}
     assert set(after) == set(before)
@@ -68,13 +68,13 @@ def test_the_head_learns_first_and_the_encoder_later(tmp_path: Path) -> None:
     card = backbone(tmp_path)
     waiting = regressor(str(card.path), max_epochs=3, tune_from_epoch=3).fit(CRYSTALS, VALUES)
     before = load_expert(card.path).state_dict()
-    for name, value in waiting.members_[0].mixture.tail.state_dict().items():
+    for name, value in waiting.members_[0].head.tuned.state_dict().items():
         assert value.equal(before[name.removeprefix("experts.0.")])
 
 
 def test_several_encoders_are_tuned_under_one_gate(tmp_path: Path) -> None:
     _, *cards = hub(tmp_path)
-    model = MoERegressor(names(tmp_path), head="mlp", n_members=1, max_epochs=2, settings=TUNED, random_state=0)
+    model = MoERegressor(names(tmp_path), head="mlp", n_members=1, max_epochs=2, **TUNED, random_state=0)
     model.fit(CRYSTALS, VALUES)
     assert len(model.gate_weights_) == len(cards)
     assert np.isfinite(model.predict(CRYSTALS[:5])).all()
@@ -84,7 +84,7 @@ def test_adapters_in_chgnet_are_tuned(tmp_path: Path) -> None:
     card = module(find_cards("chgnet_conv4")[0], "adapted", kind="adapter", seed=1, folder=tmp_path)
     model = regressor(str(card.path), max_epochs=2).fit(CRYSTALS[:10], VALUES[:10])
     assert np.isfinite(model.predict(CRYSTALS[:3])).all()
-    after = model.members_[0].mixture.tail.state_dict()
+    after = model.members_[0].head.tuned.state_dict()
     before = load_expert(card.path).state_dict()
     assert not after["experts.0.encoder.adapters.3.up.weight"].equal(before["encoder.adapters.3.up.weight"])
 
@@ -97,9 +97,9 @@ def test_experts_that_cannot_be_tuned_are_named(tmp_path: Path) -> None:
         ([str(card.path), str(other.path)], "read different graphs"),
     ):
         with pytest.raises(ValueError, match=message):
-            MixtureOfExperts(experts, head="mlp", trainable="all", width=8)
-    with pytest.raises(ValueError, match="'all' need head 'mlp'"):
-        MixtureOfExperts([str(card.path)], trainable="all")
+            MixtureOfExperts(experts=experts, head="mlp", trainable="all", width=8)
+    with pytest.raises(ValueError, match="head 'kernel' has no setting trainable"):
+        MixtureOfExperts(experts=[str(card.path)], trainable="all")
 
 
 def test_composed_tuned_tested_and_predicted_by_the_command_line(
@@ -124,7 +124,7 @@ def test_composed_tuned_tested_and_predicted_by_the_command_line(
     # It is the tuned encoder that predicts: the head is no head of the untuned one.
     state = torch.load(checkpoint[1], weights_only=True)["state_dict"]
     untuned = load_expert(tmp_path / "composed" / "merged").state_dict()
-    assert not state["mixture.tail.experts.0.encoder.embedding.weight"].equal(untuned["encoder.embedding.weight"])
+    assert not state["head.tuned.experts.0.encoder.embedding.weight"].equal(untuned["encoder.embedding.weight"])
 
 
 def test_the_mixture_starts_at_the_composition_by_the_command_line(
@@ -150,7 +150,7 @@ def test_a_gate_starts_at_given_weights_and_keeps_or_leaves_them(tmp_path: Path,
     for frozen in (True, False):
         settings = {"initial_gate": given, "frozen_gate": frozen}
         model = MoERegressor(
-            names(tmp_path), head=head, n_members=1, n_gates=1, max_epochs=5, settings=settings, random_state=0
+            names(tmp_path), head=head, n_members=1, n_gates=1, max_epochs=5, **settings, random_state=0
         ).fit(CRYSTALS, VALUES)
         found[frozen] = model.gate_weights_
         assert np.isfinite(model.predict(CRYSTALS[:3])).all()
@@ -180,4 +180,4 @@ def test_gates_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         ({"frozen_gate": True}, "frozen_gate needs initial_gate"),
     ):
         with pytest.raises(ValueError, match=message):
-            MixtureOfExperts(names(tmp_path), **settings)
+            MixtureOfExperts(experts=names(tmp_path), **settings)

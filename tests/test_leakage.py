@@ -10,15 +10,15 @@ from pymatgen.core import Lattice, Structure
 from toy_experts import cgcnn, network_expert, write_expert
 from toy_sources import trained_expert, write_crystals, write_training_crystals
 
-from benchmarks.tasks import read_task
 from moe_mat.audit.exposure import exposure_of
 from moe_mat.audit.matching import match, rows_left
 from moe_mat.audit.quantities import QUANTITIES, find_quantity, quantity_of
 from moe_mat.cli.main import main
 from moe_mat.crystals.readers import iter_crystals, read_structures
 from moe_mat.crystals.training_crystals import TrainingCrystals
-from moe_mat.pretrain.recipes import expression_columns, read_recipe
-from moe_mat.tasks.data import describe_task, find_task_cards, read_task_card, read_test_rows
+from moe_mat.pretrain.expressions import expression_columns
+from moe_mat.pretrain.recipes import read_source_recipe
+from moe_mat.tasks import TaskCards
 from moe_mat.zoo.cards import find_cards, zoo_folder
 
 needs_data = pytest.mark.skipif("MOE_MAT_DATA" not in os.environ, reason="MOE_MAT_DATA names no prepared data")
@@ -230,7 +230,7 @@ def test_merged_module_has_learned_what_its_parts_have(zoo):
 
 def source_recipes():
     paths = (zoo_folder() / "recipes").glob("*.yaml")
-    found = [read_recipe(path) for path in paths if "targets" in yaml.safe_load(path.read_text())]
+    found = [read_source_recipe(path) for path in paths if "targets" in yaml.safe_load(path.read_text())]
     assert len(found) >= 4
     return found
 
@@ -239,7 +239,7 @@ def test_vocabulary_knows_all_recipes_tasks_and_experts():
     properties = {target.property for recipe in source_recipes() for target in recipe.targets.values()}
     properties |= {name for card in find_cards("*") if card.target for name in card.target.split(", ")}
     assert {name for name in properties if quantity_of(name) not in QUANTITIES} == set()
-    tasks = {path.stem: read_task_card(path)["quantity"] for path in find_task_cards()}
+    tasks = {card.name: card.quantity for card in TaskCards().find()}
     assert set(tasks.values()) <= set(QUANTITIES)
     assert tasks["jarvis_2d_gap_tbmbj"] == quantity_of("band_gap_optb88vdw")
 
@@ -333,15 +333,6 @@ def test_no_such_task_or_data(zoo, capsys, monkeypatch):
     assert "did you mean mp_phonons" in capsys.readouterr().err
     assert main(["audit", "mp_phonons"]) == 1
     assert "moe-mat data prepare" in capsys.readouterr().err
-
-
-@needs_data
-@pytest.mark.parametrize("name", ["expt_bandgap", "jarvis_3d_gap_tbmbj"])
-def test_test_rows_are_those_of_the_benchmark(name):
-    task = read_task(name)
-    card = next(path for path in find_task_cards() if path.stem == name)
-    rows = read_test_rows(describe_task(card, Path(os.environ["MOE_MAT_DATA"])), task.table)
-    assert [part.tolist() for part in rows.values()] == [split.test.tolist() for split in task.splits]
 
 
 @needs_data

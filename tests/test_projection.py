@@ -56,11 +56,11 @@ def test_scale_does_not_depend_on_the_number_of_experts(n_experts: int) -> None:
 def test_constants_come_from_the_rows_of_fit_alone() -> None:
     projections, values = Projections(DIMS, width=6), embeddings()
     projections.fit(values[:100])
-    mean, std = projections.mean.clone(), projections.std.clone()
+    mean, std = projections.standardise.mean.clone(), projections.standardise.std.clone()
     projections(values[100:] * 50)
     projections.train()(values[100:])
-    assert torch.equal(projections.mean, mean)
-    assert torch.equal(projections.std, std)
+    assert torch.equal(projections.standardise.mean, mean)
+    assert torch.equal(projections.standardise.std, std)
     torch.testing.assert_close(mean, values[:100].mean(0))
 
 

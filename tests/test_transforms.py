@@ -37,7 +37,7 @@ def test_inverse_gives_the_targets_back(kind: Transform) -> None:
     values = targets()
     transform = fitted(kind, values)
     # A logarithm takes what is below a thousandth of the scale for that much: noise around zero has no magnitude.
-    expected = torch.where(transform.bend == 1, values.clamp_min(1e-3 * transform.median), values)
+    expected = torch.where(transform.function == 1, values.clamp_min(1e-3 * transform.median), values)
     torch.testing.assert_close(transform.inverse(transform(values)), expected, rtol=1e-4, atol=1e-4, equal_nan=True)
 
 
@@ -89,9 +89,9 @@ def test_constants_are_those_of_the_definition() -> None:
     assert fitted("standardise", values)(new).flatten().tolist() == pytest.approx(
         ((new.flatten().double() - 3) / present.std(correction=0)).tolist(), rel=1e-5
     )
-    for kind, bend in (("log", torch.log), ("asinh", lambda y: torch.asinh(y / 3))):
-        bent = bend(present)
-        expected = (bend(new.flatten().double()) - bent.mean()) / bent.std(correction=0)
+    for kind, function in (("log", torch.log), ("asinh", lambda y: torch.asinh(y / 3))):
+        mapped = function(present)
+        expected = (function(new.flatten().double()) - mapped.mean()) / mapped.std(correction=0)
         found = fitted(kind, values)(new).flatten()  # type: ignore[arg-type]
         torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
 

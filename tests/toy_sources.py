@@ -38,12 +38,12 @@ def write_training_crystals(
     parts: dict[str, str] | None = None,
     values: dict[str, list[float]] | None = None,
 ) -> Path:
-    """TrainingCrystals of crystals: all of them for training, and all with a band gap, unless it is said otherwise."""
+    """A file of training crystals: all of them for training, and all with a band gap, unless it is said otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     numbers = [PARTS.index((parts or {}).get(name, "train")) for name in crystals]
     known = {name: np.array(given) for name, given in (values or {"band_gap_pbe": [1.0] * len(crystals)}).items()}
-    prints = TrainingCrystals.of(list(crystals), list(crystals.values()), parts=numbers, values=known)
-    TrainingCrystals.join([prints]).save(path)
+    trained = TrainingCrystals.of(list(crystals), list(crystals.values()), parts=numbers, values=known)
+    TrainingCrystals.join([trained]).save(path)
     return path
 
 

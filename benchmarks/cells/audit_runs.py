@@ -11,15 +11,12 @@ from rich.console import Console
 
 from benchmarks.cells.audits import Audit, Seen, is_current, read_audit
 from benchmarks.cells.engines import Engine
-from benchmarks.cells.protocols import card_of
 from benchmarks.cells.results import Cell
-from benchmarks.cells.worker import Surroundings, card_of_task
+from benchmarks.cells.worker import SweepContext
 from benchmarks.methods.cards import Method
-from benchmarks.tasks import read_task
-from moe_mat.audit.exposure import Exposure, exposure_of
-from moe_mat.audit.matching import match
-from moe_mat.files.folders import data_folder
-from moe_mat.zoo.cards import file_sha256, find_cards
+from moe_mat.audit import Exposure, exposure_of, match
+from moe_mat.tasks import prepared_path, read_task
+from moe_mat.zoo import file_sha256, find_cards
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +32,35 @@ class Missing:
     problems: Sequence[str]
 
 
-def missing_audits(cells: Sequence[Cell], methods: Mapping[str, Method], data: Path | None, results: Path) -> Missing:
+def missing_audits(
+    cells: Sequence[Cell], methods: Mapping[str, Method], context: SweepContext, results: Path
+) -> Missing:
     """Compare the audits in a folder of results with the tasks and experts of some cells.
 
     Args:
         cells: of a sweep, finished or not.
         methods: by name.
-        data: folder of prepared data; None for the usual one.
+        context: of the sweep.
         results: folder of results.
     """
-    folder = data_folder() if data is None else data
     names: dict[str, dict[str, None]] = {}
     for cell in cells:
-        names.setdefault(card_of(cell.task).name, {}).update(dict.fromkeys(methods[cell.method].experts))
+        names.setdefault(context.cards.of(cell.task).name, {}).update(dict.fromkeys(methods[cell.method].experts))
     experts: dict[str, Sequence[str]] = {}
     problems: dict[str, None] = {}
     checksums: dict[str, str | None] = {}
     exposures: dict[Path, Exposure] = {}
     for task, references in names.items():
-        path = folder / "benchmark" / f"{task}.parquet"
+        path = prepared_path(context.data, task)
         if not references or not path.is_file():  # what is wrong with the task, its cells will tell
             continue
         audit = read_audit(results, task)
-        digest = data_digest(path, card_of(task).quantity)
+        digest = data_digest(path, context.cards.of(task).quantity)
         wanted = []
         for card in find_cards(list(references)):
             try:
                 exposure = exposures.setdefault(card.path, exposure_of(card))
-                files = source_files(exposure, folder, checksums)
+                files = source_files(exposure, context.data, checksums)
                 if not is_current(audit, data=digest, tag=card.tag, exposure=exposure, files=files):
                     wanted.append(card.reference)
             except (ValueError, OSError) as error:
@@ -93,19 +91,18 @@ def source_files(exposure: Exposure, data: Path, known: dict[str, str | None]) -
     return {file: known[file] for file in files}
 
 
-def audit_tasks(names: Sequence[str], experts: Sequence[str], surroundings: Surroundings) -> list[Audit]:
+def audit_tasks(names: Sequence[str], experts: Sequence[str], context: SweepContext) -> list[Audit]:
     """Audit tasks that have crystals in common: what a worker does."""
-    tasks = [read_task(card_of_task(name, surroundings), folder=surroundings.data) for name in names]
-    folder = data_folder() if surroundings.data is None else surroundings.data
+    tasks = [read_task(context.cards.load(name), context.data) for name in names]
     structures = [structure for task in tasks for structure in task.structures]
-    matches = match(structures, find_cards(list(experts)), sources=folder / "pretrain")
+    matches = match(structures, find_cards(list(experts)), sources=context.data / "pretrain")
     checksums: dict[str, str | None] = {}
     audits, start = [], 0
     for task in tasks:
         rows = slice(start, start + len(task.structures))
         start = rows.stop
         overlaps = matches.overlaps(task.card.quantity)
-        files = [source_files(one.exposure, folder, checksums) for one in overlaps]
+        files = [source_files(one.exposure, context.data, checksums) for one in overlaps]
         audits.append(
             Audit(
                 task=task.card.name,
@@ -119,9 +116,7 @@ def audit_tasks(names: Sequence[str], experts: Sequence[str], surroundings: Surr
     return audits
 
 
-def run_audits(
-    missing: Missing, surroundings: Surroundings, results: Path, engine: Engine, console: Console
-) -> list[str]:
+def run_audits(missing: Missing, context: SweepContext, results: Path, engine: Engine, console: Console) -> list[str]:
     """Make the audits that are missing; each is written as soon as it is there.
 
     Returns:
@@ -130,13 +125,13 @@ def run_audits(
     problems = list(missing.problems)
     groups: dict[tuple[str, Sequence[str]], list[str]] = {}
     for task, experts in missing.experts.items():
-        groups.setdefault((card_of(task).recipe.dataset, tuple(experts)), []).append(task)
+        groups.setdefault((context.cards.of(task).recipe.dataset, tuple(experts)), []).append(task)
     todo = [(tuple(tasks), experts) for (_, experts), tasks in groups.items()]
     running, start = 0, time.monotonic()
     while todo or running:
         while todo and running < engine.workers:
             names, experts = todo.pop(0)
-            engine.submit(names, audit_tasks, names, experts, surroundings)
+            engine.submit(names, audit_tasks, names, experts, context)
             running += 1
         names, answer = engine.next_done()
         running -= 1

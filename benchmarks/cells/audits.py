@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cells.results import AUDITS, digest, write_checked
-from moe_mat.audit.exposure import Exposure
-from moe_mat.audit.matching import FLAGS, Overlap
+from moe_mat.audit import FLAGS, Exposure, Overlap
 
 # Raise it when a change of code changes what is found.
 VERSION = 1
-# Rows that remain: the flag of the rows that are taken away, see `moe_mat.audit.matching.rows_left`.
+# Rows that remain: the flag of the rows that are taken away, see `moe_mat.audit.rows_left`.
 KINDS = {"leak-free": "crystal_with_label", "new formulas": "formula"}
 
 

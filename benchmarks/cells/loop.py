@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.cells.engines import Engine
-from benchmarks.cells.protocols import card_of
 from benchmarks.cells.results import (
     Cell,
     Result,
@@ -22,8 +21,9 @@ from benchmarks.cells.results import (
     read_result,
     write_result,
 )
-from benchmarks.cells.worker import Prepared, Surroundings, prepare, run_cell
+from benchmarks.cells.worker import EmbeddedTasks, SweepContext, embed_tasks, run_cell
 from benchmarks.methods.cards import Method
+from moe_mat.tasks import TaskCards
 
 
 @dataclass
@@ -33,14 +33,14 @@ class Sweep:
     Attributes:
         cells: those to run, task by task.
         methods: by name.
-        surroundings: of all cells.
+        context: of all cells.
         output: folder of results.
         console: where progress is told.
     """
 
     cells: list[Cell]
     methods: dict[str, Method]
-    surroundings: Surroundings
+    context: SweepContext
     output: Path
     console: Console
     failed: list[Result] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Sweep:
     def run(self, engine: Engine) -> None:
         """Run all cells; each result is written as soon as it is there."""
         self._done_weight, self._start, self._n_done = 0.0, time.monotonic(), 0
-        self._weights = {cell: _weight(cell) for cell in self.cells}
+        self._weights = {cell: _weight(cell, self.context.cards) for cell in self.cells}
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -61,7 +61,7 @@ class Sweep:
             self._run(engine)
 
     def _run(self, engine: Engine) -> None:
-        groups = deque(_groups(self.cells))
+        groups = deque(_groups(self.cells, self.context.cards))
         ready: deque[Cell] = deque()
         waiting: dict[tuple[str, ...], list[Cell]] = {}
         running = 0
@@ -70,19 +70,17 @@ class Sweep:
                 if ready:
                     cell = ready.popleft()
                     of_group = next(names for names in waiting if cell.task in names)
-                    engine.submit(
-                        cell, run_cell, cell, self.methods[cell.method], self.surroundings, engine.kept(of_group)
-                    )
+                    engine.submit(cell, run_cell, cell, self.methods[cell.method], self.context, engine.kept(of_group))
                 else:
                     cells = groups.popleft()
                     names = tuple(dict.fromkeys(cell.task for cell in cells))
                     waiting[names] = cells
                     engine.submit(
                         names,
-                        _prepare_and_collect if not engine.shares_cache else _prepare,
+                        _embed_and_keep if engine.shares_cache else _embed_and_collect,
                         names,
                         self._experts(cells),
-                        self.surroundings,
+                        self.context,
                         keep=True,
                     )
                 running += 1
@@ -91,13 +89,13 @@ class Sweep:
             if isinstance(name, Cell):
                 self._finish(name, answer)
             else:
-                ready.extend(self._prepared(waiting[name], answer))
+                ready.extend(self._embedded(waiting[name], answer))
 
     def _experts(self, cells: Sequence[Cell]) -> list[str]:
         names = [name for cell in cells for name in self.methods[cell.method].experts]
         return list(dict.fromkeys(names))
 
-    def _prepared(self, cells: Sequence[Cell], answer: Prepared | BaseException) -> list[Cell]:
+    def _embedded(self, cells: Sequence[Cell], answer: EmbeddedTasks | BaseException) -> list[Cell]:
         """The cells that can run now; those of a task that cannot be used have failed."""
         if isinstance(answer, BaseException):
             problems = {cell.task: (f"{type(answer).__name__}: {answer}", "") for cell in cells}
@@ -111,15 +109,13 @@ class Sweep:
         for cell in cells:
             if cell.task in problems:
                 error, trace = problems[cell.task]
-                self._finish(
-                    cell, failed_result(cell, error=error, traceback=trace, **self.surroundings.noted), tell=False
-                )
+                self._finish(cell, failed_result(cell, error=error, traceback=trace, **self.context.noted), tell=False)
         return [cell for cell in cells if cell.task not in problems]
 
     def _finish(self, cell: Cell, answer: Result | BaseException, *, tell: bool = True) -> None:
         if isinstance(answer, BaseException):
             error = f"{type(answer).__name__}: {answer}"
-            answer = failed_result(cell, error=error, traceback=error, **self.surroundings.noted)
+            answer = failed_result(cell, error=error, traceback=error, **self.context.noted)
         path = write_result(answer, self.output)
         self._n_done += 1
         self._done_weight += self._weights[cell]
@@ -145,25 +141,25 @@ class Sweep:
         self.console.print(line, highlight=False, soft_wrap=True)
 
 
-def _prepare(names: Sequence[str], experts: Sequence[str], surroundings: Surroundings) -> Prepared:
-    return prepare(names, experts, surroundings, collect=False)
+def _embed_and_keep(names: Sequence[str], experts: Sequence[str], context: SweepContext) -> EmbeddedTasks:
+    return embed_tasks(names, experts, context, collect=False)
 
 
-def _prepare_and_collect(names: Sequence[str], experts: Sequence[str], surroundings: Surroundings) -> Prepared:
-    return prepare(names, experts, surroundings, collect=True)
+def _embed_and_collect(names: Sequence[str], experts: Sequence[str], context: SweepContext) -> EmbeddedTasks:
+    return embed_tasks(names, experts, context, collect=True)
 
 
-def _groups(cells: Sequence[Cell]) -> list[list[Cell]]:
+def _groups(cells: Sequence[Cell], cards: TaskCards) -> list[list[Cell]]:
     """Cells whose tasks come from one data set together, so that no crystal is embedded by two workers; large first."""
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
-        groups.setdefault(card_of(cell.task).recipe.dataset, []).append(cell)
-    return sorted(groups.values(), key=lambda group: -sum(_weight(cell) for cell in group))
+        groups.setdefault(cards.of(cell.task).recipe.dataset, []).append(cell)
+    return sorted(groups.values(), key=lambda group: -sum(_weight(cell, cards) for cell in group))
 
 
-def _weight(cell: Cell) -> float:
+def _weight(cell: Cell, cards: TaskCards) -> float:
     """About how long a cell takes, beside others: most methods see each row equally often."""
-    return float(card_of(cell.task).evidence.n_rows if cell.n_labels is None else 100 + cell.n_labels)
+    return float(cards.of(cell.task).evidence.n_rows if cell.n_labels is None else 100 + cell.n_labels)
 
 
 def escaped(text: str) -> str:
@@ -187,7 +183,7 @@ def pending(cells: Sequence[Cell], methods: dict[str, Method], output: Path) -> 
             continue
         if not is_finished(result):
             missing.append(cell)
-        elif result.get("fingerprint") != methods[cell.method].digest:
+        elif result.get("method_digest") != methods[cell.method].digest:
             notes.append(f"{path} was made with other settings or experts of {cell.method}; it is computed again")
             missing.append(cell)
     return missing, notes

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks.cells.results import Cell
-from benchmarks.tasks import N_SPLITS, Task, TaskCard, list_tasks, load_task, matbench_folds, read_task, splits_digest
-from moe_mat.crystals.splits import Split, random_split
+from moe_mat.crystals import Split, random_split
+from moe_mat.tasks import N_SPLITS, Task, TaskCards, matbench_folds, splits_digest
 
 # Share of the labels that choose epochs and settings, where no validation rows are given.
 VALIDATION_SHARE = 0.15
@@ -35,35 +34,20 @@ class Assignment:
     splits_sha256: str
 
 
-def matbench_tasks() -> dict[str, str]:
-    """Name in Matbench -> our name of the task with the same rows."""
-    cards = [load_task(name) for name in list_tasks()]
-    return {card.matbench.name: card.name for card in cards if card.matbench is not None}
-
-
-def card_of(task: str) -> TaskCard:
-    """The card of a task, also by its name in Matbench."""
-    return load_task(matbench_tasks().get(task, task))
-
-
-def unit_of(task: str) -> str:
-    """Unit of the numbers of a cell: Matbench scores raw values, the publications transformed ones."""
-    card = card_of(task)
-    transform, unit = card.recipe.transform, card.unit
-    if task != card.name or transform == "none":
-        return unit
-    return transform.replace("x", unit) if "x" in transform else transform if unit == "1" else f"{transform} {unit}"
-
-
-def resolve_tasks(names: list[str], *, protocol: str) -> list[str]:
+def resolve_tasks(names: list[str], cards: TaskCards, *, protocol: str) -> list[str]:
     """Names of tasks from the command line: ``all``, our names, or for Matbench's protocol either side's.
+
+    Args:
+        names: as given.
+        cards: of the tasks.
+        protocol: ``published`` or ``matbench``.
 
     Raises:
         ValueError: there is no such task, or it is not in Matbench.
     """
-    known = matbench_tasks()
+    known = cards.matbench
     if protocol == "published":
-        return list_tasks() if names == ["all"] else [load_task(name).name for name in names]
+        return cards.names() if names == ["all"] else [cards.load(name).name for name in names]
     if names == ["all"]:
         return list(known)
     ours = {own: theirs for theirs, own in known.items()}
@@ -77,19 +61,17 @@ def resolve_tasks(names: list[str], *, protocol: str) -> list[str]:
     return resolved
 
 
-def assign(cell: Cell, folder: Path | None) -> Assignment:
-    """Read a cell's task and pick its rows.
+def assign_rows(cell: Cell, task: Task, unit: str) -> Assignment:
+    """Pick the rows of a cell.
+
+    Args:
+        cell: which split, and how many labels.
+        task: that of the cell.
+        unit: in which the cell is scored.
 
     Raises:
-        TaskDataError: the data are missing or not what the card says.
         ValueError: the split is not there, or there are fewer labels than asked for.
     """
-    card = card_of(cell.task)
-    return assign_rows(cell, read_task(card.name, folder=folder))
-
-
-def assign_rows(cell: Cell, task: Task) -> Assignment:
-    """As `assign`, with a task that has been read."""
     if not 0 <= cell.split < N_SPLITS:
         raise ValueError(f"{cell.task} has splits 0 to {N_SPLITS - 1}, not {cell.split}")
     target, splits, sha256 = task.target, task.splits, task.splits_sha256
@@ -102,7 +84,7 @@ def assign_rows(cell: Cell, task: Task) -> Assignment:
     rows = splits[cell.split]
     if cell.n_labels is not None:
         rows = few_labels(rows, cell.n_labels, seed=[cell.seed, cell.split])
-    return Assignment(task, target, rows, unit_of(cell.task), sha256)
+    return Assignment(task, target, rows, unit, sha256)
 
 
 def _matbench_split(train: np.ndarray, test: np.ndarray, fold: int) -> Split:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from moe_mat.files.whole import write_text
+from moe_mat.files import write_text
 
 Result = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""What a worker does: embed the crystals of some tasks, or run one cell. What fails is told, not raised."""
+"""What a worker does: embed the crystals of some tasks, or run one cell. A failure is an answer, and is not raised."""
 
 from __future__ import annotations
 
@@ -18,38 +18,35 @@ import numpy as np
 import torch
 from pymatgen.core import Structure
 
-from benchmarks import tasks
-from benchmarks.cells.protocols import assign_rows, card_of
+from benchmarks.cells.protocols import assign_rows
 from benchmarks.cells.results import Cell, Result, failed_result, rounded
 from benchmarks.methods.cards import Method
 from benchmarks.methods.problem import Problem
-from benchmarks.tasks import Task, read_task
-from moe_mat.crystals.structures import structure_key
-from moe_mat.files.provenance import commit
-from moe_mat.zoo.cache import EmbeddingCache
-from moe_mat.zoo.cards import ExpertCard, find_cards, find_trunk
-from moe_mat.zoo.embeddings import embed
+from moe_mat.crystals import structure_key
+from moe_mat.files import commit
+from moe_mat.tasks import Task, TaskCards, read_task
+from moe_mat.zoo import EmbeddingCache, ExpertCard, embed, find_cards, find_trunk
 
 PACKAGES = ("moe_mat", "torch", "pytorch-lightning", "scikit-learn", "numpy", "pymatgen", "matminer")
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class SweepContext:
     """What is the same for all cells of a sweep.
 
     Attributes:
-        data: folder of prepared data; None for the usual one.
-        cards: folder of the task cards.
+        data: folder of prepared data.
+        cards: of the tasks.
         noted: what every result notes: commit, versions, machine.
     """
 
-    data: Path | None
-    cards: Path
+    data: Path
+    cards: TaskCards
     noted: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class EmbeddedTasks:
     """What embedding the crystals of a group of tasks gave.
 
     Attributes:
@@ -65,45 +62,45 @@ class Prepared:
     embeddings: dict[str, dict[bytes, np.ndarray]]
 
 
-def prepare(names: Sequence[str], experts: Sequence[str], surroundings: Surroundings, *, collect: bool) -> Prepared:
+def embed_tasks(names: Sequence[str], experts: Sequence[str], context: SweepContext, *, collect: bool) -> EmbeddedTasks:
     """Read tasks, check them against their cards, and fill the cache with the embeddings of their crystals.
 
     Args:
         names: tasks with crystals in common.
         experts: tags or card files.
-        surroundings: of the sweep.
+        context: of the sweep.
         collect: whether to return the embeddings.
     """
     torch.set_num_threads(1)
-    prepared = Prepared({}, {}, {}, {})
+    embedded = EmbeddedTasks({}, {}, {}, {})
     for name in names:
         start = time.perf_counter()
         try:
-            task = _read(card_of_task(name, surroundings), surroundings)
-            prepared.fidelity[name] = task.fidelity
+            task = _read(name, context)
+            embedded.fidelity[name] = task.fidelity
             if experts:
-                _embed(task.structures, experts, prepared.embeddings if collect else None)
+                _embed(task.structures, experts, embedded.embeddings if collect else None)
         except Exception as error:  # whatever it is, it belongs to this task's cells and not to the others'
-            prepared.problems[name] = (f"{type(error).__name__}: {error}", traceback.format_exc())
-        prepared.seconds[name] = time.perf_counter() - start
-    return prepared
+            embedded.problems[name] = (f"{type(error).__name__}: {error}", traceback.format_exc())
+        embedded.seconds[name] = time.perf_counter() - start
+    return embedded
 
 
-def run_cell(cell: Cell, method: Method, surroundings: Surroundings, shared: Prepared | None = None) -> Result:
+def run_cell(cell: Cell, method: Method, context: SweepContext, shared: EmbeddedTasks | None = None) -> Result:
     """Run a cell: its result, or the record of its failure."""
     torch.set_num_threads(1)
-    noted = {"fingerprint": method.digest, **surroundings.noted}
+    noted = {"method_digest": method.digest, **context.noted}
     try:
         if shared is not None:
             _store(shared)
-        return _run(cell, method, surroundings, noted)
+        return _run(cell, method, context, noted)
     except Exception as error:  # a cell must not stop the others
         return failed_result(cell, error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc(), **noted)
 
 
-def _run(cell: Cell, method: Method, surroundings: Surroundings, noted: Mapping[str, object]) -> Result:
-    task = _read(card_of_task(cell.task, surroundings), surroundings)
-    work = assign_rows(cell, task)
+def _run(cell: Cell, method: Method, context: SweepContext, noted: Mapping[str, object]) -> Result:
+    task = _read(cell.task, context)
+    work = assign_rows(cell, task, context.cards.unit(cell.task))
     rows, target = work.rows, work.target
 
     def crystals(part: np.ndarray) -> list[Structure]:
@@ -149,22 +146,14 @@ def _run(cell: Cell, method: Method, surroundings: Surroundings, noted: Mapping[
     }
 
 
-def card_of_task(name: str, surroundings: Surroundings) -> str:
-    """Our name of a task, by its name here or in Matbench."""
-    if surroundings.cards != tasks.CARDS:  # a worker process starts with the cards of the project
-        tasks.CARDS = surroundings.cards
-        tasks.load_task.cache_clear()
-    return card_of(name).name
-
-
 @functools.lru_cache(maxsize=2)
-def _cached(name: str, data: Path | None, cards: Path) -> Task:
-    return read_task(name, folder=data)
+def _cached(name: str, data: Path, cards: TaskCards) -> Task:
+    return read_task(cards.load(name), data)
 
 
-def _read(name: str, surroundings: Surroundings) -> Task:
-    """A task; a worker runs many cells of one before it sees the next."""
-    return _cached(name, surroundings.data, surroundings.cards)
+def _read(name: str, context: SweepContext) -> Task:
+    """A task, by its name here or in Matbench; a worker runs many cells of one before it sees the next."""
+    return _cached(context.cards.of(name).name, context.data, context.cards)
 
 
 def _embed(
@@ -179,7 +168,7 @@ def _embed(
                 collected.setdefault(space, {}).update(cache.get_many(space, keys))
 
 
-def _store(shared: Prepared) -> None:
+def _store(shared: EmbeddedTasks) -> None:
     """Put embeddings from another machine into this one's cache, once."""
     with EmbeddingCache() as cache:
         for space, values in shared.embeddings.items():

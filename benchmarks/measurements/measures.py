@@ -17,21 +17,19 @@ from typing import Any
 import torch
 from pymatgen.core import Structure
 
-from benchmarks.cells.protocols import Assignment, assign
+from benchmarks.cells.protocols import Assignment, assign_rows
 from benchmarks.cells.results import Cell, rounded
 from benchmarks.cells.worker import peak_memory, reset_peak_memory
 from benchmarks.measurements.plain_cgcnn import plain_features
 from benchmarks.methods.cards import load_method
 from benchmarks.methods.problem import Problem
 from moe_mat import MoERegressor, load_expert
-from moe_mat.crystals.errors import LeftOut
-from moe_mat.crystals.readers import iter_crystals
-from moe_mat.encoders.cgcnn import CGCNNEncoder
-from moe_mat.files.folders import CACHE_VARIABLE, data_folder
-from moe_mat.graphs.message_passing import GraphBatch
-from moe_mat.zoo.cards import find_cards
-from moe_mat.zoo.embeddings import embed, embed_stream
-from moe_mat.zoo.experts import EncoderExpert
+from moe_mat.crystals import LeftOut, iter_crystals
+from moe_mat.encoders import CGCNNEncoder
+from moe_mat.files import CACHE_VARIABLE, data_folder
+from moe_mat.graphs import GraphBatch
+from moe_mat.tasks import TaskCards, read_task
+from moe_mat.zoo import EncoderExpert, embed, embed_stream, find_cards
 
 BATCH = 128
 EQUAL = 1e-4
@@ -40,7 +38,7 @@ EQUAL = 1e-4
 def encoder(options: argparse.Namespace) -> dict[str, Any]:
     """CGCNN embedding by several experts, ours against plain concatenate-then-linear ones of the same weights.
 
-    Ours share a batch and what is derived from it, as in `moe_mat.zoo.embeddings.embed`; both are given the graphs.
+    Ours share a batch and what is derived from it, as in `moe_mat.zoo.embed`; both are given the graphs.
     """
     structures = _assignment(options).task.structures[: options.n]
     ours = [_cgcnn(name) for name in options.experts] or [
@@ -227,7 +225,9 @@ def _random_encoder(structures: Sequence[Structure], *, seed: int) -> CGCNNEncod
 
 
 def _assignment(options: argparse.Namespace) -> Assignment:
-    return assign(Cell(options.task, options.split, "speed"), options.data)
+    cards = TaskCards()
+    task = read_task(cards.of(options.task), options.data)
+    return assign_rows(Cell(options.task, options.split, "speed"), task, cards.unit(options.task))
 
 
 def _problem(work: Assignment) -> Problem:

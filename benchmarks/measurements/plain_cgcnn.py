@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from moe_mat.encoders.cgcnn import CGCNNConvolution, CGCNNEncoder, gaussian_expansion
-from moe_mat.graphs.message_passing import GraphBatch
+from moe_mat.encoders import CGCNNConvolution, CGCNNEncoder, gaussian_expansion
+from moe_mat.graphs import GraphBatch
 
 
 def plain_features(encoder: CGCNNEncoder, batch: GraphBatch) -> Tensor:

@@ -14,11 +14,9 @@ from sklearn.ensemble import RandomForestRegressor
 from benchmarks.methods.frozen_heads import train_heads
 from benchmarks.methods.mixtures import embedded
 from benchmarks.methods.problem import Outcome, Problem
-from moe_mat.graphs.message_passing import batch_graphs
-from moe_mat.pretrain.cgcnn import CGCNNProperty
-from moe_mat.pretrain.recipes import Training
-from moe_mat.pretrain.training import SourceBatches, fit_source_module
-from moe_mat.zoo.cards import find_cards
+from moe_mat.graphs import batch_graphs
+from moe_mat.pretrain import CGCNNProperty, CGCNNTraining, SourceBatches, fit_source_module
+from moe_mat.zoo import find_cards
 
 Candidates = Sequence[Mapping[str, Any]]
 
@@ -49,11 +47,10 @@ def scratch(
     Args:
         problem: crystals and numbers.
         experts: none.
-        settings: of `moe_mat.pretrain.recipes.Training`; ``encoder`` holds arguments of the encoder.
+        settings: of `moe_mat.pretrain.CGCNNTraining`.
         candidates: none.
     """
-    options = dict(settings)
-    training = Training(settings={"encoder": options.pop("encoder", {})}, **options)
+    training = CGCNNTraining(**settings)
     (x, y), (x_val, y_val) = problem.train, problem.val
     targets = torch.tensor(np.concatenate([y, y_val]), dtype=torch.float32)[:, None]
     train, val = torch.arange(len(y)), torch.arange(len(y), len(targets))

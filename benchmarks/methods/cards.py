@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from benchmarks.methods.problem import Outcome, Problem, Run
-from moe_mat.zoo.cards import ExpertCard, find_cards
+from moe_mat.zoo import ExpertCard, find_cards
 
 CARDS = Path(__file__).parent
 FIELDS = {
@@ -105,6 +105,11 @@ def load_method(name: str, *, experts: Sequence[str] = ()) -> Method:
     cards = find_cards(names) if names else []
     if argument and argument != "best":
         cards = _one(argument, cards)
+    if card["kind"] not in KINDS and ":" not in card["kind"]:
+        close = difflib.get_close_matches(card["kind"], KINDS, n=3) or list(KINDS)
+        raise ValueError(
+            f"{path}: there is no kind {card['kind']!r}; there is {', '.join(close)}, or package.module:function"
+        )
     settings, candidates = _settings(card, path), tuple(card.get("candidates") or ())
     # Everything that a result depends on but the rows and the code, which a result notes itself.
     content = [card["kind"], settings, candidates, [[expert.tag, expert.digest] for expert in cards]]

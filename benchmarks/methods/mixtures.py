@@ -12,9 +12,10 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.methods.problem import Outcome, Problem
 from moe_mat import MoERegressor
-from moe_mat.zoo.cache import EmbeddingCache
-from moe_mat.zoo.cards import find_cards
-from moe_mat.zoo.embeddings import embed
+from moe_mat.zoo import EmbeddingCache, embed, find_cards
+
+# Settings that say what is trained of an expert, and how.
+OF_TUNING = ("trainable", "tuning_rate", "tune_from_epoch")
 
 
 def mixture(
@@ -37,7 +38,7 @@ def mixture(
     tried: list[dict[str, Any]] = []
     best: MoERegressor | None = None
     for candidate in candidates or [{}]:
-        model = MoERegressor(list(experts), random_state=problem.seed, **_merged(options, candidate))
+        model = MoERegressor(list(experts), random_state=problem.seed, **{**options, **candidate})
         if own_validation:
             crystals, values = [*problem.train[0], *problem.val[0]], np.concatenate([problem.train[1], problem.val[1]])
             model.fit(crystals, values)
@@ -85,9 +86,8 @@ def transfer(
             scores[expert] = float(np.abs(ridge.predict(of_val) - y_val).mean())
     expert = min(scores, key=scores.__getitem__) if scores else experts[0]
     (card,) = find_cards(expert)
-    options = dict(settings)
-    if card.encoder != "cgcnn":
-        options["settings"] = {**options.get("settings", {}), "trainable": "none"}
+    tunable = card.encoder == "cgcnn"
+    options = {name: value for name, value in settings.items() if tunable or name not in OF_TUNING}
     outcome = mixture(problem, [expert], options, candidates)
     tags = {name: find_cards(name)[0].tag for name in scores}
     tried = [{"expert": tags[name], "val_mae": score, "by": "ridge"} for name, score in scores.items()]
@@ -112,9 +112,3 @@ def embedded(experts: Sequence[str], structures: Sequence[Any]) -> list[np.ndarr
         row, reason = next(iter(found.refused.items()))
         raise ValueError(f"{len(found.refused)} crystals cannot be embedded; the first is number {row}: {reason}")
     return list(found.values.values())
-
-
-def _merged(settings: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with a candidate's in their place; ``settings`` of the network are replaced one by one."""
-    network = {**settings.get("settings", {}), **candidate.get("settings", {})}
-    return {**settings, **candidate, **({"settings": network} if network else {})}

@@ -12,9 +12,8 @@ from scipy.special import softmax
 
 from benchmarks.methods.mixtures import mixture
 from benchmarks.methods.problem import Outcome, Problem
-from moe_mat.moma.composition import Composition, compose
-from moe_mat.moma.merging import write_merged
-from moe_mat.zoo.cards import find_cards
+from moe_mat.moma import Composition, CompositionSettings, compose, write_merged
+from moe_mat.zoo import find_cards
 
 Weights = dict[str, float]
 # Of the softmax of proxy errors, which are in units of the variance of the target.
@@ -57,13 +56,13 @@ def merged(
     Args:
         problem: crystals and numbers.
         experts: the modules.
-        settings: of `moe_mat.MoERegressor`; ``weights``, a name in `WEIGHTS`; and ``compose``, arguments of
-            `moe_mat.moma.composition.compose`.
+        settings: of `moe_mat.MoERegressor`; ``weights``, a name in `WEIGHTS`; and ``compose``, those of
+            `moe_mat.moma.CompositionSettings`.
         candidates: as in `benchmarks.methods.mixtures.mixture`.
     """
     options = dict(settings)
     rule = WEIGHTS[options.pop("weights", "amc")]
-    composition = compose(experts, *problem.train, **options.pop("compose", {}))
+    composition = compose(experts, *problem.train, settings=CompositionSettings(**options.pop("compose", {})))
     weights = rule(composition, problem.seed)
     with tempfile.TemporaryDirectory() as folder:
         card = write_merged(find_cards(list(experts)), weights, folder=folder, tag="merged")
@@ -82,15 +81,13 @@ def gated(
     Args:
         problem: crystals and numbers.
         experts: the modules.
-        settings: as for `merged`; ``frozen`` says whether the gate keeps the weights.
+        settings: as for `merged`; ``frozen_gate`` says whether the gate keeps the weights.
         candidates: as in `benchmarks.methods.mixtures.mixture`.
     """
     options = dict(settings)
     rule = WEIGHTS[options.pop("weights", "amc")]
-    composition = compose(experts, *problem.train, **options.pop("compose", {}))
-    gate = {"initial_gate": rule(composition, problem.seed), "frozen_gate": options.pop("frozen", False)}
-    options["settings"] = {**options.get("settings", {}), **gate}
-    outcome = mixture(problem, experts, options, candidates)
+    composition = compose(experts, *problem.train, settings=CompositionSettings(**options.pop("compose", {})))
+    outcome = mixture(problem, experts, {**options, "initial_gate": rule(composition, problem.seed)}, candidates)
     return _with(outcome, composition, dict(outcome.gate_weights or {}))
 
 

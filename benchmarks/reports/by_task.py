@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from benchmarks.cells.protocols import card_of, matbench_tasks, unit_of
 from benchmarks.reports import figures
 from benchmarks.reports.document import Document, Picture, Table
 from benchmarks.reports.findings import GOALS, Findings, bold, with_sd
@@ -15,8 +14,8 @@ from benchmarks.reports.scores import PUBLISHED, Key
 
 def all_methods(found: Findings, document: Document) -> None:
     """A row a task, published columns first, and the same as a picture; modules are compared elsewhere."""
-    own = [task for task in found.tasks if task not in matbench_tasks()]
-    comparable = [task for task in own if card_of(task).comparable]
+    own = found.own_tasks
+    comparable = [task for task in own if found.cards.of(task).comparable]
     methods = [method for method in found.methods if not is_modular(method)]
     if any(map(is_modular, found.methods)):
         document.add("Methods that compose modules are in [an appendix of their own](page:modules).")
@@ -25,7 +24,9 @@ def all_methods(found: Findings, document: Document) -> None:
         document.add(mae_table(found, comparable, PUBLISHED, methods))
         if drawn := [method for method in methods if method != "median"]:
             path = found.figures / "relative_all.png"
-            figures.relative(found.scores, tasks=comparable, methods=drawn, published=GOALS, path=path)
+            figures.relative(
+                found.scores, tasks=comparable, methods=drawn, published=GOALS, cards=found.cards, path=path
+            )
             document.add(Picture(path, f"Test MAE relative to {GOALS[0]}; left of the line is better"))
     if others := [task for task in own if task not in comparable]:
         document.add((2, "Tasks without comparable published numbers"), mae_table(found, others, (), methods))
@@ -35,7 +36,7 @@ def mae_table(found: Findings, tasks: Sequence[str], published: Sequence[str], m
     """A row a task: test MAEs as published, and of our methods; the lowest with all splits in bold."""
     rows = []
     for task in tasks:
-        card, unit = card_of(task), unit_of(task)
+        card, unit = found.cards.of(task), found.cards.unit(task)
         theirs = {m: card.published[m].mean for m in published if m in card.published and card.comparable}
         ours = {m: found.scores[Key(task, m)] for m in methods if Key(task, m) in found.scores}
         best = min([*theirs.values(), *(one.mean for one in ours.values() if one.complete)], default=math.nan)

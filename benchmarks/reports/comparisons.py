@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from statistics import fmean, stdev
 
-from benchmarks.cells.protocols import card_of
 from benchmarks.reports.document import Document, Table
 from benchmarks.reports.findings import GOALS, Findings
 from benchmarks.reports.scores import PUBLISHED, Against, against_method, against_published, paired
-from benchmarks.tasks import list_tasks
 
 SIGNIFICANCE = (
     "How much the differences mean: splits of one task share most of their rows, so that p values are too small. With "
@@ -25,24 +23,24 @@ def published_methods(found: Findings, document: Document) -> None:
     for method in found.methods:
         cells = [method]
         for published in PUBLISHED:
-            against = against_published(found.scores, method, published)
+            against = against_published(found.cards, found.scores, method, published)
             n_tasks = len(against.changes)
             cells.append(f"{against.wins}/{n_tasks}, {against.mean:+.1%}" if n_tasks else "")
-            if method == found.reference and published in GOALS and (text := lost_to(against)):
+            if method == found.reference and published in GOALS and (text := lost_to(found, against)):
                 losses.append(f"`{method}` is not below {published} on: {text}.")
         if any(cells[1:]):
             rows.append(cells)
     if rows:
         document.add("Wins out of the comparable tasks of which all five splits are there; mean relative change.")
         document.add(Table(["method", *PUBLISHED], rows), *([losses] if losses else []))
-        sources = sorted({card.source for card in map(card_of, list_tasks()) if card.source})
+        sources = sorted({card.source for card in found.cards.find() if card.source})
         document.add(f"Source of the published numbers: {'; '.join(sources)}.")
 
 
-def lost_to(against: Against) -> str:
+def lost_to(found: Findings, against: Against) -> str:
     """The tasks on which a method is not below a published one, with how far it is above; empty without any."""
     lost = {task: change for task, change in against.changes.items() if change >= 0}
-    return ", ".join(f"{card_of(task).title} {change:+.1%}" for task, change in lost.items())
+    return ", ".join(f"{found.cards.of(task).title} {change:+.1%}" for task, change in lost.items())
 
 
 def paired_differences(found: Findings, document: Document) -> None:

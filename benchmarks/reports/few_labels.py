@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from statistics import fmean, stdev
 
-from benchmarks.cells.protocols import card_of
 from benchmarks.cells.results import is_finished
 from benchmarks.reports import figures
 from benchmarks.reports.document import Document, Picture, Table
 from benchmarks.reports.findings import Findings, in_order, with_sd
 from benchmarks.reports.scores import Key, Score
-from benchmarks.tasks import list_tasks
 
 # Normalised MAE (10, 100 and all labels) as published; source: Wang et al., MoMa, ICLR 2026, arXiv 2502.15483v3.
 PUBLISHED = {
@@ -34,9 +32,10 @@ def learning_curves(found: Findings, document: Document) -> None:
             points[0] = _on_splits(whole, {split for one in points.values() for split in one.by_split})
         counts = {n: (n or _all_labels(found, task)) for n in points}
         curves.setdefault(task, {})[method] = {counts[n]: (one.mean, one.sd) for n, one in points.items()}
-        rows.append([card_of(task).title, method, *(with_sd(points[n]) if n in points else "" for n in [*labels, 0])])
+        cells = (with_sd(points[n]) if n in points else "" for n in [*labels, 0])
+        rows.append([found.cards.of(task).title, method, *cells])
     path = found.figures / "learning_curves.png"
-    figures.learning_curves(curves, path=path)
+    figures.learning_curves(curves, cards=found.cards, path=path)
     document.add((2, "Learning curves"))
     document.add(
         "Labels count training and validation together; fewer are part of more; the test rows stay the same. All "
@@ -71,27 +70,26 @@ def few_shot(found: Findings, document: Document) -> None:
         f"labels, which are the same for every method; on the same splits with all labels. Tasks: {counted}."
     )
     document.add(Table(["method", *map(str, labels), "all"], rows))
-    maes = [(card_of(task).published["MoMa (Full)"].mean, card_of(task)) for task in list_tasks() if _published(task)]
-    ours = fmean(mae / card.evidence.std for mae, card in maes)
+    maes = [
+        card.published["MoMa (Full)"].mean / card.evidence.std
+        for card in found.cards.find()
+        if "MoMa (Full)" in card.published
+    ]
     document.add(
         "How the published means are normalised is not known; the published MAEs over these standard deviations would "
-        f"give {ours:.3f} for MoMa (Full) with all labels, over {len(maes)} tasks. Compare ratios, not values."
+        f"give {fmean(maes):.3f} for MoMa (Full) with all labels, over {len(maes)} tasks. Compare ratios, not values."
     )
-
-
-def _published(task: str) -> bool:
-    return "MoMa (Full)" in card_of(task).published
 
 
 def _normalised(found: Findings) -> dict[tuple[str, int], dict[str, dict[tuple[int, int], float]]]:
     """(method, labels) -> task -> (split, seed) -> normalised MAE, of our own tasks."""
     errors: dict[tuple[str, int], dict[str, dict[tuple[int, int], float]]] = {}
-    ours = set(list_tasks())
+    ours = set(found.cards.names())
     for result in filter(is_finished, found.results):
         if result["task"] in ours:
             of_task = errors.setdefault((result["method"], result.get("n_labels") or 0), {})
             draw = (result["split"], result["seed"])
-            normalised = result["test_mae"] / card_of(result["task"]).evidence.std
+            normalised = result["test_mae"] / found.cards.of(result["task"]).evidence.std
             of_task.setdefault(result["task"], {})[draw] = normalised
     splits = {split for (_, n), of_task in errors.items() if n for draws in of_task.values() for split, _ in draws}
     return {
@@ -120,4 +118,4 @@ def _on_splits(one: Score, splits: set[int]) -> Score:
 
 def _all_labels(found: Findings, task: str) -> int:
     counted = [r["rows"] for r in found.results if r["task"] == task and "rows" in r and not r.get("n_labels")]
-    return counted[0]["train"] + counted[0]["val"] if counted else round(0.85 * card_of(task).evidence.n_rows)
+    return counted[0]["train"] + counted[0]["val"] if counted else round(0.85 * found.cards.of(task).evidence.n_rows)

@@ -17,9 +17,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 from PIL import Image
 
-from benchmarks.cells.protocols import card_of, unit_of
 from benchmarks.cells.results import Result
 from benchmarks.reports.scores import Key, Scores
+from moe_mat.tasks import TaskCards
 
 COLOURS = ("#1f5f8b", "#e0a458", "#5a9e6f", "#b5515c", "#7a6fae", "#6b7885", "#c9789b", "#3aa6a6", "#8c6d46")
 INK, GRID = "#1c2733", "#e3e8ed"
@@ -56,7 +56,13 @@ def _drawn(draw: Callable[P, tuple[Figure, Path]]) -> Callable[P, None]:
 
 @_drawn
 def relative(
-    scores: Scores, *, tasks: Sequence[str], methods: Sequence[str], published: Sequence[str], path: Path
+    scores: Scores,
+    *,
+    tasks: Sequence[str],
+    methods: Sequence[str],
+    published: Sequence[str],
+    cards: TaskCards,
+    path: Path,
 ) -> tuple[Figure, Path]:
     """Test MAEs over that of the first published method, a row a task.
 
@@ -65,12 +71,13 @@ def relative(
         tasks: with numbers of the published methods.
         methods: ours, as dots with standard errors over splits; the last one on top of the others.
         published: the method that is 1, and others, as open diamonds.
+        cards: of the tasks.
         path: PNG file.
     """
     figure = Figure(figsize=(8.5, 1.6 + 0.36 * len(tasks)), layout="constrained")
     axes = figure.subplots()
     for position, task in enumerate(tasks):
-        card = card_of(task)
+        card = cards.of(task)
         unit = card.published[published[0]].mean
         for other in published[1:]:
             axes.plot(card.published[other].mean / unit, position, "D", mfc="white", mec=INK, markersize=5, zorder=3)
@@ -88,7 +95,7 @@ def relative(
             }
             axes.errorbar(found.mean / unit, position, xerr=error, fmt="o", color=_colour(number), **style)
     axes.axvline(1, color=INK, linewidth=1)
-    axes.set_yticks(range(len(tasks)), [card_of(task).title for task in tasks])
+    axes.set_yticks(range(len(tasks)), [cards.of(task).title for task in tasks])
     axes.set_ylim(len(tasks) - 0.4, -0.6)
     axes.set_xlabel(f"test MAE / test MAE of {published[0]}; bars: standard error over splits")
     axes.grid(color=GRID, linewidth=0.8)
@@ -102,12 +109,15 @@ def relative(
 
 
 @_drawn
-def heat_map(weights: Mapping[str, Mapping[str, float]], *, title: str, path: Path) -> tuple[Figure, Path]:
+def heat_map(
+    weights: Mapping[str, Mapping[str, float]], *, title: str, cards: TaskCards, path: Path
+) -> tuple[Figure, Path]:
     """Gate weights, a row a task and a column an expert; experts that are small everywhere are summed up.
 
     Args:
         weights: task -> expert -> weight.
         title: above the map.
+        cards: of the tasks.
         path: PNG file.
     """
     tags = list(dict.fromkeys(tag for of_task in weights.values() for tag in of_task))
@@ -124,7 +134,7 @@ def heat_map(weights: Mapping[str, Mapping[str, float]], *, title: str, path: Pa
     highest = max(0.3, float(shown.max()))
     image = axes.imshow(shown, cmap=WEIGHTS, vmin=0, vmax=highest, aspect="auto")
     axes.set_xticks(range(n_columns), names, rotation=55, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(n_rows), [card_of(task).title for task in weights])
+    axes.set_yticks(range(n_rows), [cards.of(task).title for task in weights])
     for row, column in np.ndindex(shown.shape):
         value = shown[row, column]
         if value >= 0.01:
@@ -140,7 +150,7 @@ def heat_map(weights: Mapping[str, Mapping[str, float]], *, title: str, path: Pa
 
 @_drawn
 def overlap_map(
-    shares: Mapping[str, np.ndarray], *, tasks: Sequence[str], names: Sequence[str], path: Path
+    shares: Mapping[str, np.ndarray], *, tasks: Sequence[str], names: Sequence[str], cards: TaskCards, path: Path
 ) -> tuple[Figure, Path]:
     """Shares of test crystals that experts have seen, a panel a kind, a row a task and a column a group of experts.
 
@@ -148,6 +158,7 @@ def overlap_map(
         shares: title of a panel -> ``[n_tasks, n_groups]``, NaN where it is not known.
         tasks: of the rows.
         names: of the columns.
+        cards: of the tasks.
         path: PNG file.
     """
     height = 0.3 * len(tasks) + 0.4
@@ -157,7 +168,7 @@ def overlap_map(
         image = axes.imshow(np.ma.masked_invalid(values), cmap=WEIGHTS, vmin=0, vmax=1, aspect="auto")
         axes.set_facecolor(GRID)
         axes.set_xticks(range(len(names)), names, rotation=55, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(tasks)), [card_of(task).title for task in tasks])
+        axes.set_yticks(range(len(tasks)), [cards.of(task).title for task in tasks])
         for row, column in np.ndindex(values.shape):
             value = values[row, column]
             text = "?" if math.isnan(value) else "" if value == 0 else f"{value:.0%}" if value >= 0.005 else "<1%"
@@ -172,11 +183,12 @@ def overlap_map(
 
 
 @_drawn
-def parity(results: Mapping[str, Sequence[Result]], *, path: Path) -> tuple[Figure, Path]:
+def parity(results: Mapping[str, Sequence[Result]], *, cards: TaskCards, path: Path) -> tuple[Figure, Path]:
     """Predicted against true test values, one panel a task, all its splits.
 
     Args:
         results: task -> results with predictions.
+        cards: of the tasks.
         path: PNG file.
     """
     figure, panels = _panels(len(results), width=2.7, height=2.85)
@@ -185,8 +197,8 @@ def parity(results: Mapping[str, Sequence[Result]], *, path: Path) -> tuple[Figu
         limits = np.array([min(true.min(), predicted.min()), max(true.max(), predicted.max())])
         axes.plot(limits, limits, color=INK, linewidth=0.8, zorder=0)
         axes.scatter(true, predicted, s=6, alpha=0.45, linewidths=0, color=COLOURS[0])
-        axes.set_title(_wrapped(_title(task)))
-        unit = unit_of(task)
+        axes.set_title(_wrapped(_title(cards, task)))
+        unit = cards.unit(task)
         axes.set_xlabel("true" if unit == "1" else f"true, {unit}")
         axes.set_ylabel("predicted")
         r2 = 1 - ((true - predicted) ** 2).sum() / max(((true - true.mean()) ** 2).sum(), 1e-300)
@@ -199,12 +211,13 @@ def parity(results: Mapping[str, Sequence[Result]], *, path: Path) -> tuple[Figu
 
 @_drawn
 def learning_curves(
-    curves: Mapping[str, Mapping[str, Mapping[int, tuple[float, float]]]], *, path: Path
+    curves: Mapping[str, Mapping[str, Mapping[int, tuple[float, float]]]], *, cards: TaskCards, path: Path
 ) -> tuple[Figure, Path]:
     """Test MAE against number of labels, one panel a task, one line a method.
 
     Args:
         curves: task -> method -> number of labels -> mean and standard deviation.
+        cards: of the tasks.
         path: PNG file.
     """
     methods = list(dict.fromkeys(method for of_task in curves.values() for method in of_task))
@@ -221,8 +234,8 @@ def learning_curves(
             axis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axis.set_minor_locator(NullLocator())
             axis.set_minor_formatter(NullFormatter())
-        axes.set_title(_wrapped(_title(task)))
-        unit = unit_of(task)
+        axes.set_title(_wrapped(_title(cards, task)))
+        unit = cards.unit(task)
         axes.set_ylabel("test MAE" if unit == "1" else f"test MAE, {unit}")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color=GRID, linewidth=0.8)
@@ -262,8 +275,8 @@ def _panels(count: int, *, width: float, height: float) -> tuple[Figure, np.ndar
     return figure, panels
 
 
-def _title(task: str) -> str:
-    card = card_of(task)
+def _title(cards: TaskCards, task: str) -> str:
+    card = cards.of(task)
     return card.title if task == card.name else f"{card.title} (Matbench)"
 
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.cells.audits import Audit
-from benchmarks.cells.protocols import matbench_tasks
 from benchmarks.cells.results import Result
 from benchmarks.reports.scores import Score, Scores
-from benchmarks.tasks import N_SPLITS, list_tasks
+from moe_mat.tasks import N_SPLITS, TaskCards
 
 GOALS = ("MoE-(18)", "MoMa (Full)")
 ORDER = ("median", "rf-magpie", "stl", "tl", "concat", "ensemble", "moe-published", "moe")
@@ -22,6 +21,7 @@ class Findings:
     """What the sections are made from.
 
     Attributes:
+        cards: of the tasks.
         results: finished and failed; several pairwise transfers have become the best of them.
         problems: what is wrong with files that were not used.
         scores: of the results.
@@ -31,6 +31,7 @@ class Findings:
         audits: task -> what experts have seen of it.
     """
 
+    cards: TaskCards
     results: Sequence[Result]
     problems: Sequence[str]
     scores: Scores
@@ -43,7 +44,12 @@ class Findings:
     def tasks(self) -> list[str]:
         """Ours and then Matbench's, those of which there is any result with all labels."""
         known = {key.task for key in self.scores if not key.n_labels}
-        return [task for task in [*list_tasks(), *matbench_tasks()] if task in known]
+        return [task for task in [*self.cards.names(), *self.cards.matbench] if task in known]
+
+    @property
+    def own_tasks(self) -> list[str]:
+        """Those of them that are not Matbench's."""
+        return [task for task in self.tasks if task not in self.cards.matbench]
 
 
 def in_order(method: str) -> tuple[int, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from benchmarks.cells.protocols import card_of, matbench_tasks
 from benchmarks.cells.results import is_finished
 from benchmarks.methods.cards import title_of
 from benchmarks.reports import figures
@@ -17,7 +16,7 @@ from benchmarks.reports.findings import GOALS, Findings
 from benchmarks.reports.leakage import not_audited, standings
 from benchmarks.reports.provenance import commits_of, cost_of
 from benchmarks.reports.scores import against_method, against_published, inconsistencies
-from benchmarks.tasks import N_SPLITS
+from moe_mat.tasks import N_SPLITS
 
 # What the published numbers to reach are.
 GOAL_TITLES = {
@@ -50,13 +49,13 @@ def first_page(found: Findings, appendices: Mapping[str, Document]) -> Document:
 
 
 def _measured(found: Findings, document: Document) -> None:
-    own = [task for task in found.tasks if task not in matbench_tasks()]
+    own = found.own_tasks
     theirs = len(found.tasks) - len(own)
-    counted = [card_of(task).evidence.n_rows for task in own]
+    counted = [found.cards.of(task).evidence.n_rows for task in own]
     kinds = []
     if own:
         rows = f"{min(counted)} to {max(counted)} crystals" if len(own) > 1 else f"{counted[0]} crystals"
-        kinds.append(f"{len(own)} of matminer with little data ({rows})")
+        kinds.append(f"{len(own)} tasks of matminer with little data ({rows})")
     if theirs:
         kinds.append(f"{theirs} of Matbench with its folds")
     described = {f"`{found.reference}`": title_of(found.reference), **GOAL_TITLES}
@@ -64,8 +63,8 @@ def _measured(found: Findings, document: Document) -> None:
     n_commits = len(commits_of(found))
     document.add(
         f"Mean absolute error (MAE) on test crystals, mean over {N_SPLITS} splits; ± is the standard deviation between "
-        f"splits (n - 1). {len(found.methods)} methods on {len(found.tasks)} tasks: {' and '.join(kinds)}. All choices "
-        "inside a run were made on training and validation rows.",
+        f"splits (n - 1). {len(found.methods)} methods on {' and '.join(kinds) or 'no task with all labels'}. "
+        "All choices inside a run were made on training and validation rows.",
         [f"{name}: {title}." for name, title in described.items() if title],
         f"{n_finished} finished cells (a method on a split of a task), {len(found.results) - n_finished} failed, "
         f"{len(found.problems)} damaged files left out; written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC from results of "
@@ -77,9 +76,9 @@ def _measured(found: Findings, document: Document) -> None:
 def _headline(found: Findings, document: Document) -> None:
     lines = []
     for published in GOALS:
-        against = against_published(found.scores, found.reference, published)
+        against = against_published(found.cards, found.scores, found.reference, published)
         if against.changes:
-            lost = lost_to(against)
+            lost = lost_to(found, against)
             lines.append(
                 f"`{found.reference}` is below {published} on **{against.wins} of {len(against.changes)}** comparable "
                 f"tasks; mean relative change **{against.mean:+.1%}**." + (f" Not below on: {lost}." if lost else "")
@@ -89,14 +88,14 @@ def _headline(found: Findings, document: Document) -> None:
 
 
 def _main_table(found: Findings, document: Document) -> None:
-    own = [task for task in found.tasks if task not in matbench_tasks()]
+    own = found.own_tasks
     if not own:
         return
     others = [method for method in found.methods if method not in (found.reference, *BESIDE)]
     beside = [method for method in BESIDE if method in found.methods and method != found.reference]
     # Methods that nobody has put on the list fill it up.
     beside = sorted([*beside, *reversed(others)][: len(BESIDE)], key=list(found.methods).index)
-    comparable = [task for task in own if card_of(task).comparable]
+    comparable = [task for task in own if found.cards.of(task).comparable]
     tasks = [*comparable, *(task for task in own if task not in comparable)]
     document.add((2, "Test MAE by task"))
     document.add(
@@ -107,7 +106,7 @@ def _main_table(found: Findings, document: Document) -> None:
     if comparable:
         path = found.figures / "relative.png"
         methods = [*(method for method in beside if method != "median"), found.reference]
-        figures.relative(found.scores, tasks=comparable, methods=methods, published=GOALS, path=path)
+        figures.relative(found.scores, tasks=comparable, methods=methods, published=GOALS, cards=found.cards, path=path)
         document.add(Picture(path, f"Test MAE relative to {GOALS[0]}; left of the line is better"))
 
 
@@ -172,12 +171,8 @@ def _cost(found: Findings, document: Document) -> None:
 
 
 def _cautions(found: Findings, document: Document) -> None:
-    of_rows = {
-        kind: [
-            card_of(task).title for task in found.tasks if task not in matbench_tasks() and card_of(task).rows == kind
-        ]
-        for kind in ("rematched", "rebuilt")
-    }
+    cards = [found.cards.of(task) for task in found.own_tasks]
+    of_rows = {kind: [card.title for card in cards if card.rows == kind] for kind in ("rematched", "rebuilt")}
     lines = [
         "Splits of one task share most of their rows, and nothing is corrected for the number of tasks: read a "
         "difference as real where all splits agree in sign and it is large beside the standard deviation of the "

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.cells.audits import Audit, Seen
-from benchmarks.cells.protocols import card_of
 from benchmarks.cells.results import Result, is_finished
+from moe_mat.tasks import TaskCards
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,17 @@ class Kept:
 
 
 def without_seen(
-    results: Sequence[Result], audits: Mapping[str, Audit], kind: str, *, experts_of: str | None = None
+    cards: TaskCards,
+    results: Sequence[Result],
+    audits: Mapping[str, Audit],
+    kind: str,
+    *,
+    experts_of: str | None = None,
 ) -> Kept:
     """Take away the test rows that the experts of each result have seen.
 
     Args:
+        cards: of the tasks.
         results: those with all labels and with predictions count.
         audits: by task.
         kind: which rows remain, one of `benchmarks.cells.audits.KINDS`.
@@ -47,7 +53,7 @@ def without_seen(
             continue
         task, method = result["task"], result["method"]
         experts = result.get("experts", []) if experts_of is None else others.get(task, [])
-        audit = audits.get(card_of(task).name)
+        audit = audits.get(cards.of(task).name)
         if not experts:
             left = np.ones(len(result["ids"]), dtype=bool)
         elif audit is None or not audit.knows(experts, result["ids"]):

@@ -9,14 +9,13 @@ from statistics import fmean
 import numpy as np
 
 from benchmarks.cells.audits import KINDS
-from benchmarks.cells.protocols import card_of, matbench_tasks
 from benchmarks.cells.results import is_finished
 from benchmarks.reports import figures
 from benchmarks.reports.document import Document, Picture, Table
 from benchmarks.reports.findings import GOALS, Findings, bold
 from benchmarks.reports.leak_free import Group, Kept, groups, mae, without_seen
-from benchmarks.reports.scores import Against, Key, against_published, score
-from moe_mat.audit.matching import FLAGS
+from benchmarks.reports.scores import Against, Key, Scores, against_published, score
+from moe_mat.audit import FLAGS
 
 # Methods that have learned from nothing but the task, the best first: what they lose on the same rows is no leakage.
 CONTROLS = ("rf-magpie", "lightgbm", "stl", "median")
@@ -35,7 +34,9 @@ HOW = (
 
 def leak_free(found: Findings, document: Document) -> None:
     """The main table again, without the test rows that experts have seen."""
-    kept = {kind: without_seen(found.results, found.audits, kind, experts_of=found.reference) for kind in KINDS}
+    kept = {
+        kind: without_seen(found.cards, found.results, found.audits, kind, experts_of=found.reference) for kind in KINDS
+    }
     tasks = [task for task in found.tasks if (task, found.reference) in kept["leak-free"].rows]
     if not found.audits or not tasks:
         document.add(not_audited(found))
@@ -67,7 +68,7 @@ def _headline(found: Findings, kept: dict[str, Kept], tasks: list[str], control:
     scores = {"": found.scores, **{kind: score(one.results) for kind, one in kept.items()}}
     rows = []
     for task in tasks:
-        card = card_of(task)
+        card = found.cards.of(task)
         published = card.published if task == card.name and card.comparable else {}
         theirs = [published[name].mean if name in published else None for name in GOALS]
         goal = min((value for value in theirs if value is not None), default=0.0)
@@ -98,18 +99,19 @@ class Standing:
 
 def standings(found: Findings) -> dict[str, Standing]:
     """All rows, and those that the experts of the reference method have not seen; empty where there is no audit."""
-    of_rows = {"all rows": found.scores}
+    of_rows: dict[str, Scores] = {"all rows": found.scores}
     shares = {"all rows": 1.0}
     for kind, where in (("leak-free", "leak-free rows"), ("new formulas", "new formulas")):
-        kept = without_seen(found.results, found.audits, kind, experts_of=found.reference)
+        kept = without_seen(found.cards, found.results, found.audits, kind, experts_of=found.reference)
         left, total = (sum(n[i] for (_, name), n in kept.rows.items() if name == found.reference) for i in (0, 1))
         if not found.audits or not total:
             return {}
         of_rows[where], shares[where] = score(kept.results), left / total
-    return {
-        where: Standing(shares[where], {name: against_published(scores, found.reference, name) for name in GOALS})
-        for where, scores in of_rows.items()
-    }
+
+    def against(scores: Scores) -> dict[str, Against]:
+        return {name: against_published(found.cards, scores, found.reference, name) for name in GOALS}
+
+    return {where: Standing(shares[where], against(scores)) for where, scores in of_rows.items()}
 
 
 def not_audited(found: Findings) -> str:
@@ -143,7 +145,7 @@ def _unknown(found: Findings) -> list[str]:
 def _all_methods(found: Findings, document: Document) -> None:
     """What each method loses without the rows that its own experts have seen."""
     rows, gaps = [], {}
-    kept = {kind: without_seen(found.results, found.audits, kind) for kind in KINDS}
+    kept = {kind: without_seen(found.cards, found.results, found.audits, kind) for kind in KINDS}
     for method in found.methods:
         cells = [method]
         for one in kept.values():
@@ -170,7 +172,7 @@ def _all_methods(found: Findings, document: Document) -> None:
 def leakage(found: Findings, document: Document) -> None:
     """What experts have seen: a heat map, and the counts and the reference's MAE without it."""
     known = _groups(found)
-    tasks = [task for task in found.tasks if task in found.audits and task not in matbench_tasks()]
+    tasks = [task for task in found.tasks if task in found.audits and task not in found.cards.matbench]
     if not tasks or not known:
         return
     shown = sorted((g for g in known if g.datasets or g.unknown), key=lambda g: not g.datasets)
@@ -192,7 +194,7 @@ def leakage(found: Findings, document: Document) -> None:
             for title, flag in (("same crystal", "crystal"), ("same crystal, with label", "crystal_with_label"))
         }
         names = [f"~{group.label}" if group.estimated else group.label for group in drawn]
-        figures.overlap_map(shares, tasks=tasks, names=names, path=path)
+        figures.overlap_map(shares, tasks=tasks, names=names, cards=found.cards, path=path)
         caption = "Share of a task's test crystals that experts were trained on; ? where nobody knows"
         left_out = " (left out: experts of which no crystal is known row by row)" if len(drawn) < len(shown) else ""
         document.add(Picture(path, caption + left_out))
@@ -234,7 +236,7 @@ def _counts(found: Findings, task: str, group: Group) -> list[str]:
     if not ids or not tags or not group.datasets or not audit.flags(tags, ids, "crystal").any():
         return []
     counts = [int(audit.flags(tags, ids, flag).sum()) for flag in FLAGS]
-    cells = [card_of(task).title, group.label, str(len(ids)), *(_count(count, len(ids)) for count in counts)]
+    cells = [found.cards.of(task).title, group.label, str(len(ids)), *(_count(count, len(ids)) for count in counts)]
     mine = [
         result
         for result in found.results

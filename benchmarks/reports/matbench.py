@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from benchmarks.cells.protocols import card_of
 from benchmarks.reports.document import Document, Table
 from benchmarks.reports.findings import Findings, with_sd
 from benchmarks.reports.scores import Key
@@ -11,7 +10,7 @@ from benchmarks.reports.scores import Key
 def matbench(found: Findings, document: Document) -> None:
     """Our methods among the entries of the leaderboard."""
     for task in found.tasks:
-        card = card_of(task)
+        card = found.cards.of(task)
         if task == card.name or card.matbench is None:
             continue
         if not document.blocks:

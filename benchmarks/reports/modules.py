@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from statistics import fmean
 
-from benchmarks.cells.protocols import card_of, unit_of
 from benchmarks.reports.document import Document, Table
 from benchmarks.reports.findings import Findings, bold, with_sd
 from benchmarks.reports.scores import Key, against_method, gate_weights
-from benchmarks.tasks import list_tasks
 
 BACKBONE = "finetune"
 COMPOSED = "moma-full"
@@ -48,7 +46,7 @@ def modular(found: Findings, document: Document) -> None:
                 f"`{method}` against `{BACKBONE}`: lower on {against.wins} of {len(against.changes)} tasks, "
                 f"mean relative change {against.mean:+.1%}{significance}."
             )
-    published = [card_of(task).published for task in list_tasks() if card_of(task).published]
+    published = [card.published for card in found.cards.find() if card.published]
     changes = [theirs["MoMa (Full)"].mean / theirs["JMP-FT"].mean - 1 for theirs in published]
     lines.append(
         f"As published, MoMa (Full) against JMP-FT, its backbone: lower on {sum(change < 0 for change in changes)} of "
@@ -61,13 +59,13 @@ def modular(found: Findings, document: Document) -> None:
 def _table(found: Findings, methods: list[str]) -> Table:
     rows = []
     for task in found.tasks:
-        card = card_of(task)
+        card = found.cards.of(task)
         ours = {m: found.scores[Key(task, m)] for m in methods if Key(task, m) in found.scores}
         if task != card.name or not ours:
             continue
         theirs = {m: card.published[m].mean for m in PUBLISHED if m in card.published and card.comparable}
         best = min([*theirs.values(), *(one.mean for one in ours.values() if one.complete)], default=math.nan)
-        cells = [card.title if unit_of(task) == "1" else f"{card.title} ({unit_of(task)})"]
+        cells = [card.title if found.cards.unit(task) == "1" else f"{card.title} ({found.cards.unit(task)})"]
         cells += [bold(f"{theirs[m]:.4g}", theirs[m] == best) if m in theirs else "" for m in PUBLISHED]
         cells += [bold(with_sd(ours[m]), ours[m].mean == best) if m in ours else "" for m in methods]
         rows.append(cells)
@@ -77,16 +75,16 @@ def _table(found: Findings, methods: list[str]) -> Table:
 def _goal(found: Findings) -> list[str]:
     """How many published numbers of MoMa (Full) any of our methods is below, on the same splits."""
     beaten: dict[str, str] = {}
-    comparable = [task for task in found.tasks if task == card_of(task).name and card_of(task).comparable]
+    comparable = [task for task in found.tasks if task == found.cards.of(task).name and found.cards.of(task).comparable]
     for task in comparable:
-        published = card_of(task).published
+        published = found.cards.of(task).published
         known = {key.method: one for key, one in found.scores.items() if key.task == task and not key.n_labels}
         whole = {method: one.mean for method, one in known.items() if one.complete}
         if whole and "MoMa (Full)" in published:
             method = min(whole, key=lambda name: whole[name])
             if whole[method] < published["MoMa (Full)"].mean:
                 beaten[task] = method
-    named = ", ".join(f"{card_of(task).title} (`{method}`)" for task, method in beaten.items())
+    named = ", ".join(f"{found.cards.of(task).title} (`{method}`)" for task, method in beaten.items())
     return [
         f"Of all methods of this report with all splits, the best is below MoMa (Full) on {len(beaten)} of "
         f"{len(comparable)} comparable tasks: {named or 'none'}."
@@ -112,7 +110,7 @@ def _weights(found: Findings, document: Document) -> None:
     for task in (task for task in found.tasks if task in chosen and task in learned):
         shared = sum(min(weight, learned[task].get(tag, 0.0)) for tag, weight in chosen[task].items())
         tops = [max(weights[task], key=lambda tag: weights[task][tag]) for weights in (chosen, learned)]
-        rows.append([card_of(task).title, f"{shared:.2f}", *(f"`{top}`" for top in tops)])
+        rows.append([found.cards.of(task).title, f"{shared:.2f}", *(f"`{top}`" for top in tops)])
     if rows:
         document.add((2, "Do AMC and the learned gate agree?"))
         document.add("Weight that both give to the same modules (1: the same, 0: disjoint), and the heaviest of each.")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from statistics import median
 
-from benchmarks.cells.protocols import card_of, matbench_tasks
 from benchmarks.cells.results import is_finished
 from benchmarks.reports.document import Document, Table
 from benchmarks.reports.findings import Findings, in_order
 from benchmarks.reports.scores import missing_cells
-from benchmarks.tasks import list_tasks
 
 
 def cost(found: Findings, document: Document) -> None:
@@ -35,7 +33,7 @@ def fidelity(found: Findings, document: Document) -> None:
             noted.setdefault(result["task"], set()).add(result["fidelity"])
     rows = []
     for task in found.tasks:
-        card = card_of(task)
+        card = found.cards.of(task)
         evidence = f"{card.evidence.n_rows} rows, mean {card.evidence.mean:.6g}, sd {card.evidence.std:.6g}"
         comparable = "yes" if card.rows == "published" else str(card.rows)
         words = " / ".join(sorted(noted.get(task, {card.fidelity})))
@@ -60,7 +58,7 @@ def gaps(found: Findings, document: Document) -> None:
     lines = []
     for method in sorted({result["method"] for result in found.results}, key=in_order):
         used = {result["task"] for result in found.results if result["method"] == method and not result.get("n_labels")}
-        for names in (list_tasks(), list(matbench_tasks())):
+        for names in (found.cards.names(), list(found.cards.matbench)):
             missing = missing_cells(found.results, method, names if used & set(names) else [])
             lines += [f"`{method}` {task}: {text}" for task, text in missing.items()]
     document.add(lines or "No cell is missing.")

@@ -13,7 +13,8 @@ from benchmarks.reports.document import Document, html_file
 from benchmarks.reports.findings import Findings, in_order
 from benchmarks.reports.first_page import first_page
 from benchmarks.reports.scores import score, with_best_transfer
-from moe_mat.files.whole import write_text
+from moe_mat.files import write_text
+from moe_mat.tasks import TaskCards
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ def build(
     results: Sequence[Result],
     problems: Sequence[str],
     *,
+    cards: TaskCards,
     reference: str | None,
     figures: Path,
     audits: Mapping[str, Audit] | None = None,
@@ -54,6 +56,7 @@ def build(
     Args:
         results: finished and failed.
         problems: what is wrong with files that are not among them.
+        cards: of the tasks.
         reference: method that the others are compared with; by default ``moe``, or else the last one.
         figures: folder for the pictures.
         audits: task -> what experts have seen of it.
@@ -69,7 +72,7 @@ def build(
     if reference is not None and reference not in methods:
         raise ValueError(f"there is no result of {reference}; there is {', '.join(methods)}")
     reference = reference or ("moe" if "moe" in methods else methods[-1])
-    found = Findings(kept, problems, scores, methods, reference, figures, audits or {})
+    found = Findings(cards, kept, problems, scores, methods, reference, figures, audits or {})
     pages = {appendix.name: appendix.write(found) for appendix in APPENDICES}
     pages = {name: page for name, page in pages.items() if page.blocks}
     return Report(first_page(found, pages), pages)

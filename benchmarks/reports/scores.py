@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from benchmarks.cells.protocols import card_of
 from benchmarks.cells.results import Cell, Result, is_finished
-from benchmarks.tasks import N_SPLITS
+from moe_mat.tasks import N_SPLITS, TaskCards
 
 PUBLISHED = ("CGCNN", "MoE-(18)", "UMA", "JMP-MT", "JMP-FT", "MoMa (Adapter)", "MoMa (Full)")
 BEST_TRANSFER = "tl (best on validation)"
@@ -122,11 +121,11 @@ class Against:
         return fmean(self.changes.values())
 
 
-def against_published(scores: Scores, method: str, published: str) -> Against:
+def against_published(cards: TaskCards, scores: Scores, method: str, published: str) -> Against:
     """A method beside a published one."""
     changes = {}
     for key, found in scores.items():
-        card = card_of(key.task)
+        card = cards.of(key.task)
         ours = key.method == method and not key.n_labels and found.complete
         if ours and key.task == card.name and card.comparable and published in card.published:
             changes[key.task] = found.mean / card.published[published].mean - 1
@@ -219,8 +218,8 @@ def inconsistencies(results: Iterable[Result]) -> list[str]:
     settings: dict[str, set[str]] = {}
     splits: dict[str, set[str]] = {}
     for result in filter(is_finished, results):
-        if "fingerprint" in result:
-            settings.setdefault(result["method"], set()).add(result["fingerprint"])
+        if "method_digest" in result:
+            settings.setdefault(result["method"], set()).add(result["method_digest"])
         if "splits_sha256" in result:
             splits.setdefault(result["task"], set()).add(result["splits_sha256"])
     notes = [

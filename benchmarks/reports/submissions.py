@@ -15,30 +15,29 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cells.protocols import card_of, matbench_tasks
 from benchmarks.cells.results import Result, is_finished
-from benchmarks.tasks import N_SPLITS, matbench_folds
+from moe_mat.tasks import N_SPLITS, TaskCards, matbench_folds
 
 MATBENCH_VERSION = "0.6"
 
 
-def matbench_ids(task: str) -> list[list[str]]:
+def matbench_ids(cards: TaskCards, task: str) -> list[list[str]]:
     """The ids of the test rows of each fold, as Matbench numbers them: ``mb-phonons-0001`` is the first row."""
-    n_rows = card_of(task).evidence.n_rows
+    n_rows = cards.of(task).evidence.n_rows
     prefix, digits = task.replace("matbench", "mb").replace("_", "-"), math.floor(math.log10(n_rows)) + 1
     return [[f"{prefix}-{row + 1:0{digits}d}" for row in test] for _, test in matbench_folds(n_rows)]
 
 
-def matbench_record(results: Sequence[Result], method: str) -> dict[str, Any] | None:
+def matbench_record(cards: TaskCards, results: Sequence[Result], method: str) -> dict[str, Any] | None:
     """The record of a method, as ``MatbenchBenchmark.to_file`` writes it; None unless a task has all its folds.
 
     Of several seeds the lowest is recorded.
     """
     tasks = {}
-    for task in matbench_tasks():
+    for task in cards.matbench:
         folds = {result["split"]: result for result in reversed(_of(results, method, task)) if "predictions" in result}
         if len(folds) == N_SPLITS:
-            fold_ids = matbench_ids(task)
+            fold_ids = matbench_ids(cards, task)
             tasks[task] = {
                 "@module": "matbench.task",
                 "@class": "MatbenchTask",

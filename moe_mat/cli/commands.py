@@ -26,8 +26,7 @@ from moe_mat.crystals.readers import iter_crystals
 from moe_mat.files.folders import data_folder
 from moe_mat.files.whole import whole_file
 from moe_mat.pretrain import run as pretraining
-from moe_mat.tasks.data import describe_task, fetch_sources, find_task_cards
-from moe_mat.tasks.recipes import prepare
+from moe_mat.tasks import TaskCards, build_task, describe_task, fetch_sources
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import find_cards
 from moe_mat.zoo.embeddings import embed_stream
@@ -141,14 +140,10 @@ def data_list(tasks: list[str] = ["*"], *, data: str | None = None) -> None:  # 
     table = Table(
         "task", "matminer data set", "rows", "target mean, sd", "prepared rows", "origin", "splits", "fidelity"
     )
-    for card in find_task_cards(tasks):
-        found = describe_task(card, folder)
-        evidence = found.card["evidence"]
-        numbers = f"{evidence['mean']:.5g}, {evidence['std']:.5g}"
-        source, fidelity = found.card["recipe"]["dataset"], found.card["fidelity"]
-        table.add_row(
-            card.stem, source, str(evidence["n_rows"]), numbers, found.rows, found.origin, found.splits, fidelity
-        )
+    for card in TaskCards().find(tasks):
+        found, source = describe_task(card, folder), card.recipe.dataset
+        n_rows, numbers = str(card.evidence.n_rows), f"{card.evidence.mean:.5g}, {card.evidence.std:.5g}"
+        table.add_row(card.name, source, n_rows, numbers, found.rows, found.origin, found.splits, card.fidelity)
     console = Console()
     console.print(table)
     console.print(f"prepared data: {folder}", highlight=False)
@@ -160,7 +155,7 @@ def data_fetch(names: list[str] = ["*"]) -> None:  # noqa: B006 - never changed
     Args:
         names: Tasks, patterns of tasks, or matminer data sets.
     """
-    for path in fetch_sources(names):
+    for path in fetch_sources(names, TaskCards()):
         sys.stdout.write(f"{path}\n")
 
 
@@ -176,12 +171,12 @@ def data_prepare(tasks: list[str] = ["*"], *, data: str | None = None) -> None: 
     """
     folder = data_folder() if data is None else Path(data)
     failed = []
-    for card in find_task_cards(tasks):
+    for card in TaskCards().find(tasks):
         try:
-            sys.stdout.write(f"ok      {prepare(card, folder)}\n")
+            sys.stdout.write(f"ok      {build_task(card, folder)}\n")
         except (FetchError, ValueError, OSError) as error:
-            failed.append(card.stem)
-            sys.stdout.write(f"FAILED  {card.stem}: {error}\n")
+            failed.append(card.name)
+            sys.stdout.write(f"FAILED  {card.name}: {error}\n")
     if failed:
         raise ValueError(f"{len(failed)} tasks failed: {', '.join(failed)}")
 

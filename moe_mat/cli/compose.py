@@ -16,9 +16,10 @@ from moe_mat.crystals.errors import OnError
 from moe_mat.files.folders import configs_folder
 from moe_mat.files.whole import write_text
 from moe_mat.mixture.data import CrystalDataModule
-from moe_mat.mixture.transforms import Transform
+from moe_mat.mixture.settings import DataSettings, Transform
 from moe_mat.moma.composition import Composition, compose_embedded
 from moe_mat.moma.merging import MergeError, check_mergeable, write_merged
+from moe_mat.moma.settings import CompositionSettings
 from moe_mat.zoo.cards import find_cards
 
 MERGED = "merged"
@@ -65,27 +66,23 @@ def compose(
     """
     start = time.perf_counter()
     cards = find_cards(modules)
-    data = CrystalDataModule(
-        path,
+    settings_of_data = DataSettings(
+        path=path,
         target=target,
         splits=splits,
         split=split,
         id_column=id_column,
         structure_column=structure_column,
         on_error=on_error,
-        experts=[card.reference for card in cards],
     )
+    data = CrystalDataModule(settings_of_data, experts=[card.reference for card in cards])
     data.setup("fit")
     train = data.part("train")
     assert train.targets is not None
     parts = train.embeddings.split([card.dim for card in cards], dim=1)
-    settings: dict[str, Any] = {
-        "k": k,
-        "temperature": temperature,
-        "entropy": entropy,
-        "sparsity": sparsity,
-        "transform": transform,
-    }
+    settings = CompositionSettings(
+        k=k, temperature=temperature, entropy=entropy, sparsity=sparsity, transform=transform
+    )
     composition = compose_embedded(
         cards,
         {card.tag: part.numpy() for card, part in zip(cards, parts, strict=True)},

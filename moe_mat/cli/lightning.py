@@ -17,13 +17,16 @@ from pytorch_lightning.loggers import CSVLogger
 from rich.console import Console
 from rich.table import Column, Table
 
-from moe_mat.cli.main import LIGHTNING_COMMANDS
+from moe_mat.cli.run_options import COMMANDS, PATIENCE, add_run_options
 from moe_mat.files.whole import whole_file
-from moe_mat.mixture.data import Batch, CrystalDataModule
+from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.checkpoints import check_run_checkpoint
+from moe_mat.mixture.data import QUICKSTART_TARGET, CrystalDataModule
+from moe_mat.mixture.heads.base import get_head
 from moe_mat.mixture.module import MixtureOfExperts
-from moe_mat.mixture.run_folder import RunReport, evaluate, finish, write_run
-from moe_mat.mixture.training import DEFAULT_EPOCHS
-from moe_mat.zoo.checkpoints import check_run_checkpoint
+from moe_mat.mixture.run_folder import RunReport, evaluate, write_run
+from moe_mat.mixture.settings import DataSettings, MixtureSettings, TrainingSettings
+from moe_mat.mixture.training import MONITORED, member_seeds, new_model, schedule, train
 
 # Experts below this gate weight are summed up on the screen; gate_weights.csv has them all.
 SHOWN_WEIGHT = 0.005
@@ -56,7 +59,7 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        std = cast(MixtureOfExperts, pl_module).mixture.std(batch)
+        std = cast(MixtureOfExperts, pl_module).head.std(batch)
         columns = outputs if std is None else torch.cat([outputs, std], dim=1)
         for name, values in zip(batch.ids, columns.tolist(), strict=True):
             self.writer.writerow([name, *values])
@@ -80,13 +83,16 @@ class BestCheckpoint(ModelCheckpoint):
 class MoeMatCLI(LightningCLI):
     """LightningCLI with the mixture, its data and its run folder."""
 
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add what Lightning's own arguments lack."""
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add data and model, which a reader of the help looks for first, and Lightning's own options after them."""
+        add_run_options(parser)
+        parser.add_argument("--output", type=str, default="predictions.csv", help="CSV file that predict writes.")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.set_defaults(
-            {"early_stopping.monitor": "val_mae", "early_stopping.mode": "min", "early_stopping.patience": 50}
+            {"early_stopping.monitor": MONITORED, "early_stopping.mode": "min", "early_stopping.patience": PATIENCE}
         )
-        parser.add_argument("--output", type=str, default="predictions.csv", help="CSV file that predict writes")
+        parser.add_lightning_class_args(self.trainer_class, "trainer")
+        parser.set_defaults({f"trainer.{name}": value for name, value in self.trainer_defaults.items()})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and look at the checkpoint before Lightning does: its message on a hostile one is bad advice."""
@@ -96,9 +102,9 @@ class MoeMatCLI(LightningCLI):
             check_run_checkpoint(Path(checkpoint))
 
     def before_instantiate_classes(self) -> None:
-        """Tell data and model what they need to know of each other."""
+        """Tell data, model and trainer what they need to know of each other."""
         config = self.config[self.subcommand]
-        data, model = config["data"], config["model"]
+        data, model, trainer = config["data"], config["model"], config["trainer"]
         if self.subcommand != "fit" and not config.get("ckpt_path"):
             raise ValueError("a trained model is needed: name its checkpoint with --ckpt_path")
         if self.subcommand == "predict" and data["path"] is None and data["dataset"] is None:
@@ -107,7 +113,7 @@ class MoeMatCLI(LightningCLI):
             if config.get("ckpt_path"):
                 data["target"] = model["targets"]
             elif data["path"] is None and data["dataset"] is None:
-                data["target"] = "bulk_modulus"
+                data["target"] = QUICKSTART_TARGET
         if data["target"] is not None:
             model["targets"] = [data["target"]] if isinstance(data["target"], str) else data["target"]
         config["weights_only"] = True  # a checkpoint is data; one that holds code is refused
@@ -116,15 +122,29 @@ class MoeMatCLI(LightningCLI):
             self.save_config_callback = None  # there is no run folder, and the working folder is not ours
         if self.subcommand == "test":
             config["verbose"] = False  # the report says it all
-        if model["head"] == "kernel" and config["trainer"]["accelerator"] not in ("cpu", "auto"):
-            raise ValueError(
-                "the kernel head is solved on the CPU: leave out --trainer.accelerator, or use --model.head mlp"
-            )
-        if model["head"] == "kernel":
-            config["trainer"]["accelerator"] = "cpu"
-        if config["trainer"]["max_epochs"] is None:
-            config["trainer"]["max_epochs"] = DEFAULT_EPOCHS[model["head"]]
-        data["experts"], data["trainable"] = model["experts"], model["trainable"]
+        head = get_head(model["head"])
+        if head.full_batch:
+            if trainer["accelerator"] not in ("cpu", "auto"):
+                raise ValueError(
+                    f"the {head.name} head is solved on the CPU: leave out --trainer.accelerator, or use another head"
+                )
+            trainer["accelerator"] = "cpu"
+        given = TrainingSettings(max_epochs=trainer["max_epochs"], patience=config["early_stopping"]["patience"])
+        plan = schedule(head, given)
+        trainer["max_epochs"], config["early_stopping"]["patience"] = plan.max_epochs, plan.patience
+        if trainer["check_val_every_n_epoch"] == 1:
+            trainer["check_val_every_n_epoch"] = plan.validate_every
+
+    def instantiate_classes(self) -> None:
+        """Make data and model from their settings: the model's first weights are those that the estimator starts at."""
+        self.config_init = self.parser.instantiate_classes(self.config)
+        settings: MixtureSettings = self._get(self.config_init, "model")
+        data: DataSettings = self._get(self.config_init, "data")
+        seed = self._get(self.config, "seed_everything")
+        (self.seed,) = member_seeds(seed if isinstance(seed, int) else torch.initial_seed() % 2**31, 1)
+        self.datamodule = CrystalDataModule(data, experts=settings.experts, trainable=settings.trainable)
+        self.model = new_model(settings, seed=self.seed)
+        self.trainer = self.instantiate_trainer()
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Log to ``runs/<data>/version_N`` unless another logger is asked for."""
@@ -136,7 +156,7 @@ class MoeMatCLI(LightningCLI):
         callbacks: list[Callback] = [RichProgressBar(leave=False)] if sys.stderr.isatty() else []
         if self.subcommand == "fit":
             plain: dict[str, Any] = {"enable_version_counter": False}
-            callbacks.append(BestCheckpoint(monitor="val_mae", mode="min", filename="best", **plain))
+            callbacks.append(BestCheckpoint(monitor=MONITORED, mode="min", filename="best", **plain))
             callbacks.append(ModelCheckpoint(filename="last", **plain))  # every epoch, with the best one's state
         elif self.subcommand == "predict":
             callbacks.append(PredictionWriter(self._get(self.config_init, "output")))
@@ -148,13 +168,17 @@ class MoeMatCLI(LightningCLI):
             kwargs["enable_progress_bar"] = False
         return super().instantiate_trainer(**kwargs)
 
-    def after_fit(self) -> None:
-        """Complete the best epoch, score it and write the run folder."""
-        keeper = cast(ModelCheckpoint, self.trainer.checkpoint_callback)
-        model, data = cast(MixtureOfExperts, self.model).cpu(), cast(CrystalDataModule, self.datamodule)
-        model.load_state_dict(torch.load(keeper.best_model_path, weights_only=True, map_location="cpu")["state_dict"])
-        report = finish(model, data, data.target_columns)
-        best = Path(str(keeper.dirpath)) / "best.ckpt"
+    def fit(
+        self, model: MixtureOfExperts, datamodule: CrystalDataModule, ckpt_path: str | None = None, **rest: Any
+    ) -> None:
+        """Train by the same road as the estimator, and write the run folder."""
+
+        def before_refit() -> RunReport:
+            return evaluate(model, datamodule, datamodule.target_columns, parts=("train", "val"))
+
+        before = train(self.trainer, model, datamodule, seed=self.seed, before_refit=before_refit, ckpt_path=ckpt_path)
+        report = before.joined(evaluate(model, datamodule, datamodule.target_columns, parts=("test",)))
+        best = Path(str(cast(ModelCheckpoint, self.trainer.checkpoint_callback).dirpath)) / "best.ckpt"
         self.trainer.save_checkpoint(best, weights_only=False)  # the whole state, as Lightning wrote it
         self._report(report, str(best))
 
@@ -214,15 +238,14 @@ def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, ch
 def run_lightning(arguments: Sequence[str]) -> None:
     """Run one of Lightning's subcommands."""
     MoeMatCLI(
-        MixtureOfExperts,
-        CrystalDataModule,
         args=None if list(arguments) == sys.argv[1:] else list(arguments),
         seed_everything_default=0,
         save_config_callback=SaveConfigCallback,
         save_config_kwargs={"overwrite": True},
         # Checkpoints hold plain data, and so load with weights_only=True.
         load_from_checkpoint_support=False,
-        trainer_defaults={"accelerator": "cpu", "log_every_n_steps": 1},
+        auto_configure_optimizers=False,
+        trainer_defaults={"accelerator": "cpu", "log_every_n_steps": 1, "num_sanity_val_steps": 0},
         parser_kwargs={
             "prog": "moe-mat",
             "exit_on_error": False,
@@ -233,7 +256,7 @@ def run_lightning(arguments: Sequence[str]) -> None:
                     "default_env": False,
                     "exit_on_error": False,  # or the message comes after a hundred lines of usage
                 }
-                for name, text in LIGHTNING_COMMANDS.items()
+                for name, text in COMMANDS.items()
             },
         },
     )

@@ -13,19 +13,13 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from moe_mat.cli import commands
+from moe_mat.cli.run_options import COMMANDS, TRAINER_HELP, show_help, show_trainer_help
 from moe_mat.crystals.datasets import FetchError
-
-LIGHTNING_COMMANDS = {
-    "fit": "Train gate and head on your crystals; with no arguments, on the embedded quickstart.",
-    "validate": "Score a checkpoint on the validation rows.",
-    "test": "Score a checkpoint on the test rows.",
-    "predict": "Predict new crystals with a checkpoint, into a CSV file.",
-}
 
 
 def _usage() -> str:
     lines = ["usage: moe-mat <command> [options]", "", "commands:"]
-    lines += [f"  {name:<10} {text}" for name, text in {**LIGHTNING_COMMANDS, **commands.summaries()}.items()]
+    lines += [f"  {name:<10} {text}" for name, text in {**COMMANDS, **commands.summaries()}.items()]
     return "\n".join([*lines, "", "moe-mat <command> --help tells the options of one."])
 
 
@@ -48,7 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(_usage() + "\n")
         return 0 if arguments else 2
     try:
-        if arguments[0] in LIGHTNING_COMMANDS:
+        if arguments[0] in COMMANDS and TRAINER_HELP in arguments:
+            show_trainer_help(arguments[0])
+        elif arguments[0] in COMMANDS and {"-h", "--help"} & set(arguments):
+            show_help(arguments[0])
+        elif arguments[0] in COMMANDS:
             from moe_mat.cli.lightning import run_lightning
 
             run_lightning(arguments)

@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from pymatgen.core import Structure
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn, track
 
-from moe_mat.crystals.errors import LeftOut
+from moe_mat.crystals.errors import FetchError, LeftOut
 from moe_mat.crystals.structures import as_structure
 from moe_mat.files.folders import CACHE_VARIABLE, cache_folder
 
@@ -35,10 +36,6 @@ PASSING_STATUS = {408, 425, 429}
 # figshare's pages, where matminer's links point to, turn scripts away with 403; its API serves the same files.
 FIGSHARE_PAGE = re.compile(r"https?://(?:ndownloader\.figshare\.com|(?:www\.)?figshare\.com/ndownloader)/files/(\d+)/?")
 FIGSHARE_API = "https://api.figshare.com/v2/file/download/{}"
-
-
-class FetchError(RuntimeError):
-    """A data set could not be downloaded; the message names it, each address with its failure, and the remedy."""
 
 
 def list_matminer() -> pd.DataFrame:
@@ -147,36 +144,46 @@ def fetch_matminer(
             return path
         rotten = True
         logger.warning("%s does not have its checksum any more and is fetched again", path)
-
-    failures: dict[str, str] = {}
-    for attempt in range(1 + retries):
-        if attempt:
-            time.sleep(BACKOFF_SECONDS * 2 ** (attempt - 1))
-        for link in list(links):
-            try:
-                return _download(link, path, sha256=sha256, timeout=timeout)
-            except requests.RequestException as error:
-                failures[link] = str(error)
-                status = None if error.response is None else error.response.status_code
-                if status is not None and 400 <= status < 500 and status not in PASSING_STATUS:
-                    links.remove(link)
-            except ValueError as error:  # pooch's word for a wrong checksum; the server means what it sends
-                failures[link] = str(error)
-                links.remove(link)
-            except OSError as error:
-                raise FetchError(
-                    f"Data set {name!r}: cannot write {path} ({error}). Set {CACHE_VARIABLE} to a folder that can be "
-                    "written and has space."
-                ) from error
-            logger.warning("Data set %r, %s: %s", name, link, failures[link])
-        if not links:
-            break
+    failures = _try_links(name, links, path, sha256=sha256, retries=retries, timeout=timeout)
+    if not failures:
+        return path
     reasons = "\n".join(f"  {link}: {reason}" for link, reason in failures.items())
     damaged = "\nThe file that is there does not have this checksum and is not used." if rotten else ""
     raise FetchError(
         f"Data set {name!r} could not be fetched:\n{reasons}\n"
         f"Download it by other means and save it as {path} (sha256 {sha256}); it is then used from there.{damaged}"
     )
+
+
+def _try_links(
+    name: str, links: Sequence[str], path: Path, *, sha256: str, retries: int, timeout: float
+) -> dict[str, str]:
+    """Try one address after the other, again and again; address to its failure, empty when the file is there."""
+    left, failures = list(links), {}
+    for attempt in range(1 + retries):
+        if attempt:
+            time.sleep(BACKOFF_SECONDS * 2 ** (attempt - 1))
+        for link in list(left):
+            try:
+                _download(link, path, sha256=sha256, timeout=timeout)
+                return {}
+            except requests.RequestException as error:
+                failures[link] = str(error)
+                status = None if error.response is None else error.response.status_code
+                if status is not None and 400 <= status < 500 and status not in PASSING_STATUS:
+                    left.remove(link)
+            except ValueError as error:  # pooch's word for a wrong checksum; the server means what it sends
+                failures[link] = str(error)
+                left.remove(link)
+            except OSError as error:
+                raise FetchError(
+                    f"Data set {name!r}: cannot write {path} ({error}). Set {CACHE_VARIABLE} to a folder that can be "
+                    "written and has space."
+                ) from error
+            logger.warning("Data set %r, %s: %s", name, link, failures[link])
+        if not left:
+            break
+    return failures
 
 
 def figshare_api_link(url: str) -> str:
@@ -239,7 +246,7 @@ def _structure(path: Path, row: Any, cell: Any) -> Structure:
         raise ValueError(f"{path}, row {row}: no structure ({error!r})") from error
 
 
-def _download(link: str, path: Path, *, sha256: str, timeout: float) -> Path:
+def _download(link: str, path: Path, *, sha256: str, timeout: float) -> None:
     """Fetch into a temporary file beside `path`, check, rename."""
     logger.info("Fetching %s to %s", link, path)
     console = Console(stderr=True)
@@ -253,7 +260,6 @@ def _download(link: str, path: Path, *, sha256: str, timeout: float) -> Path:
             headers={"Accept-Encoding": "identity"},
         )
         pooch.retrieve(link, known_hash=f"sha256:{sha256}", fname=path.name, path=path.parent, downloader=downloader)
-    return path
 
 
 class _DownloadBar:

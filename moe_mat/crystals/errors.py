@@ -1,4 +1,4 @@
-"""Crystals that cannot be used: what becomes of them, and how they are named."""
+"""Crystals that cannot be used, what becomes of them and how they are named, and data that cannot be had."""
 
 from __future__ import annotations
 
@@ -44,3 +44,7 @@ class CrystalError(ValueError):
 
 class UnsupportedCrystalError(ValueError):
     """A valid crystal that this encoder cannot represent, for example because of an element it was not trained on."""
+
+
+class FetchError(RuntimeError):
+    """A data set could not be downloaded; the message names it, each address with its failure, and the remedy."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 _PROBE_LINES = 50
 
 
-def file_row(path: Path, values: dict[str, Any]) -> Row:
+def file_row(path: Path, values: Mapping[str, Any]) -> Row:
     """The row of a structure file."""
-    return Row(str(path), structure_stem(path), values, partial(read_structure_file, path))
+    return Row(str(path), structure_stem(path), dict(values), partial(read_structure_file, path))
 
 
 def csv_table(path: Path, structure_column: str | None, *, with_unnamed: bool = False) -> Table:

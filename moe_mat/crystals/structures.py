@@ -74,7 +74,7 @@ class CrystalFilter:
         self._left_out.append(problem)
 
     def accept(
-        self, source: str, material_id: str, values: dict[str, Any], load: Callable[[], Structure]
+        self, source: str, material_id: str, values: Mapping[str, Any], load: Callable[[], Structure]
     ) -> Crystal | None:
         """The crystal whose structure ``load`` returns, or None where it had to be left out."""
         if material_id in self._ids:
@@ -90,7 +90,7 @@ class CrystalFilter:
             self.refuse(source, material_id, None, problem)
             return None
         self._ids.add(material_id)
-        return Crystal(material_id, structure, values, source)
+        return Crystal(material_id, structure, dict(values), source)
 
     def close(self) -> None:
         """Say how many were left out, so that a list nobody asked for is not a silence."""

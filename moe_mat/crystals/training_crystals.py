@@ -63,7 +63,7 @@ class TrainingCrystals:
         parts: Sequence[int],
         values: dict[str, np.ndarray],
     ) -> TrainingCrystals:
-        """Those of some crystals.
+        """The training crystals of a source.
 
         Args:
             material_ids: Their names.
@@ -89,7 +89,7 @@ class TrainingCrystals:
         return cls(**{name: values[order] for name, values in rows.items()}, properties=several[0].properties)
 
     def of_crystals(self, material_ids: Collection[str]) -> TrainingCrystals:
-        """Those of some crystals."""
+        """Those among them that have one of some names."""
         kept = np.isin(self.material_ids, np.array(list(material_ids), dtype=np.str_))
         return replace(self, **{name: getattr(self, name)[kept] for name in _ROWS})
 

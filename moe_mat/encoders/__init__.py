@@ -1,5 +1,8 @@
-"""Encoders: code that turns a crystal into features per layer. Weights and cards live in the zoo."""
+"""Encoders: code that turns a crystal into features of every layer. Weights and cards live in the zoo.
 
-from moe_mat.encoders.base import Encoder, Features, get_encoder, register_encoder
+A new encoder is a subclass of `Encoder` that `register_encoder` gives a name, see docs/add-an-expert.md.
+"""
 
-__all__ = ["Encoder", "Features", "get_encoder", "register_encoder"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -18,7 +18,8 @@ from moe_mat.crystals.errors import UnsupportedCrystalError
 from moe_mat.encoders.adapter import Adapter
 from moe_mat.encoders.base import Encoder, Features, register_encoder
 from moe_mat.graphs.message_passing import GraphBatch, batch_graphs
-from moe_mat.graphs.neighbor_graph import CrystalGraph, Ties, neighbor_graph
+from moe_mat.graphs.neighbor_graph import CrystalGraph, neighbor_graph
+from moe_mat.graphs.ties import Ties
 
 
 @lru_cache(maxsize=1)

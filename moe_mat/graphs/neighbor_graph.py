@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from pymatgen.core import Structure
 
-Ties = Literal["canonical", "order"]
+from moe_mat.graphs.ties import Ties
 
 # Distances closer than this belong to one shell: it is far above the noise of a rotation and far below any physics.
 TIE_TOLERANCE = 1e-4  # Å

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from pymatgen.core import Structure
 
 from moe_mat.mixture.heads.last_convolution import collate_partial, partial_crystals
+from moe_mat.mixture.heads.whole_encoders import trainable_encoders
+from moe_mat.mixture.settings import Trainable
 from moe_mat.zoo.cards import ExpertCard
-from moe_mat.zoo.experts import EncoderExpert, Expert, build_expert
-
-# What is trained beside gate and head: nothing of the experts, the last convolution of each, or whole encoders.
-Trainable = Literal["none", "last_convolution", "all"]
+from moe_mat.zoo.experts import build_expert
 
 
 class CrystalInputs:
@@ -28,7 +27,7 @@ class CrystalInputs:
 
     def __init__(self, trainable: Trainable, cards: Sequence[ExpertCard]) -> None:
         self.experts = [] if trainable == "none" else [build_expert(card) for card in cards]
-        self.encoder = whole_encoders(self.experts)[0].encoder if trainable == "all" else None
+        self.encoder = trainable_encoders(self.experts)[0].encoder if trainable == "all" else None
 
     def __call__(self, structures: Sequence[Structure]) -> list[Any] | None:
         """One input of each crystal; ``None`` where nothing is trained."""
@@ -39,20 +38,3 @@ class CrystalInputs:
     def collate(self, inputs: list[Any]) -> Any:
         """Join inputs into a batch, which moves to a device by ``to``."""
         return self.encoder.collate(inputs) if self.encoder is not None else collate_partial(inputs)
-
-
-def whole_encoders(experts: Sequence[Expert]) -> list[EncoderExpert]:
-    """Experts whose encoders can be trained together.
-
-    Raises:
-        ValueError: When one has no encoder with weights, or they need different inputs.
-    """
-    found = []
-    for expert in experts:
-        if not isinstance(expert, EncoderExpert) or not list(expert.parameters()):
-            raise ValueError(f"expert {expert.tag} has no encoder with weights: it cannot be fine-tuned; leave it out")
-        found.append(expert)
-    if len({expert.encoder.prepare_key for expert in found}) != 1:
-        tags = ", ".join(expert.tag for expert in found)
-        raise ValueError(f"experts {tags} read different graphs: they cannot be fine-tuned together")
-    return found

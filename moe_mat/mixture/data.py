@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,19 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
+from pymatgen.core import Structure
 from rich.progress import Progress
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset
 
 from moe_mat.crystals.datasets import load_matminer, load_quickstart
-from moe_mat.crystals.errors import CrystalError, LeftOut, OnError
+from moe_mat.crystals.errors import CrystalError, LeftOut
 from moe_mat.crystals.readers import iter_crystals, read_structures
 from moe_mat.crystals.splits import random_split, read_split
-from moe_mat.mixture.crystal_inputs import CrystalInputs, Trainable
+from moe_mat.mixture.batch import Batch, side_by_side
+from moe_mat.mixture.crystal_inputs import CrystalInputs
 from moe_mat.mixture.heads.last_convolution import collate_partial
+from moe_mat.mixture.settings import DataSettings, Trainable
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard, find_cards
 from moe_mat.zoo.embeddings import embed, embed_stream
@@ -29,35 +32,10 @@ from moe_mat.zoo.embeddings import embed, embed_stream
 logger = logging.getLogger(__name__)
 
 QUICKSTART = "dcdft"
+QUICKSTART_TARGET = "bulk_modulus"
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What the model sees of some crystals.
-
-    Attributes:
-        embeddings: The experts' embeddings side by side ``[n, sum(dims)]``.
-        targets: ``[n, n_targets]``, NaN where there is no value; ``None`` when predicting.
-        ids: The crystals' names.
-        partial: The crystals as what is trained of the experts needs them, see `moe_mat.mixture.crystal_inputs`.
-    """
-
-    embeddings: Tensor
-    targets: Tensor | None
-    ids: Sequence[str]
-    partial: Any = None
-
-    def to(self, device: torch.device | str, **kwargs: Any) -> Batch:
-        """Move to a device; Lightning calls this."""
-        return Batch(
-            self.embeddings.to(device),
-            None if self.targets is None else self.targets.to(device),
-            self.ids,
-            None if self.partial is None else self.partial.to(device),
-        )
-
-
-class _Rows(Dataset[Batch]):
+class _BatchedRows(Dataset[Batch]):
     """Some rows of the data as a dataset that is asked for whole batches."""
 
     def __init__(self, data: EmbeddingDataModule, rows: Tensor) -> None:
@@ -108,15 +86,15 @@ class EmbeddingDataModule(pl.LightningDataModule):
     def part(self, *names: str) -> Batch:
         """All rows of some parts, ``train``, ``val`` or ``test``, as one batch."""
         rows = torch.cat([self.rows[name] for name in names])
-        return _Rows(self, rows).__getitems__(list(range(len(rows))))
+        return _BatchedRows(self, rows).__getitems__(list(range(len(rows))))
 
     def evaluation_loader(self, part: str) -> DataLoader[Batch]:
         """Batches of ``train``, ``val`` or ``test`` rows in their order."""
-        return DataLoader(_Rows(self, self.rows[part]), batch_size=self.batch_size, collate_fn=_as_is)
+        return DataLoader(_BatchedRows(self, self.rows[part]), batch_size=self.batch_size, collate_fn=_as_is)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of training rows, in an order that depends on seed and epoch alone: a resumed run repeats it."""
-        rows = _Rows(self, self.rows["train"])
+        rows = _BatchedRows(self, self.rows["train"])
         seed = torch.initial_seed() % 2**31
         sampler: DistributedSampler[Batch] = DistributedSampler(rows, num_replicas=1, rank=0, seed=seed)
         return DataLoader(rows, batch_size=self.batch_size, sampler=sampler, collate_fn=_as_is)
@@ -132,113 +110,100 @@ def _as_is(batch: Any) -> Batch:
     return batch
 
 
-def side_by_side(values: dict[str, np.ndarray]) -> Tensor:
-    """Embeddings of several experts as one tensor ``[n, sum(dims)]``."""
-    return torch.from_numpy(np.concatenate(list(values.values()), axis=1))
-
-
 class CrystalDataModule(EmbeddingDataModule):
     """Crystals from a file, a folder or a matminer data set.
 
-    Without ``path`` and ``dataset`` it is the quickstart: ASE's 71 elemental crystals (``dcdft``) and their
-    experimental bulk moduli in GPa.
+    Without a path and a data set it is the quickstart: ASE's 71 elemental crystals (``dcdft``) and their experimental
+    bulk moduli in GPa.
 
     Args:
-        path: CSV, folder, JSON, Parquet or extxyz, see docs/data.md.
-        dataset: Name of a matminer data set to download, or ``dcdft``.
-        target: Target column, or several.
-        splits: JSON file with splits: ``{"0": {"train": [...], "val": [...], "test": [...]}, ...}``, entries being
-            material ids or row numbers. Without it, rows are split at random.
-        split: Which of the splits; without ``splits``, the seed of the random one.
-        fractions: Shares of train, validation and test rows in a random split.
-        batch_size: Crystals in a batch.
-        id_column: Column with the crystals' names; found when not given.
-        structure_column: Column with structures or their files; found when not given.
-        on_error: ``raise`` stops at the first crystal that cannot be used, ``skip`` leaves it out and lists it.
-        experts: Set by the model.
-        trainable: Set by the model.
+        settings: Where the crystals are, what is to be predicted, and how they are split.
+        experts: Those that embed the crystals.
+        trainable: What is trained of them.
+
+    Attributes:
+        name: What run folders are called after.
+        target_columns: Names of the targets.
+        left_out: Crystals that could not be used.
+
+    Raises:
+        ValueError: When both a path and a data set are given.
     """
 
     def __init__(
-        self,
-        path: str | None = None,
-        dataset: str | None = None,
-        target: str | list[str] | None = None,
-        *,
-        splits: str | None = None,
-        split: int = 0,
-        fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
-        batch_size: int = 128,
-        id_column: str | None = None,
-        structure_column: str | None = None,
-        on_error: OnError = "raise",
-        experts: str | list[str] = "default",
-        trainable: Trainable = "none",
+        self, settings: DataSettings, *, experts: str | list[str] = "default", trainable: Trainable = "none"
     ) -> None:
-        if path is not None and dataset is not None:
+        if settings.path is not None and settings.dataset is not None:
             raise ValueError("data.path and data.dataset are both given: choose one")
-        if path is None and dataset is None:
-            dataset, target = QUICKSTART, target or "bulk_modulus"
-        super().__init__(torch.empty(0), torch.empty(0), {}, ids=[], batch_size=batch_size)
-        self.path, self.dataset = path, dataset
-        self.name = Path(path).stem if path else str(dataset)  # what run folders are called after
+        if settings.path is None and settings.dataset is None:
+            settings = replace(settings, dataset=QUICKSTART, target=settings.target or QUICKSTART_TARGET)
+        super().__init__(torch.empty(0), torch.empty(0), {}, ids=[], batch_size=settings.batch_size)
+        self.settings, self.experts, self.trainable = settings, experts, trainable
+        self.name = Path(settings.path).stem if settings.path else str(settings.dataset)
+        target = settings.target
         self.target_columns = [target] if isinstance(target, str) else list(target or [])
-        self.splits, self.split, self.fractions = splits, split, fractions
-        self.id_column, self.structure_column, self.on_error = id_column, structure_column, on_error
-        self.experts, self.trainable = experts, trainable
         self.left_out: list[LeftOut] = []
         self._loaded = False
 
     @property
     def source(self) -> str | pd.DataFrame:
         """What the readers read: the path, or the downloaded table."""
-        if self.path is not None:
-            return self.path
-        if self.dataset == QUICKSTART:
+        path, dataset = self.settings.path, self.settings.dataset
+        if path is not None:
+            return path
+        if dataset == QUICKSTART:
             structures, table = load_quickstart()
             self.left_out = [LeftOut(**row) for row in table.attrs["left_out"]]
             return table.assign(structure=pd.Series(structures, dtype=object))
-        assert self.dataset is not None
-        return load_matminer(self.dataset)
+        return load_matminer(str(dataset))
 
     def setup(self, stage: str) -> None:
         """Read, embed and split; predicting streams instead."""
         if stage == "predict" or self._loaded:
             return
         if not self.target_columns:
-            raise ValueError(f"no target given for {self.path or self.dataset}: name its column with --data.target")
+            raise ValueError(f"no target given for {self.place}: name its column with --data.target")
+        settings = self.settings
         structures, table = read_structures(
             self.source,
             targets=self.target_columns,
-            id_column=self.id_column,
-            structure_column=self.structure_column,
-            on_error=self.on_error,
+            id_column=settings.id_column,
+            structure_column=settings.structure_column,
+            on_error=settings.on_error,
         )
         self.left_out += [LeftOut(**row) for row in table.attrs["left_out"]]
-        cards = find_cards(self.experts)
-        with Progress(transient=True) as progress, EmbeddingCache() as cache:
-            task = progress.add_task("embedding crystals", total=len(structures))
-            embedded = embed(cards, structures, cache=cache, advance=lambda n: progress.update(task, advance=n))
-        for row, reason in embedded.refused.items():
-            self._leave_out(LeftOut(str(self.path or self.dataset), table["material_id"].iloc[row], None, reason))
-        kept = np.array([row not in embedded.refused for row in range(len(table))], dtype=bool)
-        self.embeddings = side_by_side(embedded.values)[kept]
-        table = table[kept].reset_index(drop=True)
+        structures, table = self._embed(structures, table)
         self.targets = torch.tensor(table[self.target_columns].to_numpy(dtype=np.float32))
         self.ids = table["material_id"].astype(str).tolist()
-        kept_structures = [s for s, keep in zip(structures, kept, strict=True) if keep]
-        inputs = CrystalInputs(self.trainable, cards)
-        self.partial, self.collate = inputs(kept_structures), inputs.collate
+        inputs = CrystalInputs(self.trainable, find_cards(self.experts))
+        self.partial, self.collate = inputs(structures), inputs.collate
         split = (
-            read_split(self.splits, self.split, table, left_out={left.material_id for left in self.left_out})
-            if self.splits
-            else random_split(len(table), fractions=self.fractions, seed=self.split)
+            read_split(settings.splits, settings.split, table, left_out={left.material_id for left in self.left_out})
+            if settings.splits
+            else random_split(len(table), fractions=settings.fractions, seed=settings.split)
         )
         self.rows = {part: torch.as_tensor(rows) for part, rows in split._asdict().items()}
         self._loaded = True
 
+    @property
+    def place(self) -> str:
+        """The path or the name of the data set, for messages."""
+        return str(self.settings.path or self.settings.dataset)
+
+    def _embed(self, structures: list[Structure], table: pd.DataFrame) -> tuple[list[Structure], pd.DataFrame]:
+        """Set the embeddings; returns the crystals that all experts can represent, and their rows."""
+        with Progress(transient=True) as progress, EmbeddingCache() as cache:
+            task = progress.add_task("embedding crystals", total=len(structures))
+            cards = find_cards(self.experts)
+            embedded = embed(cards, structures, cache=cache, advance=lambda n: progress.update(task, advance=n))
+        for row, reason in embedded.refused.items():
+            self._leave_out(LeftOut(self.place, table["material_id"].iloc[row], None, reason))
+        kept = np.array([row not in embedded.refused for row in range(len(table))], dtype=bool)
+        self.embeddings = side_by_side(embedded.values)[kept]
+        return [s for s, keep in zip(structures, kept, strict=True) if keep], table[kept].reset_index(drop=True)
+
     def _leave_out(self, left_out: LeftOut) -> None:
-        if self.on_error == "raise":
+        if self.settings.on_error == "raise":
             raise CrystalError(left_out)
         logger.warning("left out: %s", left_out)
         self.left_out.append(left_out)
@@ -256,9 +221,9 @@ class _Stream(IterableDataset[Batch]):
         data = self.data
         crystals = iter_crystals(
             data.source,
-            id_column=data.id_column,
-            structure_column=data.structure_column,
-            on_error=data.on_error,
+            id_column=data.settings.id_column,
+            structure_column=data.settings.structure_column,
+            on_error=data.settings.on_error,
             left_out=data.left_out,
         )
         inputs = CrystalInputs(data.trainable, self.cards)

@@ -10,6 +10,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from moe_mat.files.whole import whole_file
+
 COLOURS = {"train": "#b8c4cf", "val": "#e0a458", "test": "#1f5f8b"}
 
 
@@ -53,5 +55,5 @@ def gate_plot(weights: Mapping[str, float], *, path: Path) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with mpl.rc_context({"font.size": 9}):
-        figure.savefig(path, dpi=160)
+    with mpl.rc_context({"font.size": 9}), whole_file(path) as part:
+        figure.savefig(part, dpi=160, format="png")

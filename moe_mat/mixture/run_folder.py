@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from moe_mat.crystals.errors import LeftOut
+from moe_mat.files.whole import write_text
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
 from moe_mat.mixture.plots import gate_plot, parity_plot
@@ -35,6 +36,14 @@ class RunReport:
     gate_weights: dict[str, float]
     predictions: pd.DataFrame
 
+    def joined(self, later: RunReport) -> RunReport:
+        """This and a report on other parts of the same data."""
+        return replace(
+            self,
+            metrics=pd.concat([self.metrics, later.metrics], ignore_index=True),
+            predictions=pd.concat([self.predictions, later.predictions], ignore_index=True),
+        )
+
 
 def evaluate(
     model: MixtureOfExperts, data: EmbeddingDataModule, targets: Sequence[str], *, parts: Sequence[str]
@@ -53,7 +62,7 @@ def evaluate(
     for part in parts:
         with torch.no_grad():
             loader = data.evaluation_loader(part)
-            batches = [(b.ids, b.targets, model(b), model.mixture.std(b)) for b in loader]
+            batches = [(b.ids, b.targets, model(b), model.head.std(b)) for b in loader]
         if not batches:
             continue
         frame = pd.DataFrame({"material_id": [name for ids, *_ in batches for name in ids], "part": part})
@@ -75,24 +84,6 @@ def evaluate(
     return RunReport(rows, pd.DataFrame(scores), weights, predictions)
 
 
-def finish(model: MixtureOfExperts, data: EmbeddingDataModule, targets: Sequence[str]) -> RunReport:
-    """Complete a model whose best epoch is loaded, and score it.
-
-    Training and validation rows are scored first; only then do the validation rows, which have nothing more to choose,
-    become support of a kernel head.
-    """
-    model.mixture.finish(data.part("train"), data.part("val"))
-    before = evaluate(model, data, targets, parts=("train", "val"))
-    model.mixture.refit(data.part("train", "val"))
-    after = evaluate(model, data, targets, parts=("test",))
-    return RunReport(
-        before.rows,
-        pd.concat([before.metrics, after.metrics], ignore_index=True),
-        before.gate_weights,
-        pd.concat([before.predictions, after.predictions], ignore_index=True),
-    )
-
-
 def _scores(true: np.ndarray, predicted: np.ndarray, median: float) -> dict[str, float]:
     present = np.isfinite(true)
     true, predicted = true[present].astype(float), predicted[present].astype(float)
@@ -110,7 +101,6 @@ def _scores(true: np.ndarray, predicted: np.ndarray, median: float) -> dict[str,
 
 def write_run(folder: Path, report: RunReport, *, seed: int | None, left_out: Sequence[LeftOut] = ()) -> None:
     """Write ``metrics.json``, ``predictions.csv``, ``gate_weights.csv``, ``left_out.csv`` and the plots."""
-    folder.mkdir(parents=True, exist_ok=True)
     summary = {
         "moe_mat": version("moe_mat"),
         "seed": seed,
@@ -119,12 +109,12 @@ def write_run(folder: Path, report: RunReport, *, seed: int | None, left_out: Se
         "metrics": json.loads(report.metrics.to_json(orient="records", double_precision=15)),
         "gate_weights": report.gate_weights,
     }
-    (folder / "metrics.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
-    report.predictions.to_csv(folder / "predictions.csv", index=False)
-    pd.Series(report.gate_weights, name="weight").rename_axis("expert").to_csv(folder / "gate_weights.csv")
-    pd.DataFrame([asdict(row) for row in left_out], columns=["source", "material_id", "column", "reason"]).to_csv(
-        folder / "left_out.csv", index=False
-    )
+    write_text(folder / "metrics.json", json.dumps(summary, indent=2))
+    write_text(folder / "predictions.csv", report.predictions.to_csv(index=False))
+    weights = pd.Series(report.gate_weights, name="weight").rename_axis("expert")
+    write_text(folder / "gate_weights.csv", weights.to_csv())
+    listed = pd.DataFrame([asdict(row) for row in left_out], columns=["source", "material_id", "column", "reason"])
+    write_text(folder / "left_out.csv", listed.to_csv(index=False))
     gate_plot(report.gate_weights, path=folder / "gate_weights.png")
     targets = list(dict.fromkeys(report.metrics["target"]))
     for target in targets:

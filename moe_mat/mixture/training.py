@@ -1,63 +1,140 @@
-"""One training run outside the command line: the same LightningModule, data and trainer, kept quiet and in memory."""
+"""The one training road: command line, estimator and benchmark all train by `train`."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from numpy.random import RandomState
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from sklearn.utils import check_random_state
 
-from moe_mat.mixture.data import Batch, EmbeddingDataModule
+from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.data import EmbeddingDataModule
+from moe_mat.mixture.heads.base import Head
 from moe_mat.mixture.module import MixtureOfExperts
+from moe_mat.mixture.settings import MixtureSettings, TrainingSettings
 
-# The likelihood of a kernel head is exact and needs few steps; a network sees batches.
-DEFAULT_EPOCHS = {"kernel": 60, "mlp": 200}
-# A step of a kernel head costs less than its validation.
-VALIDATE_EVERY = {"kernel": 5, "mlp": 1}
+MONITORED = "val_mae"
+
+Report = TypeVar("Report")
+
+
+def member_seeds(random_state: int | RandomState | None, n_members: int) -> list[int]:
+    """The seed of each member of an ensemble: of its weights, its batches, its dropout, and its validation rows."""
+    random = check_random_state(random_state)
+    return [int(random.randint(2**31 - 1)) for _ in range(n_members)]
+
+
+def new_model(settings: MixtureSettings, *, seed: int) -> MixtureOfExperts:
+    """A new mixture, whose first weights depend on the seed alone; the caller's random state stays as it is."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MixtureOfExperts(**vars(settings))
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long a head is trained.
+
+    Attributes:
+        max_epochs: Largest number of epochs.
+        validate_every: Epochs from one validation to the next.
+        patience: Validations without a better MAE after which training stops.
+    """
+
+    max_epochs: int
+    validate_every: int
+    patience: int
+
+
+def schedule(head: type[Head], settings: TrainingSettings) -> Schedule:
+    """The schedule of a head: it owns its number of epochs and the interval of its validations."""
+    max_epochs = settings.max_epochs or head.max_epochs
+    every = min(head.validate_every, max_epochs)
+    return Schedule(max_epochs, every, max(1, settings.patience // every))
 
 
 def train(
-    model: MixtureOfExperts, data: EmbeddingDataModule, *, max_epochs: int | None, patience: int, seed: int
-) -> float:
-    """Train in place and keep the epoch with the best validation MAE.
+    trainer: pl.Trainer,
+    model: MixtureOfExperts,
+    data: EmbeddingDataModule,
+    *,
+    seed: int,
+    before_refit: Callable[[], Report],
+    ckpt_path: str | None = None,
+) -> Report:
+    """Train in place, keep the epoch with the best validation MAE, complete it, and refit it.
 
     Args:
+        trainer: With a `ModelCheckpoint` that monitors the validation MAE.
         model: A new mixture.
         data: Its data.
-        max_epochs: Largest number of epochs; ``None`` for the usual one of the head.
-        patience: Epochs without a better validation MAE after which training stops.
         seed: Of batches and dropout; the caller's random state is left as it was.
+        before_refit: Called when the model is complete, and has not yet learned from the validation rows: the last
+            moment at which these tell its error.
+        ckpt_path: Checkpoint of an interrupted run to go on from.
+
+    Returns:
+        What ``before_refit`` returns.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        trainer.fit(model, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+        best = next(
+            one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint) and one.monitor == MONITORED
+        )
+        weights = torch.load(best.best_model_path, weights_only=True, map_location="cpu")["state_dict"]
+        model.cpu().load_state_dict(weights)
+        return complete(model, data, before_refit=before_refit)
+
+
+def complete(model: MixtureOfExperts, data: EmbeddingDataModule, *, before_refit: Callable[[], Report]) -> Report:
+    """Complete a model whose best epoch is loaded, and refit it; see `train`."""
+    model.head.finish(data.part("train"), data.part("val"))
+    model.eval()
+    report = before_refit()
+    model.head.refit(data.part("train", "val"))
+    return report
+
+
+def train_in_memory(
+    model: MixtureOfExperts, data: EmbeddingDataModule, settings: TrainingSettings, *, seed: int
+) -> float:
+    """Train without a run folder and without a word.
 
     Returns:
         The validation MAE: in the target's unit, or for several targets the mean in units of their training spread.
     """
-    epochs = max_epochs or DEFAULT_EPOCHS[model.hparams["head"]]
-    every = min(VALIDATE_EVERY[model.hparams["head"]], epochs)
-    with tempfile.TemporaryDirectory() as folder, _quiet(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        best = ModelCheckpoint(folder, monitor="val_mae", mode="min", save_weights_only=True)
+    plan = schedule(type(model.head), settings)
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         trainer = pl.Trainer(
             accelerator="cpu",  # cached embeddings give a GPU nothing to do, and the kernel head needs double precision
-            max_epochs=epochs,
-            check_val_every_n_epoch=every,
-            callbacks=[best, EarlyStopping("val_mae", mode="min", patience=max(1, patience // every))],
+            max_epochs=plan.max_epochs,
+            check_val_every_n_epoch=plan.validate_every,
+            callbacks=_callbacks(Path(folder), plan),
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        trainer.fit(model, datamodule=data)
-        model.load_state_dict(torch.load(best.best_model_path, weights_only=True, map_location="cpu")["state_dict"])
-        val = data.part("val")
-        model.mixture.finish(data.part("train"), val)
-        score = _error(model.cpu().eval(), val)
-        model.mixture.refit(data.part("train", "val"))
+        score = train(trainer, model, data, seed=seed, before_refit=lambda: _error(model, data.part("val")))
     model.trainer = None  # a trained model can be pickled; its trainer cannot
     return score
+
+
+def _callbacks(folder: Path, plan: Schedule) -> list[Callback]:
+    return [
+        ModelCheckpoint(folder, monitor=MONITORED, mode="min", save_weights_only=True),
+        EarlyStopping(MONITORED, mode="min", patience=plan.patience),
+    ]
 
 
 def _error(model: MixtureOfExperts, batch: Batch) -> float:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
-Transform = Literal["auto", "none", "standardise", "log", "asinh"]
+from moe_mat.mixture.settings import Transform
 
-# The maps by their number in the checkpoint.
-_BENDS = ("identity", "log", "asinh")
+# The functions by their number in the checkpoint; all of them are standardised afterwards.
+_FUNCTIONS = ("identity", "log", "asinh")
 # A target is heavy-tailed, for ``auto``, when the skewness of its training values is beyond this.
 SKEWED = 1.5
 # Standard deviations, from quartiles, beyond which a value is an outlier to a Gaussian.
@@ -45,7 +45,7 @@ class TargetTransform(nn.Module):
         tensor([[5.]])
     """
 
-    bend: Tensor
+    function: Tensor
     median: Tensor
     mean: Tensor
     std: Tensor
@@ -57,7 +57,7 @@ class TargetTransform(nn.Module):
         if kind not in get_args(Transform):
             raise ValueError(f"unknown transform {kind!r}; known: {', '.join(get_args(Transform))}")
         self.kind = kind
-        self.register_buffer("bend", torch.zeros(n_targets, dtype=torch.long))
+        self.register_buffer("function", torch.zeros(n_targets, dtype=torch.long))
         self.register_buffer("median", torch.ones(n_targets))
         self.register_buffer("mean", torch.zeros(n_targets))
         self.register_buffer("std", torch.ones(n_targets))
@@ -82,36 +82,36 @@ class TargetTransform(nn.Module):
                     "use transform 'asinh' or 'standardise' and not 'log'"
                 )
             self.spread[column] = values.std(correction=0).clamp_min(1e-12)
-            self.bend[column] = _BENDS.index(_choose_bend(self.kind, values))
+            self.function[column] = _FUNCTIONS.index(_choose_function(self.kind, values))
             # With half the values near zero, such as gaps of metals, the median is no scale.
             scale, spread = values.abs().median(), values.std(correction=0)
             self.median[column] = scale if scale > 0.1 * spread else spread.clamp_min(1e-12)
             if self.kind == "none":
                 continue
-            bent = self._bent(values, column)
-            low, middle, high = bent.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.double))
-            width = OUTLIER * torch.maximum((high - low) / 1.349, 0.25 * bent.std(correction=0))
-            bent = bent.clamp(middle - width, middle + width)
-            self.mean[column] = bent.mean()
+            mapped = self._mapped(values, column)
+            low, middle, high = mapped.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.double))
+            width = OUTLIER * torch.maximum((high - low) / 1.349, 0.25 * mapped.std(correction=0))
+            mapped = mapped.clamp(middle - width, middle + width)
+            self.mean[column] = mapped.mean()
             # A constant target stays at its value, whatever the network says; its rounding errors are not blown up.
-            self.std[column] = bent.std(correction=0).clamp_min(max(1e-12, 1e-6 * float(bent.abs().max())))
+            self.std[column] = mapped.std(correction=0).clamp_min(max(1e-12, 1e-6 * float(mapped.abs().max())))
             self.limits[:, column] = torch.stack([middle - width, middle + width])
 
-    def _bent(self, values: Tensor, column: int) -> Tensor:
+    def _mapped(self, values: Tensor, column: int) -> Tensor:
         median = self.median[column].to(values.dtype)
-        bend = _BENDS[int(self.bend[column])]
-        if bend == "log":
+        function = _FUNCTIONS[int(self.function[column])]
+        if function == "log":
             return values.clamp_min(1e-3 * median).log()
-        return (values / median).asinh() if bend == "asinh" else values
+        return (values / median).asinh() if function == "asinh" else values
 
     def forward(self, targets: Tensor) -> Tensor:
         """Targets ``[n, n_targets]`` in their units to what the head learns."""
-        bent = torch.stack([self._bent(values, column) for column, values in enumerate(targets.unbind(1))], dim=1)
-        return (bent - self.mean) / self.std
+        mapped = torch.stack([self._mapped(values, column) for column, values in enumerate(targets.unbind(1))], dim=1)
+        return (mapped - self.mean) / self.std
 
-    def bends(self, column: int) -> bool:
+    def is_nonlinear(self, column: int) -> bool:
         """Whether the map of a column is more than a change of scale."""
-        return _BENDS[int(self.bend[column])] != "identity"
+        return _FUNCTIONS[int(self.function[column])] != "identity"
 
     def without_outliers_of(self, outputs: Tensor, column: int) -> Tensor:
         """Move the values of one mapped column ``[n]`` that lie beyond the limits of a Gaussian onto them."""
@@ -120,22 +120,22 @@ class TargetTransform(nn.Module):
 
     def inverse_of(self, outputs: Tensor, column: int) -> Tensor:
         """What the head says of one target ``[n]`` to that target in its unit."""
-        bent = outputs * self.std[column] + self.mean[column]
-        bend = _BENDS[int(self.bend[column])]
-        if bend == "log":
-            return bent.exp()
-        return bent.sinh() * self.median[column] if bend == "asinh" else bent
+        mapped = outputs * self.std[column] + self.mean[column]
+        function = _FUNCTIONS[int(self.function[column])]
+        if function == "log":
+            return mapped.exp()
+        return mapped.sinh() * self.median[column] if function == "asinh" else mapped
 
     def inverse(self, outputs: Tensor) -> Tensor:
         """What the head says ``[n, n_targets]`` to targets in their units."""
-        return torch.stack([self.inverse_of(bent, column) for column, bent in enumerate(outputs.unbind(1))], dim=1)
+        return torch.stack([self.inverse_of(mapped, column) for column, mapped in enumerate(outputs.unbind(1))], dim=1)
 
 
-def _choose_bend(kind: str, values: Tensor) -> str:
+def _choose_function(kind: str, values: Tensor) -> str:
     if kind == "auto":
         centred = values - values.mean()
         skewness = (centred**3).mean() / (centred**2).mean().clamp_min(1e-24) ** 1.5
         if abs(skewness) < SKEWED:
             return "identity"
         return "log" if (values > 0).all() else "asinh"
-    return kind if kind in _BENDS else "identity"
+    return kind if kind in _FUNCTIONS else "identity"

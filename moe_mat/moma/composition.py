@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +16,9 @@ from pymatgen.core import Structure
 from moe_mat.crystals.errors import CrystalError, LeftOut
 from moe_mat.crystals.structures import crystals_from_objects
 from moe_mat.files.whole import write_text
-from moe_mat.mixture.transforms import TargetTransform, Transform
+from moe_mat.mixture.transforms import TargetTransform
 from moe_mat.moma.amc import amc_weights, loo_knn_predictions
+from moe_mat.moma.settings import CompositionSettings
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard, find_cards
 from moe_mat.zoo.embeddings import embed
@@ -35,7 +35,7 @@ class Composition:
         error: The same of the weighted predictions, which the weights minimise.
         rows: Number of crystals that it was found on.
         seconds: That it took, embedding included.
-        settings: Arguments of `compose` that it was found with.
+        settings: That it was found with.
         digests: Tag to the digest of the module.
     """
 
@@ -44,7 +44,7 @@ class Composition:
     error: float
     rows: int
     seconds: float
-    settings: dict[str, Any]
+    settings: CompositionSettings
     digests: dict[str, str]
 
     @property
@@ -71,7 +71,11 @@ class Composition:
             raise ValueError(f"cannot read the composition {path}: {error}") from error
         if not isinstance(content, dict) or set(content) != names:
             raise ValueError(f"{path} is no composition: it has not the fields {', '.join(sorted(names))}")
-        return cls(**content)
+        try:
+            settings = CompositionSettings(**content["settings"])
+        except TypeError as error:
+            raise ValueError(f"{path} is no composition: its settings are {content['settings']}") from error
+        return cls(**{**content, "settings": settings})
 
 
 def compose(
@@ -79,11 +83,7 @@ def compose(
     structures: Sequence[Structure],
     y: ArrayLike,
     *,
-    k: int = 5,
-    temperature: float = 0.2,
-    entropy: float = 0.0,
-    sparsity: float = 0.0,
-    transform: Transform = "auto",
+    settings: CompositionSettings = CompositionSettings(),
 ) -> Composition:
     """Weigh modules for a task.
 
@@ -96,11 +96,7 @@ def compose(
         modules: Tags, patterns, folders or card files. Any experts will do; only modules of one backbone can be merged.
         structures: Training crystals, pymatgen or ASE.
         y: Their targets ``[n]``.
-        k: Number of neighbours.
-        temperature: Of their similarities.
-        entropy: Strength of the term that makes weights even.
-        sparsity: Strength of the term that prefers few modules.
-        transform: Of the targets, with constants from these targets alone.
+        settings: How they are tried, and what the weights are to be.
 
     Raises:
         CardError: When a name finds no module.
@@ -114,7 +110,6 @@ def compose(
         embedded = embed(cards, crystals, cache=cache)
     for row, reason in embedded.refused.items():
         raise CrystalError(LeftOut(f"crystal {row} ({crystals[row].reduced_formula})", None, None, reason))
-    settings = {"k": k, "temperature": temperature, "entropy": entropy, "sparsity": sparsity, "transform": transform}
     return compose_embedded(cards, embedded.values, y, settings=settings, start=start)
 
 
@@ -123,7 +118,7 @@ def compose_embedded(
     embeddings: Mapping[str, np.ndarray],
     y: ArrayLike,
     *,
-    settings: dict[str, Any],
+    settings: CompositionSettings,
     start: float,
 ) -> Composition:
     """As `compose`, of crystals that have been embedded.
@@ -132,13 +127,13 @@ def compose_embedded(
         cards: The modules.
         embeddings: Tag to ``[n, dim]``.
         y: Targets ``[n]``.
-        settings: Keyword arguments of `compose`, all of them.
+        settings: As for `compose`.
         start: When the clock of ``seconds`` started, by ``time.perf_counter``.
     """
     targets = torch.as_tensor(np.asarray(y, dtype=np.float64))
     if targets.ndim != 1 or not len(targets) or not bool(targets.isfinite().all()):
         raise ValueError(f"targets of shape {tuple(targets.shape)}: compose needs one finite number for each crystal")
-    learned = TargetTransform(settings["transform"], 1)
+    learned = TargetTransform(settings.transform, 1)
     learned.fit(targets[:, None])
     outputs = learned.without_outliers_of(learned(targets[:, None])[:, 0], 0).numpy()
     # In the order of their tags, so that the result does not depend on the order in which they are named.
@@ -150,13 +145,13 @@ def compose_embedded(
     predictions = np.stack(
         [
             loo_knn_predictions(
-                embeddings[card.tag], outputs, groups=groups, k=settings["k"], temperature=settings["temperature"]
+                embeddings[card.tag], outputs, groups=groups, k=settings.k, temperature=settings.temperature
             )
             for card in cards
         ],
         axis=1,
     )
-    weights = amc_weights(predictions, outputs, entropy=settings["entropy"], sparsity=settings["sparsity"])
+    weights = amc_weights(predictions, outputs, entropy=settings.entropy, sparsity=settings.sparsity)
     scale = float(outputs.var()) or 1.0
     tags = [card.tag for card in cards]
     errors = [float(np.mean((column - outputs) ** 2)) / scale for column in predictions.T]
@@ -166,6 +161,6 @@ def compose_embedded(
         error=float(np.mean((predictions @ weights - outputs) ** 2)) / scale,
         rows=len(outputs),
         seconds=round(time.perf_counter() - start, 3),
-        settings=dict(settings),
+        settings=settings,
         digests={card.tag: card.digest for card in cards},
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -32,7 +33,33 @@ def pack(rows: Tensor, sizes: Tensor, *, n_batches: int) -> list[Tensor]:
     return list(rows.tensor_split(ends))
 
 
-class _Rows(Dataset[tuple[Any, Tensor]]):
+@dataclass(frozen=True)
+class SourceInputs:
+    """How the crystals of a source become inputs of a module.
+
+    Attributes:
+        take: From row numbers to the module's inputs.
+        sizes: Of each crystal ``[n]``; ones to count crystals, numbers of atoms for graphs.
+    """
+
+    take: Callable[[Tensor], Any]
+    sizes: Tensor
+
+    @classmethod
+    def of_samples(cls, samples: Sequence[Any], collate: Callable[[list[Any]], Any]) -> SourceInputs:
+        """What an encoder's ``prepare`` made of crystals, which knows their atomic numbers, and its ``collate``."""
+        return cls(
+            take=lambda rows: collate([samples[row] for row in rows.tolist()]),
+            sizes=torch.tensor([len(sample.atomic_numbers) for sample in samples]),
+        )
+
+    @classmethod
+    def of_embeddings(cls, embeddings: Tensor) -> SourceInputs:
+        """Rows of embeddings ``[n, dim]``."""
+        return cls(take=lambda rows: embeddings[rows], sizes=torch.ones(len(embeddings)))
+
+
+class _BatchedRows(Dataset[tuple[Any, Tensor]]):
     """A dataset that is asked for whole batches."""
 
     def __init__(self, data: SourceBatches) -> None:
@@ -45,7 +72,7 @@ class _Rows(Dataset[tuple[Any, Tensor]]):
 class _ShuffledBatches(Sampler[Tensor]):
     """Rows of this process's batches, in an order that depends on seed and epoch alone.
 
-    Lightning tells the epoch before it begins, after a resume too.
+    Lightning sets the epoch before it begins, after a resume too.
     """
 
     def __init__(self, data: SourceBatches, *, n_batches: int, process: slice) -> None:
@@ -95,7 +122,7 @@ class SourceBatches(pl.LightningDataModule):
         """Batches of ``train``, ``val`` or ``test`` rows in their order."""
         rows = self.rows[part]
         batches = pack(rows, self.sizes, n_batches=math.ceil(len(rows) / self.batch_size))
-        return DataLoader(_Rows(self), sampler=batches, batch_size=None)
+        return DataLoader(_BatchedRows(self), sampler=batches, batch_size=None)
 
     def train_dataloader(self) -> DataLoader[tuple[Any, Tensor]]:
         """This process's share of the epoch's batches; all processes have equally many."""
@@ -106,7 +133,7 @@ class SourceBatches(pl.LightningDataModule):
         if n_batches > n_rows:
             raise ValueError(f"{n_rows} training rows are too few for {world} processes")
         sampler = _ShuffledBatches(self, n_batches=n_batches, process=slice(rank, None, world))
-        return DataLoader(_Rows(self), sampler=sampler, batch_size=None)
+        return DataLoader(_BatchedRows(self), sampler=sampler, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[tuple[Any, Tensor]]:  # noqa: D102
         return self.evaluation_loader("val")

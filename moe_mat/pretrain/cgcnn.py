@@ -9,7 +9,7 @@ from moe_mat.encoders.base import pool
 from moe_mat.encoders.cgcnn import CGCNNEncoder
 from moe_mat.graphs.message_passing import GraphBatch
 from moe_mat.mixture.heads.mlp import mlp
-from moe_mat.pretrain.recipes import Training
+from moe_mat.pretrain.settings import CGCNNTraining
 from moe_mat.pretrain.training import SourceModule
 
 
@@ -18,13 +18,13 @@ class CGCNNProperty(SourceModule):
 
     Args:
         targets: Transformed targets of the training rows ``[n, n_targets]``.
-        training: With the settings ``encoder``, arguments of `CGCNNEncoder`.
+        training: With the settings of the encoder.
         seed: Of everything random during training.
     """
 
-    def __init__(self, targets: Tensor, *, training: Training, seed: int) -> None:
+    def __init__(self, targets: Tensor, *, training: CGCNNTraining, seed: int) -> None:
         super().__init__(targets, training, seed=seed)
-        self.encoder = CGCNNEncoder(**training.settings.get("encoder", {}))
+        self.encoder = CGCNNEncoder(**training.encoder)
         self.layer, width = list(self.encoder.node_layers.items())[-1]
         self.head = mlp(width, targets.shape[1], hidden=[width], activation="softplus")
 

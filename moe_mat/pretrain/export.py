@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +14,10 @@ from torch import Tensor, nn
 from moe_mat.crystals.training_crystals import PARTS
 from moe_mat.files.provenance import commit
 from moe_mat.pretrain.batches import SourceBatches
-from moe_mat.pretrain.recipes import SourceRecipe, SourceTarget, Training
+from moe_mat.pretrain.recipes import SourceRecipe
+from moe_mat.pretrain.settings import Training
 from moe_mat.pretrain.sources import SourceData
+from moe_mat.pretrain.targets import SourceTarget
 from moe_mat.pretrain.training import FinishedRun, SourceModule
 from moe_mat.zoo.cards import ExpertCard, find_trunk, trunk_digest, write_card
 from moe_mat.zoo.experts import build_expert
@@ -47,12 +48,12 @@ def score(
         true = values[batches.rows[part].numpy()]
         for i, target in enumerate(targets):
             found = metrics[target.name]
-            found[f"{label}_mae"] = _mae(target.unbend(predicted[:, i]), true[:, i])
+            found[f"{label}_mae"] = _mae(target.inverse_transform(predicted[:, i]), true[:, i])
             found[f"{label}_median_mae"] = _mae(medians[i], true[:, i])
             if target.transform == "log":
-                logarithm = target.bend(true[:, i])
+                logarithm = target.apply_transform(true[:, i])
                 found[f"{label}_log_mae"] = _mae(predicted[:, i], logarithm)
-                found[f"{label}_log_median_mae"] = _mae(target.bend(medians[i]), logarithm)
+                found[f"{label}_log_median_mae"] = _mae(target.apply_transform(medians[i]), logarithm)
     return metrics
 
 
@@ -91,7 +92,7 @@ class Experts:
         *,
         names: Sequence[str],
         only: Collection[str] | None = None,
-        **fields: Any,
+        card_of: Callable[..., ExpertCard],
     ) -> ExpertCard:
         """Write one expert: weights, card, and the training crystals that all experts of the source share.
 
@@ -101,13 +102,14 @@ class Experts:
             module: Encoder or network.
             names: Targets that it was trained on.
             only: Names of the weights to write; by default all.
-            fields: Of the card: what tells how to rebuild the module.
+            card_of: Makes the card from what all experts have: one of the classes of cards, with the fields of its
+                kind that say how to rebuild the module.
         """
         training_crystals = self.folder / f"{self.recipe.name}.training_crystals.npz"
         self.source.training_crystals.save(training_crystals)
         targets = {target.name: target for target in self.targets if target.name in names}
         units = {target.unit for target in targets.values()}
-        card = ExpertCard(
+        card = card_of(
             tag=tag,
             title=f"{title}; {self.recipe.dataset}",
             weights=write_weights(
@@ -116,32 +118,13 @@ class Experts:
             ),
             target=", ".join(target.property for target in targets.values()),
             unit=units.pop() if len(units) == 1 else None,
-            source={
-                "dataset": self.recipe.dataset,
-                "file": self.recipe.file,
-                "crystals": len(self.source.ids),
-                "left_out": {reason: n for reason, n in self.source.rows.items() if reason != "read" and n},
-                "max_atoms": self.training.max_atoms,
-            },
+            source=self._source(),
             metrics=self.metrics[names[0]] if len(names) == 1 else {name: self.metrics[name] for name in names},
-            training={
-                "targets": {name: self._rows_and_rules(target) for name, target in targets.items()},
-                "settings": {name: value for name, value in asdict(self.training).items() if name != "settings"}
-                | {name: value for name, value in self.training.settings.items() if name not in ("groups", "targets")},
-                "fractions": list(self.recipe.fractions),
-                "seed": self.recipe.seed,
-                "epochs": self.run.epochs,
-                "best_epoch": self.run.best_epoch,
-                "seconds": round(self.run.seconds, 1),
-                "moe_mat": version("moe_mat"),
-                "torch": str(torch.__version__),
-                **({"commit": code} if (code := commit()) else {}),
-            },
+            training=self._training(targets),
             training_crystals=training_crystals.name,
             license=self.recipe.license,
             citation=self.recipe.citation,
             path=self.folder / f"{tag}.yaml",
-            **fields,
         )
         if card.trunk:
             card = replace(card, trunk_digest=trunk_digest(find_trunk(card)))
@@ -149,7 +132,30 @@ class Experts:
         build_expert(card)  # what was written can be loaded
         return card
 
-    def _rows_and_rules(self, target: SourceTarget) -> dict[str, Any]:
+    def _source(self) -> dict[str, object]:
+        return {
+            "dataset": self.recipe.dataset,
+            "file": self.recipe.file,
+            "crystals": len(self.source.ids),
+            "left_out": {reason: n for reason, n in self.source.rows.items() if reason != "read" and n},
+            "max_atoms": self.training.max_atoms,
+        }
+
+    def _training(self, targets: Mapping[str, SourceTarget]) -> dict[str, object]:
+        return {
+            "targets": {name: self._rows_and_rules(target) for name, target in targets.items()},
+            "settings": self.training.on_card(),
+            "fractions": list(self.recipe.fractions),
+            "seed": self.recipe.seed,
+            "epochs": self.run.epochs,
+            "best_epoch": self.run.best_epoch,
+            "seconds": round(self.run.seconds, 1),
+            "moe_mat": version("moe_mat"),
+            "torch": str(torch.__version__),
+            **({"commit": code} if (code := commit()) else {}),
+        }
+
+    def _rows_and_rules(self, target: SourceTarget) -> dict[str, object]:
         column = [t.name for t in self.targets].index(target.name)
         present = np.isfinite(self.source.values[:, column])
         return {

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from moe_mat.pretrain.recipes import RecipeError, SourceRecipe, Training, read_recipe, read_valid, training_of
+from moe_mat.files.documents import read_yaml
+from moe_mat.pretrain.errors import RecipeError
+from moe_mat.pretrain.recipes import SourceRecipe, as_tuples, read_source_recipe
+from moe_mat.pretrain.settings import CGCNNTraining, ModuleTraining
+from moe_mat.zoo.cards import zoo_folder
 
 KINDS = ("full", "adapter")
 
@@ -30,6 +32,21 @@ class HubSource:
     max_atoms: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class HubModule:
+    """A module that is to be trained.
+
+    Attributes:
+        kind: ``full`` or ``adapter``.
+        source: Name of its source.
+        target: Name of the source's target that it learns.
+    """
+
+    kind: str
+    source: str
+    target: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class HubRecipe:
     """A hub of modules.
@@ -38,77 +55,78 @@ class HubRecipe:
         name: The first word of the tags.
         sources: By name.
         backbone: How the CGCNN that all modules start from is trained, or the tag of an expert that takes its place.
-        modules: Kind, ``full`` or ``adapter``, to how its modules are trained. Their settings: ``max_crystals``, and
-            for adapters ``bottleneck``.
+        kinds: Kind, ``full`` or ``adapter``, to how its modules are trained.
         exclude: Files or folders of crystals that nothing is trained on, relative to the folder of the data.
         seed: Of every training.
     """
 
     name: str
     sources: dict[str, HubSource]
-    backbone: Training | str
-    modules: dict[str, Training]
+    backbone: CGCNNTraining | str
+    kinds: dict[str, ModuleTraining]
     exclude: tuple[str, ...] = ()
     seed: int = 0
 
     def with_epochs(self, epochs: int) -> HubRecipe:
         """The same with other numbers of epochs, such as one to try it out."""
         backbone = self.backbone if isinstance(self.backbone, str) else replace(self.backbone, max_epochs=epochs)
-        modules = {kind: replace(training, max_epochs=epochs) for kind, training in self.modules.items()}
-        return replace(self, backbone=backbone, modules=modules)
+        kinds = {kind: replace(training, max_epochs=epochs) for kind, training in self.kinds.items()}
+        return replace(self, backbone=backbone, kinds=kinds)
 
     @property
     def backbone_tag(self) -> str:
         """Tag of the backbone."""
         return self.backbone if isinstance(self.backbone, str) else f"{self.name}_backbone"
 
-    def module_tag(self, kind: str, source: str, target: str) -> str:
-        """Tag of a module."""
-        return f"{self.name}_{kind}_{source}_{target}"
+    @property
+    def modules(self) -> dict[str, HubModule]:
+        """All modules by their tags."""
+        return {
+            f"{self.name}_{kind}_{source}_{target}": HubModule(kind, source, target)
+            for kind in self.kinds
+            for source, entry in self.sources.items()
+            for target in entry.targets
+        }
+
+    @property
+    def trainings(self) -> list[str]:
+        """Names of all trainings, which are the tags of their experts."""
+        return [*([] if isinstance(self.backbone, str) else [self.backbone_tag]), *self.modules]
 
 
-def is_hub(path: str | Path) -> bool:
+def is_hub_recipe(path: str | Path) -> bool:
     """Whether a recipe is one of a hub: it has sources instead of a file."""
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        content = read_yaml(Path(path))
+    except ValueError:
         return False  # whoever reads it next says so
     return isinstance(content, dict) and "sources" in content
 
 
-def read_hub(path: str | Path) -> HubRecipe:
+def read_hub_recipe(path: str | Path) -> HubRecipe:
     """Read and validate a hub recipe, see ``experts/hub.schema.json``; the recipes of its sources lie beside it.
 
     Raises:
         RecipeError: When a file is missing, is not YAML or does not fit the schema, or a source has no such target.
     """
     path = Path(path)
-    content = read_valid(path, "hub.schema.json")
-    max_atoms = content.get("max_atoms")
-    sources = {name: _source(name, {"max_atoms": max_atoms, **e}, path) for name, e in content["sources"].items()}
+    schema = zoo_folder() / "hub.schema.json"
+    content = as_tuples(read_yaml(path, schema=schema, what="recipe", error=RecipeError))
+    max_atoms = content.pop("max_atoms", None)
+    sources = {name: _source(name, {"max_atoms": max_atoms, **e}, path) for name, e in content.pop("sources").items()}
     limits = [source.max_atoms for source in sources.values()]
     largest = None if None in limits else max(limit or 0 for limit in limits)
-    backbone = content["backbone"]
-    return HubRecipe(
-        name=content["name"],
-        sources=sources,
-        backbone=backbone["expert"] if "expert" in backbone else replace(training_of(backbone), max_atoms=largest),
-        modules={kind: training_of(content[kind]) for kind in KINDS if kind in content},
-        exclude=tuple(content.get("exclude", ())),
-        seed=content.get("seed", 0),
-    )
+    kinds = {kind: ModuleTraining(**content.pop(kind)) for kind in KINDS if kind in content}
+    entry = content.pop("backbone")
+    backbone = entry["expert"] if "expert" in entry else CGCNNTraining(**entry, max_atoms=largest)
+    return HubRecipe(sources=sources, backbone=backbone, kinds=kinds, **content)
 
 
 def _source(name: str, entry: dict[str, Any], path: Path) -> HubSource:
-    recipe = read_recipe(path.with_name(f"{name}.yaml"))
+    recipe = read_source_recipe(path.with_name(f"{name}.yaml"))
     if unknown := [target for target in entry["targets"] if target not in recipe.targets]:
         raise RecipeError(
             f"the recipe {path} is not valid: source {name} has no target {', '.join(unknown)}; it has "
             f"{', '.join(recipe.targets)}"
         )
-    return HubSource(
-        recipe=recipe,
-        targets=tuple(entry["targets"]),
-        max_crystals=entry.get("max_crystals"),
-        max_atoms=entry["max_atoms"],
-    )
+    return HubSource(recipe=recipe, **entry)

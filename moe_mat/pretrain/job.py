@@ -5,22 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from pymatgen.core import Structure
 from torch import Tensor
 
-from moe_mat.pretrain.batches import SourceBatches
+from moe_mat.pretrain.batches import SourceBatches, SourceInputs
 from moe_mat.pretrain.export import Experts, score
-from moe_mat.pretrain.recipes import SourceRecipe, SourceTarget, Training
+from moe_mat.pretrain.recipes import SourceRecipe
+from moe_mat.pretrain.settings import Training
 from moe_mat.pretrain.sources import SourceData, read_source
+from moe_mat.pretrain.targets import SourceTarget
 from moe_mat.pretrain.training import SourceModule, fit_source_module
 
 logger = logging.getLogger(__name__)
+
+Module = TypeVar("Module", bound=SourceModule)
 
 
 @dataclass(frozen=True)
@@ -39,9 +44,9 @@ class SourceJob:
     data: Path
     output: Path
     runs: Path
-    trainer: dict[str, Any]
+    trainer: Mapping[str, object]
 
-    def read(self, training: Training, targets: Sequence[str], prepare: Callable[[Any], Any]) -> SourceData:
+    def read(self, training: Training, targets: Sequence[str], prepare: Callable[[Structure], Any]) -> SourceData:
         """The crystals that a training may see."""
         source = read_source(self.recipe, self.data, targets=targets, max_atoms=training.max_atoms, prepare=prepare)
         logger.info("%s: %d crystals to train on; %s", self.recipe.name, len(source.ids), source.rows)
@@ -54,11 +59,10 @@ class SourceJob:
         source: SourceData,
         targets: Sequence[SourceTarget],
         *,
-        build: Callable[[Tensor, Tensor], SourceModule],
-        take: Callable[[Tensor], Any],
-        sizes: Tensor,
+        inputs: SourceInputs,
+        build: Callable[[Tensor, Tensor], Module],
         start: str | None = None,
-    ) -> tuple[SourceModule, Experts | None]:
+    ) -> tuple[Module, Experts | None]:
         """Train, score, and give what the export needs; None in secondary processes.
 
         Args:
@@ -66,16 +70,17 @@ class SourceJob:
             training: How to train.
             source: The crystals.
             targets: What the columns of their values are.
+            inputs: What the module reads of the crystals.
             build: Makes the module from the training rows and their transformed targets.
-            take: From row numbers to the module's inputs.
-            sizes: Of each crystal, such as its number of atoms.
             start: Digest of what the module starts from or stands on.
         """
-        bent = np.stack([t.bend(source.values[:, i]) for i, t in enumerate(targets)], axis=1)
-        transformed = torch.from_numpy(bent.astype(np.float32))
+        columns = [target.apply_transform(source.values[:, i]) for i, target in enumerate(targets)]
+        transformed = torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
         rows = {part: torch.from_numpy(source.rows_of(part)) for part in ("train", "val", "test")}
         seed = self.recipe.seed
-        batches = SourceBatches(take, transformed, rows, sizes=sizes, batch_size=training.batch_size, seed=seed)
+        batches = SourceBatches(
+            inputs.take, transformed, rows, sizes=inputs.sizes, batch_size=training.batch_size, seed=seed
+        )
         folder = self.runs / f"{name}-{self._digest(training, source, targets, start)[:12]}"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

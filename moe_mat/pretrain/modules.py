@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from moe_mat.encoders import get_encoder
 from moe_mat.encoders.adapter import adapter_names
 from moe_mat.mixture.heads.mlp import mlp
-from moe_mat.pretrain.recipes import Training
+from moe_mat.pretrain.settings import ModuleTraining
 from moe_mat.pretrain.training import SourceModule
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.experts import EncoderExpert, build_expert
@@ -50,19 +50,16 @@ class ModuleProperty(SourceModule):
 
     Args:
         targets: Transformed targets of the training rows ``[n, 1]``.
-        training: Learning rate and weight decay.
+        training: Says whether everything but the adapters stays as it is.
         seed: Of everything random during training.
         expert: From `start_module`.
-        adapters_only: Whether everything but the adapters stays as it is.
     """
 
-    def __init__(
-        self, targets: Tensor, *, training: Training, seed: int, expert: EncoderExpert, adapters_only: bool
-    ) -> None:
+    def __init__(self, targets: Tensor, *, training: ModuleTraining, seed: int, expert: EncoderExpert) -> None:
         super().__init__(targets, training, seed=seed)
         self.expert = expert
         names = [name for name, _ in expert.encoder.named_parameters()]
-        trained = adapter_names(names) if adapters_only else set(names)
+        trained = adapter_names(names) if training.adapters_only else set(names)
         for name, parameter in expert.encoder.named_parameters():
             parameter.requires_grad_(name in trained)
         self.norm = nn.LayerNorm(expert.dim)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from moe_mat.pretrain.recipes import Training
+from moe_mat.pretrain.settings import NetworkTraining
 from moe_mat.pretrain.training import SourceModule
 from moe_mat.zoo.experts import PropertyNetwork
 
@@ -22,25 +21,16 @@ class PropertyNetworks(SourceModule):
     Args:
         embeddings: The trunk's embeddings of the training rows ``[n, dim]``.
         targets: Transformed targets of the training rows ``[n, n_targets]``, in the order of the groups.
-        groups: Names of the targets of each group.
-        training: With the settings ``body`` and ``tower``, sizes of the layers, and ``dropout`` between them.
+        training: With the groups of targets, sizes of the layers, and dropout between them.
         seed: Of everything random during training.
     """
 
-    def __init__(
-        self,
-        embeddings: Tensor,
-        targets: Tensor,
-        *,
-        groups: Mapping[str, Sequence[str]],
-        training: Training,
-        seed: int,
-    ) -> None:
+    def __init__(self, embeddings: Tensor, targets: Tensor, *, training: NetworkTraining, seed: int) -> None:
         super().__init__(targets, training, seed=seed)
-        body, tower = training.settings.get("body", [512, 256]), training.settings.get("tower", [128, 64])
-        self.dropout = float(training.settings.get("dropout", 0.05))
-        self.group_of_target = [i for i, names in enumerate(groups.values()) for _ in names]
-        self.bodies = [PropertyNetwork(embeddings.shape[1], body) for _ in groups]
+        body, tower = training.body, training.tower
+        self.dropout = training.dropout
+        self.group_of_target = [i for i, names in enumerate(training.groups.values()) for _ in names]
+        self.bodies = [PropertyNetwork(embeddings.shape[1], body) for _ in training.groups]
         self.towers = [PropertyNetwork(body[-1], tower) for _ in self.group_of_target]
         self.outputs = [PropertyNetwork(tower[-1], [1], "none") for _ in self.group_of_target]
         # Lists of modules, because module lists know no types.

@@ -2,54 +2,41 @@
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from rich.progress import Progress
-from torch import Tensor, nn
-
-from moe_mat.encoders.cgcnn import CGCNNEncoder
-from moe_mat.graphs.message_passing import batch_graphs
-from moe_mat.pretrain.cgcnn import CGCNNProperty
-from moe_mat.pretrain.hub import pretrain_hub
-from moe_mat.pretrain.hub_recipes import is_hub
+from moe_mat.pretrain.cgcnn_experts import train_cgcnn_experts
+from moe_mat.pretrain.errors import RecipeError
+from moe_mat.pretrain.hub import train_hub
+from moe_mat.pretrain.hub_recipes import HubRecipe, is_hub_recipe, read_hub_recipe
+from moe_mat.pretrain.hub_sources import joint_recipe
 from moe_mat.pretrain.job import SourceJob
-from moe_mat.pretrain.networks import PropertyNetworks
-from moe_mat.pretrain.recipes import RecipeError, SourceRecipe, Training, read_recipe
-from moe_mat.pretrain.sources import SourceData, require_values
-from moe_mat.pretrain.training import SourceModule
-from moe_mat.zoo.cache import EmbeddingCache
-from moe_mat.zoo.cards import ExpertCard, find_trunk, trunk_digest
-from moe_mat.zoo.embeddings import embed
-
-logger = logging.getLogger(__name__)
+from moe_mat.pretrain.network_experts import train_network_experts
+from moe_mat.pretrain.recipes import SourceRecipe, read_source_recipe
+from moe_mat.zoo.cards import ExpertCard
 
 
 def pretrain(
-    recipe: str | Path | SourceRecipe,
+    recipe: str | Path | SourceRecipe | HubRecipe,
     *,
     data: str | Path,
     output: str | Path,
     runs: str | Path = "runs/pretrain",
     only: str | Sequence[str] = "*",
-    trainer: Mapping[str, Any] | None = None,
+    trainer: Mapping[str, object] | None = None,
 ) -> list[ExpertCard]:
-    """Train the experts of a recipe and write their cards, weights and training_crystals.
+    """Train the experts of a recipe and write their cards, weights and training crystals.
 
     A training that was interrupted goes on where its last epoch ended; one that had finished is only exported again.
 
     Args:
-        recipe: The recipe or its file; one of a hub is left to `moe_mat.pretrain.hub.pretrain_hub`.
-        data: Folder of the source's file.
-        output: Folder of the experts; the trunk's cards are there or in the package.
+        recipe: The recipe of a source or a hub, or its file.
+        data: Folder of the sources' files.
+        output: Folder of the experts; cards of trunk or backbone are there or in the package.
         runs: Folder of checkpoints and logs.
-        only: Patterns, one or several, of trainings: ``<recipe>_networks`` and ``cgcnn_<recipe>_<target>``.
+        only: Patterns, one or several, of trainings: ``<recipe>_networks`` and ``cgcnn_<recipe>_<target>``; of a hub
+            ``<hub>_backbone``, ``<hub>_full_<source>_<target>`` and ``<hub>_adapter_<source>_<target>``.
         trainer: Arguments of Lightning's Trainer.
 
     Returns:
@@ -57,142 +44,35 @@ def pretrain(
 
     Raises:
         RecipeError: When recipe and data do not go together, or ``only`` names no training.
+        CardError: When the backbone of a hub is neither there nor to be trained.
     """
-    if not isinstance(recipe, SourceRecipe):
-        if is_hub(recipe):
-            return pretrain_hub(recipe, data=data, output=output, runs=runs, only=only, trainer=trainer)
-        recipe = read_recipe(recipe)
+    if not isinstance(recipe, SourceRecipe | HubRecipe):
+        recipe = read_hub_recipe(recipe) if is_hub_recipe(recipe) else read_source_recipe(recipe)
     options = dict(trainer or {})
-    if (epochs := options.pop("max_epochs", None)) is not None:  # the cards tell what was done
-        networks, cgcnn = (
-            kind and dataclasses.replace(kind, max_epochs=epochs) for kind in (recipe.networks, recipe.cgcnn)
-        )
-        recipe = dataclasses.replace(recipe, networks=networks, cgcnn=cgcnn)
-    job = SourceJob(recipe, Path(data), Path(output), Path(runs), options)
+    if (epochs := options.pop("max_epochs", None)) is not None:  # the cards say what was done
+        if not isinstance(epochs, int):
+            raise ValueError(f"--trainer.max_epochs: {epochs!r} is not a number of epochs")
+        recipe = recipe.with_epochs(epochs)
+    chosen = _choose(recipe, [only] if isinstance(only, str) else only)
+    of_sources = joint_recipe(recipe) if isinstance(recipe, HubRecipe) else recipe
+    job = SourceJob(of_sources, data=Path(data), output=Path(output), runs=Path(runs), trainer=options)
     job.output.mkdir(parents=True, exist_ok=True)
-    names = [f"{recipe.name}_networks"] if recipe.networks else []
-    if recipe.cgcnn:
-        names += [_cgcnn_tag(recipe, target) for target in recipe.cgcnn.settings["targets"]]
-    patterns = [only] if isinstance(only, str) else only
+    return train_hub(job, recipe, chosen) if isinstance(recipe, HubRecipe) else _train_experts(job, recipe, chosen)
+
+
+def _choose(recipe: SourceRecipe | HubRecipe, patterns: Sequence[str]) -> list[str]:
+    names = recipe.trainings
     chosen = [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
     if not chosen:
-        raise RecipeError(f"recipe {recipe.name} has no training {', '.join(patterns)}; it has {', '.join(names)}")
+        what = "hub" if isinstance(recipe, HubRecipe) else "recipe"
+        raise RecipeError(f"{what} {recipe.name} has no training {', '.join(patterns)}; it has {', '.join(names)}")
+    return chosen
+
+
+def _train_experts(job: SourceJob, recipe: SourceRecipe, chosen: Sequence[str]) -> list[ExpertCard]:
     cards: list[ExpertCard] = []
-    if recipe.networks and names[0] in chosen:
-        cards += _pretrain_networks(job, recipe.networks)
-    if recipe.cgcnn and (targets := [t for t in recipe.cgcnn.settings["targets"] if _cgcnn_tag(recipe, t) in chosen]):
-        cards += _pretrain_cgcnn(job, recipe.cgcnn, targets)
-    return cards
-
-
-def _cgcnn_tag(recipe: SourceRecipe, target: str) -> str:
-    return f"cgcnn_{recipe.name}_{target}"
-
-
-def _pretrain_networks(job: SourceJob, training: Training) -> list[ExpertCard]:
-    recipe = job.recipe
-    groups: dict[str, list[str]] = training.settings["groups"]
-    names = [name for group in groups.values() for name in group]
-    targets = [recipe.targets[name] for name in names]
-    trunk_tags: list[str] = training.settings["trunk"]
-    trunk = find_trunk(_draft(job.output / f"{recipe.name}.yaml", trunk_tags))
-    source = job.read(training, names, prepare=lambda structure: structure)
-    embeddings = _embed(source, trunk, recipe)
-    require_values(recipe, source, names)
-
-    def build(rows: Tensor, transformed: Tensor) -> SourceModule:
-        return PropertyNetworks(embeddings[rows], transformed, groups=groups, training=training, seed=recipe.seed)
-
-    module, experts = job.train(
-        f"{recipe.name}_networks",
-        training,
-        source,
-        targets,
-        build=build,
-        take=lambda rows: embeddings[rows],
-        sizes=torch.ones(len(embeddings)),
-        start=trunk_digest(trunk),
-    )
-    if experts is None:
-        return []
-    assert isinstance(module, PropertyNetworks)
-    on_trunk = " + ".join(trunk_tags)
-    cards: list[ExpertCard] = []
-    body_tags = [f"{recipe.name}_body_{group}" for group in groups]
-    for tag, members, body in zip(body_tags, groups.values(), module.bodies, strict=True):
-        title = f"What {', '.join(members)} have in common, on {on_trunk}"
-        cards.append(experts.write(tag, title, body, names=members, **_network(body, trunk_tags)))
-    tower_tags = [f"{recipe.name}_{name}" for name in names]
-    for tag, target, group, tower in zip(tower_tags, targets, module.group_of_target, module.towers, strict=True):
-        title = f"{target.name.replace('_', ' ').capitalize()}, on {on_trunk}"
-        cards.append(experts.write(tag, title, tower, names=[target.name], **_network(tower, [body_tags[group]])))
-    predictions = module.predictions()
-    title = f"Predictions of {', '.join(names)}: transformed and standardised"
-    tag = f"{recipe.name}_predictions"
-    cards.append(experts.write(tag, title, predictions, names=names, **_network(predictions, tower_tags)))
-    return cards
-
-
-def _draft(path: Path, trunk: list[str]) -> ExpertCard:
-    return ExpertCard(tag=path.stem, title="", dim=1, license="", citation="", path=path, trunk=trunk)
-
-
-def _network(network: nn.Module, trunk: list[str]) -> dict[str, Any]:
-    """Fields of the card of a property network."""
-    sizes = [layer.out_features for layer in network.layers]  # type: ignore[union-attr]
-    output = {} if network.output == "silu" else {"output": network.output}
-    return {"trunk": trunk, "network": {"sizes": sizes, **output}, "dim": sizes[-1]}
-
-
-def _embed(source: SourceData, trunk: Sequence[ExpertCard], recipe: SourceRecipe) -> Tensor:
-    """The trunk's embeddings, side by side; crystals that it cannot represent are taken out of the source."""
-    with Progress(transient=True) as progress, EmbeddingCache() as cache:
-        task = progress.add_task("embedding crystals", total=len(source.ids))
-        embedded = embed(trunk, source.samples, cache=cache, advance=lambda n: progress.update(task, advance=n))
-    for row, reason in embedded.refused.items():
-        logger.info("left out: %s, crystal %s: %s", recipe.file, source.ids[row], reason)
-    values = np.concatenate(list(embedded.values.values()), axis=1)
-    kept = np.isfinite(values).all(axis=1)
-    source.rows["unsupported"] += int((~kept).sum())
-    source.ids = [name for name, keep in zip(source.ids, kept, strict=True) if keep]
-    source.values, source.parts, source.samples = source.values[kept], source.parts[kept], []
-    return torch.from_numpy(values[kept])
-
-
-def _pretrain_cgcnn(job: SourceJob, training: Training, names: Sequence[str]) -> list[ExpertCard]:
-    recipe = job.recipe
-    settings = training.settings.get("encoder", {})
-    source = job.read(training, names, prepare=CGCNNEncoder(**settings).prepare)
-    cards: list[ExpertCard] = []
-    for column, name in enumerate(names):
-        part = source.with_value_of(column)
-        graphs = part.samples
-        target, tag = recipe.targets[name], _cgcnn_tag(recipe, name)
-
-        def build(rows: Tensor, transformed: Tensor) -> SourceModule:
-            return CGCNNProperty(transformed, training=training, seed=recipe.seed)
-
-        def take(rows: Tensor, graphs: list[Any] = graphs) -> Any:
-            return batch_graphs([graphs[row] for row in rows.tolist()])
-
-        module, experts = job.train(
-            tag,
-            training,
-            part,
-            [target],
-            build=build,
-            take=take,
-            sizes=torch.tensor([graph.n_atoms for graph in graphs]),
-        )
-        if experts is None:
-            continue
-        assert isinstance(module, CGCNNProperty)
-        fields = {
-            "encoder": "cgcnn",
-            "settings": settings,
-            "readout": {"layers": [module.layer], "statistics": ["mean"], "activation": "softplus"},
-            "dim": module.encoder.node_layers[module.layer],
-        }
-        title = f"{name.replace('_', ' ').capitalize()}, by CGCNN"
-        cards.append(experts.write(tag, title, module.encoder, names=[name], **fields))
+    if recipe.networks and recipe.networks_name in chosen:
+        cards += train_network_experts(job, recipe.networks)
+    if recipe.cgcnn:
+        cards += train_cgcnn_experts(job, recipe.cgcnn, chosen)
     return cards

@@ -18,7 +18,8 @@ from moe_mat.crystals.errors import LeftOut, UnsupportedCrystalError
 from moe_mat.crystals.readers import iter_crystals
 from moe_mat.crystals.structures import Crystal
 from moe_mat.crystals.training_crystals import PARTS, TrainingCrystals, part_of
-from moe_mat.pretrain.recipes import RecipeError, SourceRecipe
+from moe_mat.pretrain.errors import RecipeError
+from moe_mat.pretrain.recipes import SourceRecipe
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 CHUNK = 1024
 
 
-@dataclass
+@dataclass(frozen=True)
 class SourceData:
     """What is trained on.
 
@@ -91,58 +92,98 @@ def read_source(
     path = folder / recipe.file
     if not path.exists():
         raise FileNotFoundError(f"recipe {recipe.name}: there is no {path}; name the folder of {recipe.file} by --data")
-    columns = sorted({column for target in recipe.targets.values() for column in target.columns()})
     left_out: list[LeftOut] = []
-    data = SourceData([], [], np.empty((0, 0)), np.empty(0), {}, {name: {} for name in recipe.targets}, _no_prints())
-    values: list[np.ndarray] = []
-    prints: list[TrainingCrystals] = []
-    parts: list[int] = []
-    too_large = unsupported = without = excluded = 0
-
+    reader = _SourceReader(recipe, targets=targets, max_atoms=max_atoms, prepare=prepare, exclude=exclude)
     with Progress(*Progress.get_default_columns()[:1], "{task.completed} crystals", transient=True) as progress:
         task = progress.add_task(f"reading {recipe.file}", total=None)
-        for chunk in _chunks(iter_crystals(path, targets=columns, on_error="skip", left_out=left_out)):
+        for chunk in _chunks(iter_crystals(path, targets=reader.columns, on_error="skip", left_out=left_out)):
             progress.update(task, advance=len(chunk))
-            table = pd.DataFrame([crystal.values for crystal in chunk], columns=columns).astype(float)
-            cleaned = {}
-            for name, target in recipe.targets.items():
-                cleaned[name], counts = target.clean(table)
-                for rule, count in counts.items():
-                    data.cleaning[name][rule] = data.cleaning[name].get(rule, 0) + count
-            part = [part_of(c.material_id, fractions=recipe.fractions, seed=recipe.seed) for c in chunk]
-            prints.append(_training_crystals(recipe, chunk, cleaned, part))
-            wanted = np.stack([cleaned[name] for name in targets], axis=1)
-            for row, crystal in enumerate(chunk):
-                if not np.isfinite(wanted[row]).any():
-                    without += 1
-                elif max_atoms is not None and len(crystal.structure) > max_atoms:
-                    too_large += 1
-                elif crystal.structure in exclude:
-                    excluded += 1
-                else:
-                    try:
-                        data.samples.append(prepare(crystal.structure))
-                    except UnsupportedCrystalError as error:
-                        logger.info("left out: %s: %s", crystal.material_id, error)
-                        unsupported += 1
-                        continue
-                    data.ids.append(crystal.material_id)
-                    values.append(wanted[row])
-                    parts.append(part[row])
-
-    data.values = np.array(values).reshape(len(values), len(targets))
-    data.parts = np.array(parts, dtype=np.int64)
-    data.training_crystals = TrainingCrystals.join(prints) if prints else data.training_crystals
-    data.rows = {
-        "read": len(data.ids) + without + too_large + unsupported + excluded + len(left_out),
-        "without_value": without,
-        "too_large": too_large,
-        "unsupported": unsupported,
-        "unusable": len(left_out),
-        "excluded": excluded,
-    }
+            reader.add(chunk)
+    data = reader.finish(n_unusable=len(left_out))
     require_values(recipe, data, targets)
     return data
+
+
+class _SourceReader:
+    """Takes crystals over chunk by chunk; the arguments are those of `read_source`."""
+
+    def __init__(
+        self,
+        recipe: SourceRecipe,
+        *,
+        targets: Sequence[str],
+        max_atoms: int | None,
+        prepare: Callable[[Structure], Any],
+        exclude: Container[Structure],
+    ) -> None:
+        self.recipe, self.targets = recipe, targets
+        self.max_atoms, self.prepare, self.exclude = max_atoms, prepare, exclude
+        self.columns = sorted({column for target in recipe.targets.values() for column in target.columns()})
+        self.ids: list[str] = []
+        self.samples: list[Any] = []
+        self.values: list[np.ndarray] = []
+        self.parts: list[int] = []
+        self.refused = dict.fromkeys(("without_value", "too_large", "unsupported", "excluded"), 0)
+        self.cleaning: dict[str, dict[str, int]] = {name: {} for name in recipe.targets}
+        self.training_crystals: list[TrainingCrystals] = []
+
+    def add(self, chunk: Sequence[Crystal]) -> None:
+        """Clean the values of some crystals, and keep those crystals that may be trained on."""
+        values = self._clean(chunk)
+        parts = [part_of(c.material_id, fractions=self.recipe.fractions, seed=self.recipe.seed) for c in chunk]
+        self.training_crystals.append(_training_crystals(self.recipe, chunk, values, parts))
+        wanted = np.stack([values[name] for name in self.targets], axis=1)
+        for row, crystal in enumerate(chunk):
+            if (reason := self._reason_against(crystal.structure, wanted[row])) is not None:
+                self.refused[reason] += 1
+                continue
+            try:
+                self.samples.append(self.prepare(crystal.structure))
+            except UnsupportedCrystalError as error:
+                logger.info("left out: %s: %s", crystal.material_id, error)
+                self.refused["unsupported"] += 1
+                continue
+            self.ids.append(crystal.material_id)
+            self.values.append(wanted[row])
+            self.parts.append(parts[row])
+
+    def _clean(self, chunk: Sequence[Crystal]) -> dict[str, np.ndarray]:
+        """Target to values ``[n]``; what the rules concerned is counted."""
+        table = pd.DataFrame([crystal.values for crystal in chunk], columns=self.columns).astype(float)
+        cleaned = {}
+        for name, target in self.recipe.targets.items():
+            cleaned[name], counts = target.clean(table)
+            for rule, count in counts.items():
+                self.cleaning[name][rule] = self.cleaning[name].get(rule, 0) + count
+        return cleaned
+
+    def _reason_against(self, structure: Structure, values: np.ndarray) -> str | None:
+        if not np.isfinite(values).any():
+            return "without_value"
+        if self.max_atoms is not None and len(structure) > self.max_atoms:
+            return "too_large"
+        return "excluded" if structure in self.exclude else None
+
+    def finish(self, *, n_unusable: int) -> SourceData:
+        """All that was kept, and the counts of what was not."""
+        refused = self.refused
+        nothing = TrainingCrystals.of([], [], parts=[], values={"": np.empty(0)})
+        return SourceData(
+            ids=self.ids,
+            samples=self.samples,
+            values=np.array(self.values).reshape(len(self.values), len(self.targets)),
+            parts=np.array(self.parts, dtype=np.int64),
+            rows={
+                "read": len(self.ids) + sum(refused.values()) + n_unusable,
+                "without_value": refused["without_value"],
+                "too_large": refused["too_large"],
+                "unsupported": refused["unsupported"],
+                "unusable": n_unusable,
+                "excluded": refused["excluded"],
+            },
+            cleaning=self.cleaning,
+            training_crystals=TrainingCrystals.join(self.training_crystals) if self.training_crystals else nothing,
+        )
 
 
 def require_values(recipe: SourceRecipe, data: SourceData, targets: Sequence[str]) -> None:
@@ -166,16 +207,12 @@ def _chunks(crystals: Iterator[Crystal]) -> Iterator[list[Crystal]]:
 
 
 def _training_crystals(
-    recipe: SourceRecipe, chunk: Sequence[Crystal], cleaned: dict[str, np.ndarray], parts: Sequence[int]
+    recipe: SourceRecipe, chunk: Sequence[Crystal], values: dict[str, np.ndarray], parts: Sequence[int]
 ) -> TrainingCrystals:
-    kept = np.flatnonzero(np.isfinite(np.stack(list(cleaned.values()))).any(axis=0)).tolist()
+    kept = np.flatnonzero(np.isfinite(np.stack(list(values.values()))).any(axis=0)).tolist()
     return TrainingCrystals.of(
         [chunk[row].material_id for row in kept],
         [chunk[row].structure for row in kept],
         parts=[parts[row] for row in kept],
-        values={recipe.targets[name].property: values[kept] for name, values in cleaned.items()},
+        values={recipe.targets[name].property: of_target[kept] for name, of_target in values.items()},
     )
-
-
-def _no_prints() -> TrainingCrystals:
-    return TrainingCrystals.of([], [], parts=[], values={"": np.empty(0)})

@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor, nn
 
 from moe_mat.pretrain.batches import SourceBatches
-from moe_mat.pretrain.recipes import Training
+from moe_mat.pretrain.settings import Training
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +140,12 @@ class FinishedRun:
 
 
 def fit_source_module(
-    module: SourceModule, data: SourceBatches, *, folder: Path, name: str, options: dict[str, Any] | None = None
+    module: SourceModule,
+    data: SourceBatches,
+    *,
+    folder: Path,
+    name: str,
+    options: Mapping[str, object] | None = None,
 ) -> FinishedRun:
     """Train in place, going on where an interrupted run in the same folder ended, and keep the best validation epoch.
 
@@ -155,16 +161,40 @@ def fit_source_module(
     Raises:
         ValueError: When an option is not one of the Trainer's.
     """
-    settings, options = module.training_settings, dict(options or {})
-    checkpoint = ModelCheckpoint(folder, filename="best", monitor="val_loss", mode="min", enable_version_counter=False)
+    timer = Timer()
+    best_epoch = ModelCheckpoint(folder, filename="best", monitor="val_loss", mode="min", enable_version_counter=False)
     # save_last would only follow the best epoch
     every_epoch = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
-    timer = Timer()
-    callbacks: list[Callback] = [timer, _EpochLog(name), *options.pop("callbacks", []), checkpoint, every_epoch]
+    callbacks = [timer, _EpochLog(name), best_epoch, every_epoch]
+    trainer = _trainer(module.training_settings, callbacks, folder=folder, options=options or {})
+    last = folder / "last.ckpt"
+    if last.exists():
+        logger.info("%s: going on from %s", name, last)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+        trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+    best = torch.load(best_epoch.best_model_path, weights_only=True, map_location="cpu")
+    module.cpu().load_state_dict(best["state_dict"])
+    module.eval()
+    round_parameters(module)
+    return FinishedRun(
+        epochs=trainer.current_epoch,
+        best_epoch=best["epoch"] + 1,
+        seconds=timer.time_elapsed("train"),
+        is_main=trainer.is_global_zero,
+    )
+
+
+def _trainer(
+    settings: Training, callbacks: Sequence[Callback], *, folder: Path, options: Mapping[str, object]
+) -> pl.Trainer:
+    added: dict[str, Any] = dict(options)
+    # Lightning runs checkpoints last, whatever their place in the list.
+    every: list[Callback] = [*callbacks, *added.pop("callbacks", [])]
     if settings.patience is not None:
-        callbacks.append(EarlyStopping("val_loss", mode="min", patience=settings.patience))
+        every.append(EarlyStopping("val_loss", mode="min", patience=settings.patience))
     if sys.stderr.isatty():
-        callbacks.append(RichProgressBar(leave=False))
+        every.append(RichProgressBar(leave=False))
     defaults: dict[str, Any] = {
         "max_epochs": settings.max_epochs,
         "accelerator": "auto",
@@ -176,25 +206,9 @@ def fit_source_module(
         "use_distributed_sampler": False,  # the data know of the processes
     }
     try:
-        trainer = pl.Trainer(**(defaults | options), callbacks=callbacks)
+        return pl.Trainer(**(defaults | added), callbacks=every)
     except TypeError as error:
         raise ValueError(f"--trainer: {error}") from error
-    last = folder / "last.ckpt"
-    if last.exists():
-        logger.info("%s: going on from %s", name, last)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-        trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
-    best = torch.load(checkpoint.best_model_path, weights_only=True, map_location="cpu")
-    module.cpu().load_state_dict(best["state_dict"])
-    module.eval()
-    round_parameters(module)
-    return FinishedRun(
-        epochs=trainer.current_epoch,
-        best_epoch=best["epoch"] + 1,
-        seconds=timer.time_elapsed("train"),
-        is_main=trainer.is_global_zero,
-    )
 
 
 def round_parameters(module: nn.Module) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from moe_mat.encoders.cgcnn import CGCNNEncoder
 from moe_mat.files.whole import whole_file
-from moe_mat.graphs.neighbor_graph import Ties
+from moe_mat.graphs.ties import Ties
 from moe_mat.zoo.cards import ExpertCard, validate_card, write_card
 from moe_mat.zoo.checkpoints import read_checkpoint
 from moe_mat.zoo.experts import WeightsError, build_expert, read_weights

@@ -1,4 +1,4 @@
-"""The kernel head: a Gaussian process on the gated distance between crystals.
+"""A Gaussian process on the gated distance between crystals.
 
 Each gate's squared distance of two crystals is the weighted sum of their distances in each expert's embedding,
 ``d2_g = sum_e w_ge |z_e - z'_e|^2``, and the covariance is a sum over gates, ``sum_g s_g k(d2_g / l_g)``. Gates,
@@ -15,6 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from moe_mat.mixture.heads.standardisation import Standardisation
+
+FARTHEST = 6.0  # standard deviations
 # Added to the noise variance of a standardised target, so that duplicates do not make the kernel singular.
 JITTER = 1e-4
 # Experts below this weight are left out of the mixed embedding: thousands of columns that change nothing.
@@ -39,29 +42,24 @@ class Scaling(nn.Module):
         dims: Widths of the experts' embeddings.
     """
 
-    mean: Tensor
     factor: Tensor
 
     def __init__(self, dims: Sequence[int]) -> None:
         super().__init__()
         self.dims = list(dims)
-        self.register_buffer("mean", torch.zeros(sum(dims)))
-        self.register_buffer("std", torch.ones(sum(dims)))
+        self.standardise = Standardisation(sum(dims), limit=FARTHEST)
         self.register_buffer("factor", torch.ones(len(dims)))
 
     def fit(self, embeddings: Tensor) -> None:
         """Set the constants from training embeddings ``[n, sum(dims)]``."""
-        self.mean.copy_(embeddings.mean(0))
-        std = embeddings.std(0, correction=0)
-        # A feature that is constant in training says nothing; dividing by its noise would make it shout later.
-        self.std = torch.where(std > 1e-6 * (1 + self.mean.abs()), std, torch.inf)
+        self.standardise.fit(embeddings)
         self.factor.fill_(1.0)
         variance = torch.stack([part.var(0, correction=0).sum() for part in self(embeddings)])
         self.factor.copy_((2 * variance).clamp_min(1e-12).rsqrt())
 
     def forward(self, embeddings: Tensor) -> list[Tensor]:
         """Embeddings side by side ``[n, sum(dims)]`` to one ``[n, dim]`` an expert."""
-        scaled = ((embeddings - self.mean) / self.std).clamp(-6, 6)  # a crystal unlike any in training stays in sight
+        scaled = self.standardise(embeddings)
         return [part * factor for part, factor in zip(scaled.split(self.dims, dim=1), self.factor, strict=True)]
 
 
@@ -96,7 +94,7 @@ class GrowingModule(nn.Module):
         super()._load_from_state_dict(state, prefix, *rest)
 
 
-class KernelHead(GrowingModule):
+class GaussianProcess(GrowingModule):
     """One target on the gated distances.
 
     Args:

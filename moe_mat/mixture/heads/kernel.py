@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from moe_mat.mixture.data import Batch
+from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.gate import Gate
-from moe_mat.mixture.heads.gaussian_process import NEGLIGIBLE, KernelHead, Scaling, squared_distances
-from moe_mat.mixture.heads.vector_machine import Settings, VectorMachine, candidates
+from moe_mat.mixture.heads.base import Head, register_head
+from moe_mat.mixture.heads.gaussian_process import NEGLIGIBLE, GaussianProcess, Scaling, squared_distances
+from moe_mat.mixture.heads.vector_machine import Choice, VectorMachine, candidates
+from moe_mat.mixture.settings import KernelSettings
 from moe_mat.mixture.transforms import TargetTransform
+from moe_mat.zoo.cards import ExpertCard
 
 # Training crystals that the marginal likelihood sees: its cost grows with their cube. All of them serve as support.
 MAX_ROWS = 600
@@ -29,41 +32,46 @@ N_FOLDS = 5
 BLENDS = (0.0, 0.5, 1.0)
 
 
-class KernelMixture(nn.Module):
-    """A gate and a `moe_mat.mixture.heads.gaussian_process.KernelHead` for each target, on the same scaled embeddings.
+@register_head("kernel")
+class KernelHead(Head):
+    """A gate and a `GaussianProcess` for each target, on the same scaled embeddings.
+
+    The likelihood is exact and needs few steps, each of which costs less than its validation.
 
     Args:
-        dims: Widths of the experts' embeddings.
+        cards: Of the experts.
         transform: Of the targets.
-        settings: The arguments of `moe_mat.mixture.module.MixtureOfExperts`.
+        settings: Of the gates.
     """
 
+    Settings = KernelSettings
+    max_epochs = 60
+    validate_every = 5
     full_batch = True
+    settings: KernelSettings
     bounds: Tensor
     blend: Tensor
 
-    def __init__(self, dims: Sequence[int], transform: TargetTransform, settings: dict[str, Any]) -> None:
-        super().__init__()
-        self.settings = settings
-        self.transform = transform
-        self.scaling = Scaling(dims)
-        n_targets, n_gates = len(transform.mean), settings["n_gates"]
+    def __init__(self, cards: Sequence[ExpertCard], transform: TargetTransform, settings: KernelSettings) -> None:
+        super().__init__(cards, transform, settings)
+        self.scaling = Scaling(self.dims)
+        n_targets, n_gates = len(transform.mean), settings.n_gates
         self.gates = nn.ModuleList(
-            Gate(len(dims), n_gates=n_gates, top_k=settings["top_k"], temperature=settings["temperature"])
+            Gate(len(self.dims), n_gates=n_gates, top_k=settings.top_k, temperature=settings.temperature)
             for _ in range(n_targets)
         )
-        self.heads = nn.ModuleList(KernelHead(n_gates) for _ in range(n_targets))
+        self.processes = nn.ModuleList(GaussianProcess(n_gates) for _ in range(n_targets))
         self.machines = nn.ModuleList(VectorMachine() for _ in range(n_targets))
         self.register_buffer("blend", torch.zeros(n_targets))
-        self._chosen: dict[int, Settings] = {}
-        # What cross-validation compared, with its errors in the target's unit.
-        self.tried: list[dict[str, Any]] = []
+        self._chosen: dict[int, Choice] = {}
         # Lowest and highest prediction: an inverted logarithm must not run away.
         self.register_buffer("bounds", torch.tensor([[-torch.inf], [torch.inf]]).repeat(1, n_targets))
         self._seen: list[_Seen] = []
 
-    def prepare(self, embeddings: Tensor, targets: Tensor) -> None:
-        """Set the constants from the training rows, and choose those that the marginal likelihood sees."""
+    def fit_constants(self, train: Batch) -> None:
+        """Set the scales from the training rows, and choose those that the marginal likelihood sees."""
+        assert train.targets is not None
+        embeddings, targets = train.embeddings, train.targets
         self.scaling.fit(embeddings)
         outputs = self.transform(targets)
         order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))
@@ -86,16 +94,16 @@ class KernelMixture(nn.Module):
         losses = []
         for column, seen in enumerate(self._seen):
             squared = torch.einsum("ge,enm->gnm", self._weights(column), seen.distances)
-            losses.append(self._head(column).negative_log_likelihood(list(squared), seen.outputs))
+            losses.append(self._process(column).negative_log_likelihood(list(squared), seen.outputs))
         loss = torch.stack(losses).mean()
         return loss, loss
 
     def optimizer(self) -> torch.optim.Optimizer:
         """Adam with short memories: the likelihood is exact, and some sixty steps are all it gets."""
-        return torch.optim.Adam(self.parameters(), lr=self.settings["gate_learning_rate"], betas=(0.8, 0.95))
+        return torch.optim.Adam(self.parameters(), lr=self.settings.gate_learning_rate, betas=(0.8, 0.95))
 
-    def _head(self, column: int) -> KernelHead:
-        return cast(KernelHead, self.heads[column])
+    def _process(self, column: int) -> GaussianProcess:
+        return cast(GaussianProcess, self.processes[column])
 
     def _weights(self, column: int) -> Tensor:
         """Gate weights ``[n_gates, n_experts]`` of one target."""
@@ -111,26 +119,26 @@ class KernelMixture(nn.Module):
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mixed embedding, targets and gates side by side ``[n, width]``; weights ``[n, n_targets, n_experts]``."""
         parts = self.scaling(batch.embeddings)
-        mixed = [of_gate for column in range(len(self.heads)) for of_gate in self._mix(parts, column)]
-        weights = torch.cat([self._gate_shares(column) for column in range(len(self.heads))])
+        mixed = [of_gate for column in range(len(self.processes)) for of_gate in self._mix(parts, column)]
+        weights = torch.cat([self._gate_shares(column) for column in range(len(self.processes))])
         return torch.cat(mixed, dim=1), weights.expand(len(mixed[0]), -1, -1)
 
     def _gate_shares(self, column: int) -> Tensor:
         # A gate counts by its share of the covariance.
-        signal = self._head(column).log_signal.softmax(0)
+        signal = self._process(column).log_signal.softmax(0)
         return (signal[:, None] * self._weights(column)).sum(0, keepdim=True)
 
     def _to_support(self, batch: Batch) -> list[Tensor]:
         """Each target's covariance with its support ``[n, n_support]``."""
         parts = self.scaling(batch.embeddings)
-        return [self._head(column).to_support(self._mix(parts, column)) for column in range(len(self.heads))]
+        return [self._process(column).to_support(self._mix(parts, column)) for column in range(len(self.processes))]
 
     def forward(self, batch: Batch) -> Tensor:
         """Targets in their units ``[n, n_targets]``."""
         columns = []
         for column, to_support in enumerate(self._to_support(batch)):
             inverse, machine = self._inverse(column), cast(VectorMachine, self.machines[column])
-            predicted = inverse(self._head(column)(to_support))
+            predicted = inverse(self._process(column)(to_support))
             if machine.fitted:
                 predicted = torch.lerp(predicted, machine(to_support, inverse), self.blend[column])
             columns.append(predicted)
@@ -144,37 +152,33 @@ class KernelMixture(nn.Module):
         """Standard deviation of a new measurement in the targets' units ``[n, n_targets]``."""
         columns = []
         for column, to_support in enumerate(self._to_support(batch)):
-            mean, std = self._head(column)(to_support), self._head(column).std(to_support)
+            mean, std = self._process(column)(to_support), self._process(column).std(to_support)
             high, low = (self._inverse(column)(mean + sign * std) for sign in (1, -1))
             columns.append((high - low) / 2)
         return torch.stack(columns, dim=1)
-
-    def before_epoch(self, epoch: int) -> bool:
-        """Nothing changes with the epochs, and nothing but embeddings is needed."""
-        return False
 
     @torch.no_grad()
     def before_validation(self) -> None:
         """Make what the likelihood sees the support, so that the present gates can predict."""
         for column, seen in enumerate(self._seen):
-            self._head(column).solve(self._mix(seen.parts, column), seen.outputs)
+            self._process(column).solve(self._mix(seen.parts, column), seen.outputs)
 
     @torch.no_grad()
     def finish(self, train: Batch, val: Batch) -> None:
         """Choose settings and blend by cross-validation over all these rows; the training rows become the support."""
         self.tried = []
-        for column in range(len(self.heads)):
+        for column in range(len(self.processes)):
             rows = [self._rows(batch, column) for batch in (train, val)]
             targets, outputs = (torch.cat([getattr(row, name) for row in rows]) for name in ("targets", "outputs"))
             order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))[:MAX_CHOICE_ROWS]
             mixed = [torch.cat(of_gate)[order] for of_gate in zip(*(row.mixed for row in rows), strict=True)]
-            self._choose(column, _Rows(mixed, targets[order], outputs[order]))
+            self._choose(column, _TargetRows(mixed, targets[order], outputs[order]))
         self.refit(train)
 
-    def _choose(self, column: int, rows: _Rows) -> None:
-        head, inverse = self._head(column), self._inverse(column)
-        covariance = head.covariance_between(rows.mixed, rows.mixed)
-        settings = candidates(skewed=self.transform.bends(column))
+    def _choose(self, column: int, rows: _TargetRows) -> None:
+        process, inverse = self._process(column), self._inverse(column)
+        covariance = process.covariance_between(rows.mixed, rows.mixed)
+        settings = candidates(skewed=self.transform.is_nonlinear(column))
         of_process, of_machine = torch.empty(len(rows.targets)), torch.empty(len(settings), len(rows.targets))
         fold_of_row = torch.arange(len(rows.targets)) % N_FOLDS
         for fold in fold_of_row.unique():
@@ -183,7 +187,7 @@ class KernelMixture(nn.Module):
                 return
             among, to_kept = covariance[kept][:, kept], covariance[held][:, kept]
             clipped = self.transform.without_outliers_of(rows.outputs[kept], column)
-            dual = torch.cholesky_solve(clipped.double()[:, None], head.factorise(among))[:, 0].float()
+            dual = torch.cholesky_solve(clipped.double()[:, None], process.factorise(among))[:, 0].float()
             of_process[held] = inverse(to_kept @ dual)
             for number, setting in enumerate(settings):
                 machine = VectorMachine()
@@ -208,23 +212,23 @@ class KernelMixture(nn.Module):
     @torch.no_grad()
     def refit(self, batch: Batch) -> None:
         """Make these rows the support, with everything else as it is."""
-        for column in range(len(self.heads)):
+        for column in range(len(self.processes)):
             rows = self._rows(batch, column)
             clipped = self.transform.without_outliers_of(rows.outputs, column)
-            covariance = self._head(column).solve(rows.mixed, clipped)
+            covariance = self._process(column).solve(rows.mixed, clipped)
             if column in self._chosen and self.blend[column] > 0:
                 machine = cast(VectorMachine, self.machines[column])
                 machine.fit(covariance, rows.targets, rows.outputs, self._chosen[column])
 
-    def _rows(self, batch: Batch, column: int) -> _Rows:
+    def _rows(self, batch: Batch, column: int) -> _TargetRows:
         assert batch.targets is not None
         present = batch.targets[:, column].isfinite()
         parts = self.scaling(batch.embeddings[present])
         outputs = self.transform(batch.targets)[present, column]
-        return _Rows(self._mix(parts, column), batch.targets[present, column], outputs)
+        return _TargetRows(self._mix(parts, column), batch.targets[present, column], outputs)
 
 
-class _Rows(NamedTuple):
+class _TargetRows(NamedTuple):
     """The crystals that have a value of one target.
 
     Attributes:

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from moe_mat.mixture.heads.standardisation import Standardisation
+
+FARTHEST = 10.0  # standard deviations
+
 
 class Projections(nn.Module):
     """Standardise each expert's embedding with constants of the training rows, then map it to a common width.
@@ -19,9 +23,6 @@ class Projections(nn.Module):
     Raises:
         ValueError: When ``width`` is ``None`` and the experts' widths differ.
     """
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(self, dims: Sequence[int], *, width: int | None) -> None:
         super().__init__()
@@ -43,20 +44,15 @@ class Projections(nn.Module):
                 for dim, group in self.groups.items()
             )
             self.bias = nn.Parameter(torch.zeros(len(dims), width))
-        self.register_buffer("mean", torch.zeros(sum(dims)))
-        self.register_buffer("std", torch.ones(sum(dims)))
+        self.standardise = Standardisation(sum(dims), limit=FARTHEST)
 
     def fit(self, embeddings: Tensor) -> None:
         """Set the constants from training embeddings ``[n, sum(dims)]``."""
-        self.mean.copy_(embeddings.mean(0))
-        std = embeddings.std(0, correction=0)
-        # A feature that is constant in training says nothing; dividing by its noise would make it shout later.
-        self.std.copy_(torch.where(std > 1e-6 * (1 + self.mean.abs()), std, torch.inf))
+        self.standardise.fit(embeddings)
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Embeddings side by side ``[batch, sum(dims)]`` to ``[batch, n_experts, width]``."""
-        # A crystal unlike any in training must not drown the mixture.
-        standardised = ((embeddings - self.mean) / self.std).clamp(-10, 10)
+        standardised = self.standardise(embeddings)
         if not self.linear:
             return standardised.view(len(embeddings), len(self.dims), self.width)
         scaled = standardised.split(self.dims, dim=1)

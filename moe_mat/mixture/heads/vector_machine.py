@@ -19,7 +19,7 @@ EPSILON = 0.03
 PENALTIES = (1.0, 10.0, 100.0)
 
 
-class Settings(NamedTuple):
+class Choice(NamedTuple):
     """What is chosen by cross-validation.
 
     Attributes:
@@ -31,9 +31,9 @@ class Settings(NamedTuple):
     penalty: float
 
 
-def candidates(*, skewed: bool) -> list[Settings]:
+def candidates(*, skewed: bool) -> list[Choice]:
     """The settings to choose from."""
-    return [Settings(root, penalty) for root in ((False, True) if skewed else (False,)) for penalty in PENALTIES]
+    return [Choice(root, penalty) for root in ((False, True) if skewed else (False,)) for penalty in PENALTIES]
 
 
 class VectorMachine(GrowingModule):
@@ -54,7 +54,7 @@ class VectorMachine(GrowingModule):
         return len(self.dual) > 0
 
     @torch.no_grad()
-    def fit(self, covariance: Tensor, targets: Tensor, outputs: Tensor, settings: Settings) -> None:
+    def fit(self, covariance: Tensor, targets: Tensor, outputs: Tensor, settings: Choice) -> None:
         """Train.
 
         Args:

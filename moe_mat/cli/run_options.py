@@ -1,0 +1,53 @@
+"""The options of fit, validate, test and predict that are ours, and their help, which needs nothing heavy."""
+
+from __future__ import annotations
+
+from jsonargparse import ArgumentParser
+
+from moe_mat.mixture.settings import DataSettings, MixtureSettings, TrainingSettings
+
+COMMANDS = {
+    "fit": "Train gate and head on your crystals; with no arguments, on the embedded quickstart.",
+    "validate": "Score a checkpoint on the validation rows.",
+    "test": "Score a checkpoint on the test rows.",
+    "predict": "Predict new crystals with a checkpoint, into a CSV file.",
+}
+TRAINER_HELP = "--help.trainer"
+PATIENCE = TrainingSettings.patience
+
+
+def add_run_options(parser: ArgumentParser) -> None:
+    """Add data and model, the first that a reader of the help looks for."""
+    parser.add_class_arguments(DataSettings, "data", sub_configs=False)
+    parser.add_class_arguments(MixtureSettings, "model", sub_configs=False)
+
+
+def show_help(command: str) -> None:
+    """Print the help of a command, without the options of Lightning's Trainer."""
+    parser = ArgumentParser(
+        prog=f"moe-mat {command}",
+        usage=f"moe-mat {command} [options]",
+        description=COMMANDS[command],
+        epilog=f"Options of Lightning's Trainer and of early stopping: moe-mat {command} {TRAINER_HELP}",
+    )
+    parser.add_argument("-c", "--config", metavar="FILE", help="YAML file with any of these options.")
+    parser.add_argument("--print_config", action="store_true", help="Print the configuration and exit.")
+    parser.add_argument("--seed_everything", metavar="SEED", default=0, help="Of everything random.")
+    path = "Checkpoint of an interrupted run to go on from." if command == "fit" else "Checkpoint of the trained model."
+    parser.add_argument("--ckpt_path", metavar="FILE", help=path)
+    add_run_options(parser)
+    parser.add_argument("--output", default="predictions.csv", help="CSV file that predict writes.")
+    parser.print_help()
+
+
+def show_trainer_help(command: str) -> None:
+    """Print the options that Lightning's Trainer and its early stopping have."""
+    from pytorch_lightning import Trainer
+    from pytorch_lightning.callbacks import EarlyStopping
+    from pytorch_lightning.cli import LightningArgumentParser
+
+    usage, description = f"moe-mat {command} [options]", "Options of Lightning's Trainer and of early stopping."
+    parser = LightningArgumentParser(prog=f"moe-mat {command}", usage=usage, description=description)
+    parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+    parser.add_lightning_class_args(Trainer, "trainer")
+    parser.print_help()

@@ -1,0 +1,37 @@
+from .checks import structure_problem
+from .datasets import fetch_matminer, list_matminer, load_matminer, load_quickstart, read_matminer
+from .errors import CrystalError, FetchError, LeftOut, OnError, UnsupportedCrystalError
+from .held_out import HeldOut
+from .readers import iter_crystals, read_structures
+from .splits import PARTS, Split, random_split, read_split
+from .structures import Crystal, as_structure, crystals_from_objects, structure_from_arrays, structure_key
+from .training_crystals import TrainingCrystals, formula_hash, part_of
+
+__all__ = [
+    "PARTS",
+    "Crystal",
+    "CrystalError",
+    "FetchError",
+    "HeldOut",
+    "LeftOut",
+    "OnError",
+    "Split",
+    "TrainingCrystals",
+    "UnsupportedCrystalError",
+    "as_structure",
+    "crystals_from_objects",
+    "fetch_matminer",
+    "formula_hash",
+    "iter_crystals",
+    "list_matminer",
+    "load_matminer",
+    "load_quickstart",
+    "part_of",
+    "random_split",
+    "read_matminer",
+    "read_split",
+    "read_structures",
+    "structure_from_arrays",
+    "structure_key",
+    "structure_problem",
+]

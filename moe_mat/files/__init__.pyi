@@ -1,0 +1,17 @@
+from .folders import CACHE_VARIABLE, DATA_VARIABLE, cache_folder, configs_folder, data_folder, task_cards_folder
+from .provenance import commit
+from .registry import Registry
+from .whole import whole_file, write_text
+
+__all__ = [
+    "CACHE_VARIABLE",
+    "DATA_VARIABLE",
+    "Registry",
+    "cache_folder",
+    "commit",
+    "configs_folder",
+    "data_folder",
+    "task_cards_folder",
+    "whole_file",
+    "write_text",
+]

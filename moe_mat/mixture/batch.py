@@ -1,0 +1,42 @@
+"""What gate and head see of some crystals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some crystals.
+
+    Attributes:
+        embeddings: The experts' embeddings side by side ``[n, sum(dims)]``.
+        targets: ``[n, n_targets]``, NaN where there is no value; ``None`` when predicting.
+        ids: The crystals' names.
+        partial: The crystals as what is trained of the experts needs them, see `moe_mat.mixture.crystal_inputs`.
+    """
+
+    embeddings: Tensor
+    targets: Tensor | None
+    ids: Sequence[str]
+    partial: Any = None
+
+    def to(self, device: torch.device | str, **kwargs: Any) -> Batch:
+        """Move to a device; Lightning calls this."""
+        return Batch(
+            self.embeddings.to(device),
+            None if self.targets is None else self.targets.to(device),
+            self.ids,
+            None if self.partial is None else self.partial.to(device),
+        )
+
+
+def side_by_side(values: Mapping[str, np.ndarray]) -> Tensor:
+    """Embeddings of several experts as one tensor ``[n, sum(dims)]``."""
+    return torch.from_numpy(np.concatenate(list(values.values()), axis=1))

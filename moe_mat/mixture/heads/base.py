@@ -1,0 +1,121 @@
+"""The contract of heads: what the training asks of a gate and a head, and the names under which they are known."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from moe_mat.files.registry import Registry
+from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.gate import Gate
+from moe_mat.mixture.settings import GateSettings
+from moe_mat.mixture.transforms import TargetTransform
+from moe_mat.zoo.cards import ExpertCard
+
+
+class Head(nn.Module, ABC):
+    """Gates over the experts, and what makes the targets of the mixed embedding.
+
+    The training (`moe_mat.mixture.training.train`) calls, in this order: `fit_constants` once; then for each epoch
+    `before_epoch`, `loss` of every batch, and, every `validate_every` epochs, `before_validation` and the head itself;
+    with the best epoch's weights, `finish`; and last `refit`. Everything but `embed`, `forward`, `loss` and `optimizer`
+    has a default that does nothing. What a checkpoint must keep is a parameter or a buffer.
+
+    Attributes:
+        name: Under which settings name it, see `register_head`.
+        Settings: The class of its settings, a frozen dataclass.
+        max_epochs: The usual number of epochs.
+        validate_every: Epochs from one validation to the next.
+        full_batch: Whether every batch is all training rows.
+        tried: What `finish` compared, with errors in the target's unit; empty where nothing is chosen.
+
+    Args:
+        cards: Of the experts.
+        transform: Of the targets, fitted before `fit_constants` is called.
+        settings: An object of `Settings`.
+    """
+
+    name: ClassVar[str]
+    Settings: ClassVar[type[GateSettings]] = GateSettings
+    max_epochs: ClassVar[int] = 200
+    validate_every: ClassVar[int] = 1
+    full_batch: ClassVar[bool] = False
+
+    def __init__(self, cards: Sequence[ExpertCard], transform: TargetTransform, settings: Any) -> None:
+        super().__init__()
+        self.dims = [card.dim for card in cards]
+        self.transform = transform
+        self.settings = settings
+        self.tried: list[dict[str, Any]] = []
+
+    @abstractmethod
+    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Mixed embedding ``[n, width]``, and the weights of the experts ``[n, n_gates, n_experts]``."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Tensor:
+        """Targets in their units ``[n, n_targets]``."""
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What is minimised, and what is logged of it, for one batch with targets."""
+
+    @abstractmethod
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The optimiser of all its parameters; the learning rates follow a cosine over the epochs."""
+
+    def fit_constants(self, train: Batch) -> None:
+        """Set what depends on the training rows alone, such as scales."""
+
+    def before_epoch(self, epoch: int) -> bool:
+        """Get ready for an epoch; returns whether its batches need the crystals beside their embeddings."""
+        return False
+
+    def before_validation(self) -> None:
+        """Make the present state one that can predict."""
+
+    def finish(self, train: Batch, val: Batch) -> None:
+        """Complete the best epoch: choose what is chosen by training and validation rows together."""
+
+    def refit(self, batch: Batch) -> None:
+        """Learn from these rows, training and validation, with everything that was chosen as it is."""
+
+    def std(self, batch: Batch) -> Tensor | None:
+        """Standard deviation of a new measurement in the targets' units ``[n, n_targets]``, where the head knows it."""
+        return None
+
+    def start_gates(self, tags: Sequence[str]) -> None:
+        """Start the gates at the weights that the settings name.
+
+        Args:
+            tags: Of the experts.
+
+        Raises:
+            ValueError: When weights are of strange experts, negative or all zero, or a frozen gate has none.
+        """
+        given: Mapping[str, float] | None = self.settings.initial_gate
+        if given is None:
+            if self.settings.frozen_gate:
+                raise ValueError("frozen_gate needs initial_gate, the weights that it keeps")
+            return
+        if unknown := sorted(set(given) - set(tags)):
+            raise ValueError(f"initial_gate names {', '.join(unknown)}, but the experts are {', '.join(tags)}")
+        values = torch.tensor([given.get(tag, 0.0) for tag in tags], dtype=torch.float64)
+        if not (values.isfinite().all() and (values >= 0).all() and values.sum() > 0):
+            raise ValueError("initial_gate needs weights that are not negative, at least one of them positive")
+        for gate in self.modules():
+            if isinstance(gate, Gate):
+                gate.start_at(values, frozen=self.settings.frozen_gate)
+
+
+HEADS: Registry[Head] = Registry(
+    "head",
+    built_in={"kernel": "moe_mat.mixture.heads.kernel", "mlp": "moe_mat.mixture.heads.perceptron"},
+    group="moe_mat.heads",
+    guide="docs/add-a-head.md",
+)
+register_head, get_head = HEADS.register, HEADS.get

@@ -1,0 +1,104 @@
+"""Experts on a trunk: bodies, towers and predictions of property networks that are trained together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import cast
+
+import numpy as np
+import torch
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from moe_mat.pretrain.batches import SourceInputs
+from moe_mat.pretrain.export import Experts
+from moe_mat.pretrain.job import SourceJob
+from moe_mat.pretrain.networks import PropertyNetworks
+from moe_mat.pretrain.recipes import SourceRecipe
+from moe_mat.pretrain.settings import NetworkTraining
+from moe_mat.pretrain.sources import SourceData, require_values
+from moe_mat.zoo.cache import EmbeddingCache
+from moe_mat.zoo.cards import ExpertCard, find_trunk, trunk_digest
+from moe_mat.zoo.embeddings import embed
+from moe_mat.zoo.experts import PropertyNetwork
+
+logger = logging.getLogger(__name__)
+
+
+def train_network_experts(job: SourceJob, training: NetworkTraining) -> list[ExpertCard]:
+    """Train the networks of a recipe, all of them at once.
+
+    Returns:
+        The cards; none in the secondary processes of a distributed training.
+    """
+    recipe = job.recipe
+    trunk = find_trunk(_draft(job, training))
+    source = job.read(training, training.targets, prepare=lambda structure: structure)
+    source, embeddings = _embed(source, trunk, recipe)
+    require_values(recipe, source, training.targets)
+
+    def build(rows: Tensor, transformed: Tensor) -> PropertyNetworks:
+        return PropertyNetworks(embeddings[rows], transformed, training=training, seed=recipe.seed)
+
+    module, experts = job.train(
+        recipe.networks_name,
+        training,
+        source,
+        [recipe.targets[name] for name in training.targets],
+        inputs=SourceInputs.of_embeddings(embeddings),
+        build=build,
+        start=trunk_digest(trunk),
+    )
+    return [] if experts is None else _write(experts, module, training)
+
+
+def _draft(job: SourceJob, training: NetworkTraining) -> ExpertCard:
+    """A card beside those that will be written, which finds the trunk as they do."""
+    path = job.output / f"{job.recipe.name}.yaml"
+    return ExpertCard(tag=path.stem, title="", dim=1, license="", citation="", path=path, trunk=list(training.trunk))
+
+
+def _embed(source: SourceData, trunk: Sequence[ExpertCard], recipe: SourceRecipe) -> tuple[SourceData, Tensor]:
+    """The crystals that the trunk can represent, and its embeddings of them, side by side ``[n, dim]``."""
+    with Progress(transient=True) as progress, EmbeddingCache() as cache:
+        task = progress.add_task("embedding crystals", total=len(source.ids))
+        embedded = embed(trunk, source.samples, cache=cache, advance=lambda n: progress.update(task, advance=n))
+    for row, reason in embedded.refused.items():
+        logger.info("left out: %s, crystal %s: %s", recipe.file, source.ids[row], reason)
+    values = np.concatenate(list(embedded.values.values()), axis=1)
+    kept = np.isfinite(values).all(axis=1)
+    unsupported = source.rows["unsupported"] + int((~kept).sum())
+    # The crystals themselves are needed no more, and are large.
+    rest = replace(source.take(np.flatnonzero(kept)), samples=[], rows=source.rows | {"unsupported": unsupported})
+    return rest, torch.from_numpy(values[kept])
+
+
+def _write(experts: Experts, module: PropertyNetworks, training: NetworkTraining) -> list[ExpertCard]:
+    """A body for each group, a tower for each target, and the predictions of all."""
+    prefix, on_trunk = experts.recipe.name, " + ".join(training.trunk)
+    cards: list[ExpertCard] = []
+    body_tags = [f"{prefix}_body_{group}" for group in training.groups]
+    for tag, names, body in zip(body_tags, training.groups.values(), module.bodies, strict=True):
+        title = f"What {', '.join(names)} have in common, on {on_trunk}"
+        cards.append(_write_network(experts, tag, title, body, names=names, trunk=training.trunk))
+    tower_tags = [f"{prefix}_{name}" for name in training.targets]
+    rows = zip(tower_tags, training.targets, module.group_of_target, module.towers, strict=True)
+    for tag, name, group, tower in rows:
+        title = f"{name.replace('_', ' ').capitalize()}, on {on_trunk}"
+        cards.append(_write_network(experts, tag, title, tower, names=[name], trunk=[body_tags[group]]))
+    title = f"Predictions of {', '.join(training.targets)}: transformed and standardised"
+    tag, predictions = f"{prefix}_predictions", module.predictions()
+    cards.append(_write_network(experts, tag, title, predictions, names=training.targets, trunk=tower_tags))
+    return cards
+
+
+def _write_network(
+    experts: Experts, tag: str, title: str, network: PropertyNetwork, *, names: Sequence[str], trunk: Sequence[str]
+) -> ExpertCard:
+    sizes = [cast(nn.Linear, layer).out_features for layer in network.layers]
+    output = {} if network.output == "silu" else {"output": network.output}
+    card_of = partial(ExpertCard, trunk=list(trunk), network={"sizes": sizes, **output}, dim=sizes[-1])
+    return experts.write(tag, title, network, names=names, card_of=card_of)

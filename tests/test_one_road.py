@@ -1,0 +1,40 @@
+"""Command line and estimator train by one road: the same rows, seed and settings give the same predictions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from moe_mat import MoERegressor
+from moe_mat.cli.main import main
+from moe_mat.crystals.datasets import load_quickstart
+
+
+@pytest.mark.parametrize("head", ["kernel", "mlp"])
+def test_the_command_line_predicts_what_the_estimator_does(
+    head: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MOE_MAT_CACHE", str(tmp_path / "cache"))
+    structures, table = load_quickstart()
+    values, rows = table["bulk_modulus"].to_numpy(), np.random.default_rng(1).permutation(len(table))
+    parts = {"train": rows[:36], "val": rows[36:46], "test": rows[46:]}
+    names = table["material_id"].to_numpy()
+    split = {part: names[of_part].tolist() for part, of_part in parts.items()}
+    (tmp_path / "splits.json").write_text(json.dumps({"0": split}))
+    options = ["--model.experts=[magpie,structure_features]", f"--model.head={head}", "--data.splits=splits.json"]
+    assert main(["fit", "--seed_everything=7", "--trainer.max_epochs=12", *options]) == 0
+    written = pd.read_csv(tmp_path / "runs" / "dcdft" / "version_0" / "predictions.csv").set_index("material_id")
+
+    model = MoERegressor(["magpie", "structure_features"], head=head, n_members=1, max_epochs=12, random_state=7)
+    train, val, test = ([structures[row] for row in parts[part]] for part in ("train", "val", "test"))
+    model.fit(train, values[parts["train"]], validation=(val, values[parts["val"]]))
+    expected = written.loc[names[parts["test"]], "bulk_modulus_predicted"]
+    np.testing.assert_allclose(model.predict(test), expected, rtol=1e-5)
+    if head == "kernel":
+        std = model.predict(test, return_std=True)[1]
+        np.testing.assert_allclose(std, written.loc[names[parts["test"]], "bulk_modulus_std"], rtol=1e-4)
