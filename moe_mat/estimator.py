@@ -16,7 +16,6 @@ from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from moe_mat.crystals.errors import CrystalError, LeftOut
 from moe_mat.crystals.splits import Split, random_split
 from moe_mat.crystals.structures import crystals_from_objects
 from moe_mat.mixture.batch import Batch, side_by_side
@@ -34,8 +33,8 @@ from moe_mat.mixture.settings import (
 )
 from moe_mat.mixture.training import member_seeds, new_model, train_in_memory
 from moe_mat.zoo.cache import EmbeddingCache
-from moe_mat.zoo.cards import find_cards
 from moe_mat.zoo.embeddings import embed
+from moe_mat.zoo.find import find_cards
 
 Crystals = Sequence[Structure] | Sequence[Atoms] | pd.Series | pd.DataFrame | NDArray[Any]
 
@@ -266,8 +265,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         with EmbeddingCache() as cache:
             # Encoders that are trained make their embeddings anew at every step: the first ones are not worth keeping.
             embedded = embed(cards, structures, cache=None if trainable == "all" else cache)
-        for row, reason in embedded.refused.items():
-            raise CrystalError(LeftOut(f"crystal {row} ({structures[row].reduced_formula})", None, None, reason))
+        embedded.require_all(structures)
         inputs = CrystalInputs(trainable, cards)
         return _Crystals(side_by_side(embedded.values), inputs(structures), inputs.collate)
 

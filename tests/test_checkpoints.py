@@ -14,7 +14,8 @@ from moe_mat.crystals.datasets import load_quickstart
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.heads.last_convolution import partial_crystals
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
-from moe_mat.zoo.cards import CardError, ExpertCard
+from moe_mat.zoo.card_files import CardError
+from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.experts import build_expert
 
 

@@ -20,8 +20,9 @@ from moe_mat.files.folders import configs_folder
 from moe_mat.moma.amc import amc_weights, loo_knn_predictions
 from moe_mat.moma.composition import Composition, compose
 from moe_mat.moma.settings import CompositionSettings
-from moe_mat.zoo.cards import CardError, find_cards
+from moe_mat.zoo.card_files import CardError
 from moe_mat.zoo.experts import build_expert, load_expert
+from moe_mat.zoo.find import find_cards
 
 RANDOM = np.random.default_rng(0)
 N_CRYSTALS = 40

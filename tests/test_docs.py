@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
 import re
 import subprocess
 import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +20,7 @@ from pymatgen.core import Lattice, Structure
 from moe_mat import MoERegressor, load_expert
 from moe_mat.cli.main import main
 from moe_mat.crystals.datasets import load_quickstart
-from moe_mat.encoders.base import ENCODERS
+from moe_mat.encoders.registry import ENCODERS
 from moe_mat.mixture.heads.base import HEADS
 
 ROOT = Path(__file__).parents[1]
@@ -57,6 +59,14 @@ def test_every_option_shown_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert not [option for option in options if not re.search(rf"{re.escape(option)}\b", known)]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_names_shown_are_public(page: Path) -> None:
+    for code in blocks(page, "python"):
+        for line in (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)):
+            if str(line.module).partition(".")[0] == "moe_mat":
+                assert {name.name for name in line.names} <= {*import_module(str(line.module)).__all__}, line.module
+
+
 def test_the_test_command_is_the_one_that_ci_runs() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     (extraction,) = re.findall(r"^command=(\$\(.*\))$", script, flags=re.M)
@@ -82,7 +92,7 @@ def test_the_encoder_of_the_guide_is_an_expert(tmp_path: Path) -> None:
         model.fit(structures[:20], table["bulk_modulus"][:20])
         assert set(model.gate_weights_.index) == {"mean_mass", "magpie"}
     finally:
-        ENCODERS.pop("atomic_mass", None)
+        ENCODERS.classes.pop("atomic_mass", None)
 
 
 def test_the_head_of_the_guide_is_one(tmp_path: Path) -> None:

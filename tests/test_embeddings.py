@@ -16,11 +16,15 @@ from toy_experts import cgcnn_expert, network_expert
 from moe_mat import load_expert
 from moe_mat.crystals.errors import CrystalError, LeftOut
 from moe_mat.crystals.structures import Crystal
+from moe_mat.encoders import Encoder
 from moe_mat.encoders.cgcnn import CGCNNEncoder
-from moe_mat.zoo import embeddings
+from moe_mat.zoo import embeddings, experts
 from moe_mat.zoo.cache import EmbeddingCache
-from moe_mat.zoo.cards import ExpertCard, write_card
+from moe_mat.zoo.card_parts import Readout
+from moe_mat.zoo.cards import EncoderCard, ExpertCard, write_card
 from moe_mat.zoo.embeddings import embed, embed_stream
+from moe_mat.zoo.experts import EncoderExpert
+from moe_mat.zoo.trunks import EmbeddingOrder
 
 CRYSTALS = list(reference_crystals().values())
 OGANESSON = Structure(Lattice.cubic(4), ["Og"], [[0, 0, 0]])
@@ -31,8 +35,9 @@ def cards(tmp_path: Path) -> list[ExpertCard]:
     """Two layers of one encoder, another encoder on the same graphs, one on others, and networks on networks."""
     hub = tmp_path / "hub"
     last = cgcnn_expert(hub, "last")
-    readout = {"layers": ["conv1"], "statistics": ["mean", "std"]}
-    first = dataclasses.replace(last, tag="first", readout=readout, dim=16, path=hub / "first.yaml")
+    first = dataclasses.replace(
+        last, tag="first", readout=Readout(("conv1",), ("mean", "std")), dim=16, path=hub / "first.yaml"
+    )
     write_card(first)
     other = cgcnn_expert(hub, "other", seed=1)
     wide = cgcnn_expert(hub, "wide", seed=2, width=12, cutoff=6.0, max_neighbors=8)
@@ -83,6 +88,18 @@ def test_embeddings_are_those_of_the_experts(cached: bool, cards: list[ExpertCar
         np.testing.assert_allclose(values[::-1], embedded.values[tag], rtol=1e-4, atol=1e-5)
 
 
+def test_what_experts_stand_on_is_met_once_and_in_order(cards: list[ExpertCard]) -> None:
+    last, _, other, wide, network, tower = cards
+    order = EmbeddingOrder.of([tower, network, last])
+    assert order.digests == {card.tag: card.digest for card in (tower, network, last)}
+    assert list(order.roots.values()) == [last, wide, other]
+    assert {digest: step.trunk for digest, step in order.networks.items()} == {
+        network.digest: (last.digest, wide.digest),
+        tower.digest: (network.digest, other.digest),
+    }
+    assert list(order.networks) == [network.digest, tower.digest]
+
+
 def test_experts_share_what_they_can(cards: list[ExpertCard], counts: Counts) -> None:
     embed(cards, CRYSTALS)
     # One pass for "last" and "first", one for "other" on the same graphs, one for "wide" on graphs of its own.
@@ -95,7 +112,7 @@ def test_a_warm_cache_computes_nothing(
     with EmbeddingCache() as cache:
         first = embed(cards, CRYSTALS, cache=cache)
     counts.clear()
-    monkeypatch.setattr(embeddings, "EncoderExpert", None)  # nor are the weights read
+    monkeypatch.setattr(experts, "EncoderExpert", None)  # nor are the weights read
     copies = [Structure.from_dict(crystal.as_dict()) for crystal in CRYSTALS]
     with EmbeddingCache() as cache:
         second = embed(cards, copies, cache=cache)
@@ -223,13 +240,13 @@ def test_a_stream_reads_no_further_than_it_must(
 
 def test_a_stream_loads_its_experts_once(cards: list[ExpertCard], monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[str] = []
-    build = embeddings.EncoderExpert
+    build = experts.EncoderExpert
 
-    def counting(card: ExpertCard, **options: object) -> object:
+    def counting(card: EncoderCard, encoder: Encoder) -> EncoderExpert:
         loaded.append(card.tag)
-        return build(card, **options)  # type: ignore[arg-type]
+        return build(card, encoder)
 
-    monkeypatch.setattr(embeddings, "EncoderExpert", counting)
+    monkeypatch.setattr(experts, "EncoderExpert", counting)
     monkeypatch.setattr(embeddings, "STREAM_CHUNK", 3)
     assert len(list(embed_stream(cards, crystals(CRYSTALS), refuse=lambda left_out: None))) > 3
     assert sorted(loaded) == ["first", "last", "other", "wide"]

@@ -6,7 +6,7 @@ from benchmarks import families
 from benchmarks.cells.results import write_result
 from benchmarks.methods.cards import CARDS, load_method
 from benchmarks.reports.families import compare
-from moe_mat.zoo.cards import find_cards
+from moe_mat.zoo.find import find_cards
 
 
 def result(method: str, task: str, split: int, val: float, test: float, **more: object) -> dict[str, object]:

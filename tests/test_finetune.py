@@ -18,8 +18,8 @@ from moe_mat import MoERegressor
 from moe_mat.cli.main import main
 from moe_mat.mixture.gate import CrystalGate, Gate
 from moe_mat.mixture.module import MixtureOfExperts
-from moe_mat.zoo.cards import find_cards
 from moe_mat.zoo.experts import load_expert
+from moe_mat.zoo.find import find_cards
 
 TUNED: dict[str, Any] = {
     "trainable": "all",

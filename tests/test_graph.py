@@ -12,6 +12,7 @@ from pymatgen.core import Lattice, Structure
 from strategies import ordered_structures, reference_crystals, rotated, rotations
 
 from moe_mat.graphs.neighbor_graph import TIE_TOLERANCE, CrystalGraph, neighbor_graph
+from moe_mat.graphs.radius_graph import pairs_of_bonds
 
 CRYSTALS = reference_crystals()
 SETTINGS = {"cutoff": 6.0, "max_neighbors": 12}
@@ -150,3 +151,11 @@ def test_isolated_atoms_have_no_edges_without_padding() -> None:
     assert len(graph.centers) == len(graph.neighbors) == len(graph.distances) == 0
     assert graph.centers.dtype == graph.neighbors.dtype == np.int64
     assert graph.distances.dtype == np.float32
+
+
+def test_pairs_of_bonds() -> None:
+    one, other = pairs_of_bonds(np.array([0, 0, 2, 2, 2, 5]))
+    assert {(int(a), int(b)) for a, b in zip(one, other, strict=True)} == {
+        *[(0, 1), (1, 0)],
+        *[(2, 3), (2, 4), (3, 2), (3, 4), (4, 2), (4, 3)],
+    }

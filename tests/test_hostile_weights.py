@@ -18,9 +18,12 @@ from strategies import reference_crystals
 from toy_experts import cgcnn, cgcnn_expert
 
 from moe_mat import load_expert
-from moe_mat.zoo.cards import CardError, ExpertCard, file_sha256, read_card, write_card
-from moe_mat.zoo.experts import WeightsError
+from moe_mat.files.checksum import file_sha256
+from moe_mat.zoo.card_files import CardError
+from moe_mat.zoo.card_parts import WeightsFile
+from moe_mat.zoo.cards import ExpertCard, read_card, write_card
 from moe_mat.zoo.import_cgcnn import import_cgcnn
+from moe_mat.zoo.weights import WeightsError
 
 ROCKSALT = reference_crystals()["NaCl rocksalt"]
 PAGE = b"<!DOCTYPE html><html><body>403 Forbidden</body></html>"
@@ -73,7 +76,7 @@ def with_weights(card: ExpertCard, content: bytes) -> Path:
     """Replace the weights of an expert, with a card that vouches for them."""
     assert card.weights_file is not None
     card.weights_file.write_bytes(content)
-    weights = {"file": card.weights_file.name, "sha256": file_sha256(card.weights_file)}
+    weights = WeightsFile(card.weights_file.name, file_sha256(card.weights_file))
     write_card(dataclasses.replace(card, weights=weights))
     return card.path
 

@@ -15,7 +15,9 @@ from moe_mat.crystals.held_out import HeldOut
 from moe_mat.crystals.readers import read_structures
 from moe_mat.crystals.training_crystals import TrainingCrystals
 from moe_mat.moma.merging import merge
-from moe_mat.zoo.cards import CardError
+from moe_mat.zoo.card_files import CardError
+from moe_mat.zoo.card_parts import ModuleOrigin
+from moe_mat.zoo.cards import ModuleCard
 from moe_mat.zoo.experts import load_expert
 
 
@@ -49,8 +51,9 @@ def test_a_hub_has_a_backbone_and_two_modules_a_target(trained: Path, data: Path
     for tag in tags - {"toy_backbone"}:
         expert = load_expert(hub / f"{tag}.yaml")
         card = expert.card
+        assert isinstance(card, ModuleCard)
         assert card.metrics["validation_mae"] < 0.9 * card.metrics["validation_median_mae"], tag
-        assert (card.module["backbone"], card.module["backbone_weights"]) == ("toy_backbone", backbone.weights_id)
+        assert (card.module.backbone, card.module.backbone_weights) == ("toy_backbone", backbone.weights_id)
         assert (card.license, card.citation) == (backbone.license, backbone.citation)
         assert expert.embed(structures).shape == before.shape == (6, 12)
         assert np.abs(expert.embed(structures) - before).max() > 1e-3
@@ -118,7 +121,7 @@ def test_modules_of_an_expert_of_the_package(data: Path, tmp_path: Path) -> None
     )
     cards = train_hub(tmp_path, data, recipe=recipe, only="toy_adapter_*")
     card = cards["toy_adapter_salts_difference"]
-    assert card.module == {"kind": "adapter", "backbone": "chgnet_conv4", "backbone_weights": "chgnet 0.4.2"}
+    assert card.module == ModuleOrigin("adapter", "chgnet_conv4", "chgnet 0.4.2")
     assert card.settings == {"adapter": 2}
     chgnet = load_expert("chgnet_conv4").card
     assert card.license == f"{chgnet.license}; salts licence"

@@ -9,7 +9,7 @@ from toy_hub_sources import train_hub, write_hub_recipe, write_sources
 
 from moe_mat.pretrain.errors import RecipeError
 from moe_mat.pretrain.hub_recipes import is_hub_recipe, read_hub_recipe
-from moe_mat.zoo.cards import zoo_folder
+from moe_mat.zoo.card_files import zoo_folder
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,5 @@
+"""The leakage audit: which crystals an expert has seen, and what is left without them."""
+
 import json
 import os
 from pathlib import Path
@@ -5,32 +7,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from pymatgen.core import Lattice, Structure
-from toy_experts import cgcnn, network_expert, write_expert
-from toy_sources import trained_expert, write_crystals, write_training_crystals
+from toy_sources import RUTILE, SALT, SOURCE, trained_expert, write_crystals, write_source, write_training_crystals
 
-from moe_mat.audit.exposure import exposure_of
 from moe_mat.audit.matching import match, rows_left
-from moe_mat.audit.quantities import QUANTITIES, find_quantity, quantity_of
 from moe_mat.cli.main import main
 from moe_mat.crystals.readers import iter_crystals, read_structures
-from moe_mat.crystals.training_crystals import TrainingCrystals
-from moe_mat.pretrain.expressions import expression_columns
-from moe_mat.pretrain.recipes import read_source_recipe
-from moe_mat.tasks import TaskCards
-from moe_mat.zoo.cards import find_cards, zoo_folder
+from moe_mat.zoo.find import find_cards
 
 needs_data = pytest.mark.skipif("MOE_MAT_DATA" not in os.environ, reason="MOE_MAT_DATA names no prepared data")
 
-SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 POLYMORPH = Structure(Lattice.cubic(3.4), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])  # as caesium chloride
-RUTILE = Structure.from_spacegroup(
-    "P4_2/mnm", Lattice.tetragonal(4.59, 2.96), ["Ti", "O"], [[0, 0, 0], [0.305, 0.305, 0]]
-)
 OTHER = Structure.from_spacegroup("Fm-3m", Lattice.cubic(6.29), ["K", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-SOURCE = {"salt": SALT, "rutile": RUTILE}
-READOUT = {"layers": ["conv2"]}
 
 
 def rotated(structure: Structure) -> Structure:
@@ -63,9 +51,7 @@ COPIES = {
 @pytest.fixture
 def zoo(tmp_path):
     """Folder of experts and of the source that they were trained on."""
-    write_crystals(tmp_path / "sources" / "toy.parquet", SOURCE)
-    write_training_crystals(tmp_path / "zoo" / "toy.training_crystals.npz", SOURCE)
-    return tmp_path
+    return write_source(tmp_path)
 
 
 def overlap(zoo: Path, structures, card, *, quantity: str = "band_gap"):
@@ -105,19 +91,19 @@ def test_crystals_too_large_for_the_network_were_not_seen(zoo, max_atoms, seen):
     assert found.crystal.tolist() == found.formula.tolist() == [seen]
 
 
-def test_only_crystals_with_a_value_of_the_quantity_told_it(zoo):
+def test_only_crystals_with_a_value_of_the_quantity_gave_its_label(zoo):
     values = {"band_gap_pbe": [1.0, np.nan], "bulk_modulus_kv": [np.nan, 90.0], "magnetic_moment": [0.0, 0.0]}
     write_training_crystals(zoo / "zoo" / "toy.training_crystals.npz", SOURCE, values=values)
     card = trained_expert(zoo / "zoo", "e", target=", ".join(values))
-    told = {
+    found = {
         quantity: overlap(zoo, [SALT, RUTILE], card, quantity=quantity)
         for quantity in ("band_gap", "bulk_modulus", "poisson_ratio", "exfoliation_energy")
     }
-    assert all(one.crystal.all() for one in told.values())
-    assert told["band_gap"].crystal_with_label.tolist() == [True, False]
-    assert told["bulk_modulus"].formula_with_label.tolist() == [False, True]
-    assert told["poisson_ratio"].crystal_with_label.tolist() == [False, True]  # it is computed from the moduli
-    assert not told["exfoliation_energy"].formula_with_label.any()
+    assert all(one.crystal.all() for one in found.values())
+    assert found["band_gap"].crystal_with_label.tolist() == [True, False]
+    assert found["bulk_modulus"].formula_with_label.tolist() == [False, True]
+    assert found["poisson_ratio"].crystal_with_label.tolist() == [False, True]  # it is computed from the moduli
+    assert not found["exfoliation_energy"].formula_with_label.any()
     one = trained_expert(zoo / "zoo", "one", target="bulk_modulus_kv")
     assert overlap(zoo, [SALT, RUTILE], one).crystal.tolist() == [False, True]
 
@@ -159,111 +145,6 @@ def test_only_crystals_that_are_asked_for_are_read(zoo):
     SALT.to(str(zoo / "sources" / "salt.cif"))
     (crystal,) = iter_crystals(zoo / "sources" / "toy.csv", only={"salt"})
     assert crystal.structure.composition == SALT.composition
-
-
-# What experts learned from -------------------------------------------------------------------------------------------
-
-
-def test_network_has_learned_what_its_trunk_has(zoo):
-    values = {name: [1.0, 1.0] for name in ("band_gap_pbe", "bulk_modulus_kv")}
-    write_training_crystals(zoo / "zoo" / "toy.training_crystals.npz", SOURCE, values=values)
-    package = {"package": "chgnet", "version": "0.4.2"}
-    unknown = write_expert(
-        zoo / "zoo", "unknown", None, weights=package, encoder="chgnet", readout=READOUT, dim=8, source="MPtrj"
-    )
-    weights = network_expert(zoo / "zoo", "network", trunk=[unknown], sizes=[8]).weights
-
-    def network(tag: str, *, trunk: str, target: str):
-        given = {
-            "encoder": None,
-            "settings": {},
-            "readout": {},
-            "weights": weights,
-            "trunk": [trunk],
-            "network": {"sizes": [8]},
-        }
-        return trained_expert(zoo / "zoo", tag, target=target, **given)
-
-    body = network("body", trunk="unknown", target="band_gap_pbe, bulk_modulus_kv")
-    tower = network("tower", trunk="body", target="band_gap_pbe")
-    exposure = exposure_of(tower)
-    assert exposure == exposure_of(body)
-    assert exposure.quantities == ("band_gap", "bulk_modulus")
-    assert exposure.unknown == ("MPtrj",)
-
-
-def test_unknown_sources_are_neither_clean_nor_descriptors(zoo, capsys):
-    imported = write_expert(
-        zoo / "zoo", "imported", cgcnn(), encoder="cgcnn", readout=READOUT, dim=8, source="imported from x", settings={}
-    )
-    nameless = write_expert(zoo / "zoo", "nameless", cgcnn(), encoder="cgcnn", readout=READOUT, dim=8)
-    assert exposure_of(imported).unknown == ("imported from x",)
-    assert exposure_of(nameless).unknown == ("the card of nameless names no source",)
-    for tag in ("magpie", "structure_features", "symmetry"):
-        (card,) = find_cards(tag)
-        assert exposure_of(card) == exposure_of(
-            write_expert(zoo / "other", "e", None, encoder="x", readout=READOUT, dim=8)
-        )
-    path = write_crystals(zoo / "own.parquet", SOURCE, gap=[1.0, 2.0])
-    arguments = ["audit", str(path), "--target", "gap", "--experts", f"[{imported.path},magpie]"]
-    assert main(arguments) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert next(line for line in lines if line.startswith(" imported (1)")).split()[2:] == ["?"] * 4
-    assert next(line for line in lines if line.startswith(" magpie")).split()[1:] == ["-"] * 4
-    assert "    no training targets" in lines
-    assert "    (1) imported from x" in lines
-
-
-def test_merged_module_has_learned_what_its_parts_have(zoo):
-    trained_expert(zoo / "zoo", "part")
-    weights = {"file": "merged.safetensors", "sha256": "0" * 64}
-    given = {"weights": weights, "encoder": "cgcnn", "readout": READOUT, "dim": 8}
-    merged = write_expert(zoo / "zoo", "merged", None, training={"merged": {"part": 1.0}}, **given)
-    assert exposure_of(merged).quantities == ("band_gap",)
-    assert not exposure_of(merged).unknown
-    lost = write_expert(zoo / "zoo", "lost", None, training={"merged": {"part": 0.5, "gone": 0.5}}, **given)
-    assert exposure_of(lost).unknown
-
-
-# Quantities ----------------------------------------------------------------------------------------------------------
-
-
-def source_recipes():
-    paths = (zoo_folder() / "recipes").glob("*.yaml")
-    found = [read_source_recipe(path) for path in paths if "targets" in yaml.safe_load(path.read_text())]
-    assert len(found) >= 4
-    return found
-
-
-def test_vocabulary_knows_all_recipes_tasks_and_experts():
-    properties = {target.property for recipe in source_recipes() for target in recipe.targets.values()}
-    properties |= {name for card in find_cards("*") if card.target for name in card.target.split(", ")}
-    assert {name for name in properties if quantity_of(name) not in QUANTITIES} == set()
-    tasks = {card.name: card.quantity for card in TaskCards().find()}
-    assert set(tasks.values()) <= set(QUANTITIES)
-    assert tasks["jarvis_2d_gap_tbmbj"] == quantity_of("band_gap_optb88vdw")
-
-
-def test_targets_of_the_benchmark_are_in_no_recipe_and_no_expert():
-    names = set()
-    for recipe in source_recipes():
-        for target in recipe.targets.values():
-            names |= {target.name, target.property, *target.columns()}
-    for card in find_cards("*"):
-        names |= {card.target or "", *card.training.get("targets", {})}
-        for target in card.training.get("targets", {}).values():
-            names |= set(expression_columns(target["value"]))
-    for path in zoo_folder().glob("*.npz"):
-        names |= set(TrainingCrystals.load(path).properties)
-    assert len(names) > 20
-    assert [name for name in names if "mbj" in name.lower() or "exfoliation" in name.lower()] == []
-
-
-def test_unknown_quantity_is_explained():
-    assert find_quantity("Gap") == find_quantity("band_gap_pbe") == "band_gap"
-    assert find_quantity("hardness", known=["hardness"]) == "hardness"
-    with pytest.raises(ValueError, match="Did you mean band_gap"):
-        find_quantity("band_gapp")
 
 
 # Command -------------------------------------------------------------------------------------------------------------

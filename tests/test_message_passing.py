@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from pymatgen.core import Lattice, Structure
@@ -19,9 +17,6 @@ from moe_mat.graphs.message_passing import (
     GraphBatch,
     TorchBatch,
     batch_graphs,
-    from_dgl,
-    load_graphs,
-    save_graphs,
     to_dgl,
 )
 from moe_mat.graphs.neighbor_graph import CrystalGraph, neighbor_graph
@@ -148,34 +143,17 @@ def test_equal_numbers_of_edges_alone_do_not_make_full_neighbourhoods() -> None:
 
 
 @needs_dgl
-def test_graphs_survive_dgl_and_a_file(tmp_path: Path) -> None:
-    made = graphs(SPARSE)
-    save_graphs(tmp_path / "graphs.bin", made)
-    for found in (load_graphs(tmp_path / "graphs.bin"), [from_dgl(to_dgl(graph)) for graph in made]):
-        for graph, expected in zip(found, made, strict=True):
-            for name in ("atomic_numbers", "centers", "neighbors", "distances"):
-                values = getattr(graph, name)
-                np.testing.assert_array_equal(values, getattr(expected, name))
-                assert values.dtype == getattr(expected, name).dtype
-
-
-@needs_dgl
 def test_dgl_is_taken_where_it_is_installed() -> None:
     assert isinstance(batch_graphs(graphs(DENSE)), DGLBatch)
 
 
-def test_without_dgl_torch_takes_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_dgl_torch_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(message_passing, "dgl", None)
     made = graphs(SPARSE)
     batch = batch_graphs(made)
     assert isinstance(batch, TorchBatch)
     assert torch.isfinite(passes(batch)[0]["node_mean"]).all()
-    for ask_for_dgl in (
-        lambda: batch_graphs(made, backend="dgl"),
-        lambda: to_dgl(made[0]),
-        lambda: save_graphs(tmp_path / "graphs.bin", made),
-        lambda: load_graphs(tmp_path / "graphs.bin"),
-    ):
+    for ask_for_dgl in (lambda: batch_graphs(made, backend="dgl"), lambda: to_dgl(made[0])):
         with pytest.raises(ImportError, match="pip install dgl"):
             ask_for_dgl()
 

@@ -16,10 +16,13 @@ from toy_hub import backbone, hub, module
 from moe_mat.encoders import get_encoder
 from moe_mat.encoders.adapter import adapter_names
 from moe_mat.encoders.cgcnn import CGCNNEncoder
+from moe_mat.files.checksum import file_sha256
 from moe_mat.mixture.heads.last_convolution import LastConvolutions, collate_partial, partial_crystals
 from moe_mat.moma.merging import MergeError, merge, write_merged
 from moe_mat.pretrain.modules import start_module
-from moe_mat.zoo.cards import CardError, ExpertCard, file_sha256, read_card, write_card
+from moe_mat.zoo.card_files import CardError
+from moe_mat.zoo.card_parts import WeightsFile
+from moe_mat.zoo.cards import ExpertCard, read_card, write_card
 from moe_mat.zoo.embeddings import embed
 from moe_mat.zoo.experts import EncoderExpert, build_expert
 from moe_mat.zoo.weights import WeightsError
@@ -95,7 +98,7 @@ def test_adapter_module_follows_no_other_backbone(tmp_path: Path) -> None:
     with pytest.raises(CardError, match=r"toy_backbone\.yaml"):
         build_expert(card)
     assert card.digest == before
-    moved = replace(card, module={**card.module, "backbone_weights": "0" * 64})
+    moved = replace(card, module=replace(card.module, backbone_weights="0" * 64))
     assert moved.digest != before
     assert moved.encoder_digest != card.encoder_digest
 
@@ -112,8 +115,7 @@ def test_adapter_file_is_read_strictly(tmp_path: Path, change: object, message: 
     _, card = hub(tmp_path, kind="adapter", n=1)
     assert card.weights_file is not None
     save_file(change(load_file(card.weights_file)), card.weights_file)  # type: ignore[operator]
-    assert card.weights is not None
-    write_card(replace(card, weights={**card.weights, "sha256": file_sha256(card.weights_file)}))
+    write_card(replace(card, weights=WeightsFile(card.weights_file.name, file_sha256(card.weights_file))))
     with pytest.raises(WeightsError, match=message):
         build_expert(read_card(card.path))
 
@@ -163,9 +165,7 @@ def test_one_module_alone_is_that_module_to_the_byte(tmp_path: Path, kind: str) 
     card = write_merged(cards, one_hot, folder=tmp_path / "merged", tag="mine")
     assert embedded(card).tobytes() == embedded(cards[1]).tobytes()
     if kind == "full":
-        assert card.weights is not None
-        assert cards[1].weights is not None
-        assert card.weights["sha256"] == cards[1].weights["sha256"]
+        assert card.weights_id == cards[1].weights_id
 
 
 def test_equal_modules_merge_into_themselves(tmp_path: Path) -> None:

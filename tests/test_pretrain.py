@@ -18,8 +18,8 @@ from moe_mat.pretrain.batches import pack
 from moe_mat.pretrain.cgcnn import CGCNNProperty
 from moe_mat.pretrain.errors import RecipeError
 from moe_mat.pretrain.networks import PropertyNetworks
-from moe_mat.zoo.cards import find_cards
 from moe_mat.zoo.experts import load_expert
+from moe_mat.zoo.find import find_cards
 
 
 @pytest.fixture(autouse=True)

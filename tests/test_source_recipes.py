@@ -10,7 +10,7 @@ from moe_mat.pretrain.errors import RecipeError
 from moe_mat.pretrain.expressions import evaluate_expression, expression_columns
 from moe_mat.pretrain.hub_recipes import is_hub_recipe
 from moe_mat.pretrain.recipes import read_source_recipe
-from moe_mat.zoo.cards import zoo_folder
+from moe_mat.zoo.card_files import zoo_folder
 
 
 @pytest.fixture(autouse=True)

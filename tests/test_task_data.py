@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from toy_benchmark import write_tasks
 
-from moe_mat.cli import commands
+from moe_mat import tasks
+from moe_mat.cli.dispatch import run
 from moe_mat.tasks import TaskCards, build, describe_task, fetch_sources
 
 
@@ -14,7 +15,7 @@ from moe_mat.tasks import TaskCards, build, describe_task, fetch_sources
 def toy(tmp_path, monkeypatch):
     """The folder of the data of the toy tasks, which are those of the command line."""
     cards, data = write_tasks(tmp_path)
-    monkeypatch.setattr(commands, "TaskCards", lambda: TaskCards(cards))
+    monkeypatch.setattr(tasks, "TaskCards", lambda: TaskCards(cards))
     return data
 
 
@@ -32,7 +33,7 @@ def test_sources_of_a_task_are_fetched_once_with_those_it_joins(monkeypatch, tmp
 
 
 def test_what_is_prepared_is_described(toy):
-    gap, volume = commands.TaskCards().find()
+    gap, volume = tasks.TaskCards().find()
     path = toy / "benchmark" / "toy_gap.parquet"
     found = describe_task(gap, toy)
     assert (found.rows, found.splits) == ("as on the card", "seeded, 70/15/15")
@@ -57,9 +58,9 @@ def test_preparing_tries_all_and_names_the_failed(toy, monkeypatch, capsys):
             raise ValueError("the download is an HTML page")
         return folder / card.name
 
-    monkeypatch.setattr(commands, "build_task", build_task)
+    monkeypatch.setattr(tasks, "build_task", build_task)
     with pytest.raises(ValueError, match="1 tasks failed: toy_gap"):
-        commands.run(["data", "prepare", "--data", str(toy)])
+        run(["data", "prepare", "--data", str(toy)])
     said = capsys.readouterr().out
     assert "FAILED  toy_gap: the download is an HTML page" in said
     assert f"ok      {toy / 'toy_volume'}" in said
@@ -67,7 +68,7 @@ def test_preparing_tries_all_and_names_the_failed(toy, monkeypatch, capsys):
 
 def test_list_says_where_everything_comes_from(toy, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "250")
-    commands.run(["data", "list", "toy_gap", "--data", str(toy)])
+    run(["data", "list", "toy_gap", "--data", str(toy)])
     said = capsys.readouterr().out
     for text in ("toy_gap", "toys0", "40", "as on the card", "seeded, 70/15/15", "published rows"):
         assert text in said

@@ -19,7 +19,7 @@ from moe_mat.pretrain.settings import (
     NetworkTraining,
 )
 from moe_mat.pretrain.targets import SourceTarget
-from moe_mat.zoo.cards import zoo_folder
+from moe_mat.zoo.card_files import zoo_folder
 
 
 def properties(schema: str, *path: str) -> set[str]:

@@ -18,10 +18,11 @@ from toy_experts import cgcnn_expert, network_expert, write_expert
 from moe_mat import load_expert
 from moe_mat.crystals.errors import CrystalError, UnsupportedCrystalError
 from moe_mat.encoders import Encoder, Features, get_encoder
-from moe_mat.encoders.base import ENCODERS, register_encoder
-from moe_mat.zoo.cards import CardError, find_cards
+from moe_mat.encoders.registry import ENCODERS, register_encoder
+from moe_mat.zoo.card_files import CardError
 from moe_mat.zoo.embeddings import embed
 from moe_mat.zoo.experts import EncoderExpert, Expert
+from moe_mat.zoo.find import find_cards
 
 CRYSTALS = list(reference_crystals().values())
 
@@ -133,7 +134,8 @@ def test_a_network_reads_its_trunk(tmp_path: Path) -> None:
     card = network_expert(tmp_path, "network", trunk=trunk, sizes=[6, 4])
     expert = load_expert(card.path)
     inputs = torch.from_numpy(np.concatenate([load_expert(c.path).embed(CRYSTALS) for c in trunk], axis=1))
-    state = {name.removeprefix("network."): values for name, values in expert.state_dict().items()}
+    own = f"networks.{card.digest}."
+    state = {name.removeprefix(own): values for name, values in expert.state_dict().items()}
     hidden = ((inputs - state["mean"]) / state["std"]).clamp(-10, 10)
     for layer in ("layers.0", "layers.1"):
         hidden = F.silu(hidden @ state[f"{layer}.weight"].T + state[f"{layer}.bias"])
@@ -181,7 +183,7 @@ def toy_encoder() -> Iterator[type[Encoder]]:
             return Features({"elements": self.table(numbers)}, index, len(volumes), {"volume": volumes})
 
     yield ElementCounts
-    ENCODERS.pop("element_counts")
+    ENCODERS.classes.pop("element_counts")
 
 
 def test_an_encoder_of_ones_own_needs_one_class_and_one_card(toy_encoder: type[Encoder], tmp_path: Path) -> None:
@@ -211,7 +213,7 @@ def test_encoder_names_are_unique(toy_encoder: type[Encoder]) -> None:
     get_encoder("chgnet")
     with pytest.raises(ValueError, match="'chgnet' is taken by moe_mat"):
         register_encoder("chgnet")(toy_encoder)
-    with pytest.raises(KeyError, match=r"unknown encoder 'element_count'; known: .*chgnet.*add-an-expert"):
+    with pytest.raises(ValueError, match=r"unknown encoder 'element_count'; known: .*chgnet.*add-an-expert"):
         get_encoder("element_count")
 
 
@@ -225,12 +227,12 @@ def test_an_installed_package_brings_its_encoder(toy_encoder: type[Encoder], mon
     def entry_points(*, group: str, name: str | None = None) -> list[EntryPoint]:
         return [EntryPoint()] if group == "moe_mat.encoders" and name in (None, "from_elsewhere") else []
 
-    monkeypatch.setattr("moe_mat.encoders.base.entry_points", entry_points)
+    monkeypatch.setattr("moe_mat.files.registry.entry_points", entry_points)
     try:
         assert get_encoder("from_elsewhere") is toy_encoder
     finally:
-        ENCODERS.pop("from_elsewhere", None)
-    with pytest.raises(KeyError, match="from_elsewhere"):
+        ENCODERS.classes.pop("from_elsewhere", None)
+    with pytest.raises(ValueError, match="from_elsewhere"):
         get_encoder("unknown")
 
 

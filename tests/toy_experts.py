@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from safetensors.torch import save_file
+import yaml
 from torch import nn
 
 from moe_mat.encoders.cgcnn import CGCNNEncoder
-from moe_mat.zoo.cards import ExpertCard, file_sha256, read_card, write_card
-from moe_mat.zoo.experts import PropertyNetwork
+from moe_mat.zoo.cards import EncoderCard, ExpertCard, NetworkCard, read_card
+from moe_mat.zoo.property_network import PropertyNetwork
+from moe_mat.zoo.weights import write_weights
 
 
 def randomise(module: nn.Module, *, seed: int) -> nn.Module:
@@ -27,17 +28,15 @@ def randomise(module: nn.Module, *, seed: int) -> nn.Module:
 
 
 def write_expert(folder: Path, tag: str, module: nn.Module | None, **fields: Any) -> ExpertCard:
-    """Write card and weights; ``fields`` are those of the card that differ from a plain one."""
+    """Write card and weights; ``fields`` are those of the card, as YAML has them, that differ from a plain one."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = None
     if module is not None:
-        file = folder / f"{tag}.safetensors"
-        save_file(module.state_dict(), file)
-        weights = {"file": file.name, "sha256": file_sha256(file)}
-    known = {"title": f"toy {tag}", "license": "MIT", "citation": "none", "weights": weights}
-    card = ExpertCard(tag=tag, path=folder / f"{tag}.yaml", **(known | fields))
-    write_card(card)
-    return read_card(card.path)
+        weights = write_weights(module.state_dict(), folder / f"{tag}.safetensors").to_dict()
+    known = {"tag": tag, "title": f"toy {tag}", "license": "MIT", "citation": "none", "weights": weights}
+    path = folder / f"{tag}.yaml"
+    path.write_text(yaml.safe_dump(known | fields))
+    return read_card(path)
 
 
 def cgcnn(*, seed: int = 0, width: int = 8, n_convolutions: int = 2, **settings: Any) -> CGCNNEncoder:
@@ -51,10 +50,10 @@ def cgcnn(*, seed: int = 0, width: int = 8, n_convolutions: int = 2, **settings:
 
 def cgcnn_expert(
     folder: Path, tag: str, *, seed: int = 0, width: int = 8, readout: dict[str, Any] | None = None, **settings: Any
-) -> ExpertCard:
+) -> EncoderCard:
     """A CGCNN expert of two convolutions, read off the mean of the last one like the published ones."""
     readout = readout or {"layers": ["conv2"], "statistics": ["mean"], "activation": "softplus"}
-    return write_expert(
+    card = write_expert(
         folder,
         tag,
         cgcnn(seed=seed, width=width, **settings),
@@ -63,9 +62,10 @@ def cgcnn_expert(
         readout=readout,
         dim=width * len(readout["layers"]) * len(readout.get("statistics", ["mean"])),
     )
+    return cast(EncoderCard, card)
 
 
-def network_expert(folder: Path, tag: str, *, trunk: list[ExpertCard], sizes: list[int], seed: int = 0) -> ExpertCard:
+def network_expert(folder: Path, tag: str, *, trunk: list[ExpertCard], sizes: list[int], seed: int = 0) -> NetworkCard:
     """A property network on the embeddings of other experts, its inputs standardised by random constants."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -73,4 +73,4 @@ def network_expert(folder: Path, tag: str, *, trunk: list[ExpertCard], sizes: li
         network.mean.normal_()
         network.std.uniform_(0.5, 2)
     tags = [card.tag for card in trunk]
-    return write_expert(folder, tag, network, trunk=tags, network={"sizes": sizes}, dim=sizes[-1])
+    return cast(NetworkCard, write_expert(folder, tag, network, trunk=tags, network={"sizes": sizes}, dim=sizes[-1]))

@@ -8,11 +8,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Structure
-from toy_experts import cgcnn_expert
+from pymatgen.core import Lattice, Structure
+from toy_experts import cgcnn_expert, network_expert
 
 from moe_mat.crystals.training_crystals import PARTS, TrainingCrystals
-from moe_mat.zoo.cards import ExpertCard, read_card, write_card
+from moe_mat.zoo.cards import ExpertCard, write_card
+
+SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+RUTILE = Structure.from_spacegroup(
+    "P4_2/mnm", Lattice.tetragonal(4.59, 2.96), ["Ti", "O"], [[0, 0, 0], [0.305, 0.305, 0]]
+)
+SOURCE = {"salt": SALT, "rutile": RUTILE}
+
+
+def write_source(folder: Path) -> Path:
+    """A source in ``folder/sources``, and in ``folder/zoo`` the training crystals of experts that learned from it."""
+    write_crystals(folder / "sources" / "toy.parquet", SOURCE)
+    write_training_crystals(folder / "zoo" / "toy.training_crystals.npz", SOURCE)
+    return folder
 
 
 def write_crystals(path: Path, crystals: dict[str, Structure], **columns: Any) -> Path:
@@ -38,24 +51,31 @@ def write_training_crystals(
     parts: dict[str, str] | None = None,
     values: dict[str, list[float]] | None = None,
 ) -> Path:
-    """A file of training crystals: all of them for training, and all with a band gap, unless it is said otherwise."""
+    """Training crystals: all of them for training, and all with a band gap, unless it is said otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     numbers = [PARTS.index((parts or {}).get(name, "train")) for name in crystals]
     known = {name: np.array(given) for name, given in (values or {"band_gap_pbe": [1.0] * len(crystals)}).items()}
-    trained = TrainingCrystals.of(list(crystals), list(crystals.values()), parts=numbers, values=known)
-    TrainingCrystals.join([trained]).save(path)
+    found = TrainingCrystals.of(list(crystals), list(crystals.values()), parts=numbers, values=known)
+    TrainingCrystals.join([found]).save(path)
     return path
 
 
 def trained_expert(
-    folder: Path, tag: str, *, target: str = "band_gap_pbe", max_atoms: int | None = None, **fields: Any
+    folder: Path,
+    tag: str,
+    *,
+    target: str = "band_gap_pbe",
+    max_atoms: int | None = None,
+    trunk: ExpertCard | None = None,
+    **fields: Any,
 ) -> ExpertCard:
-    """A CGCNN of random weights whose card says that it was trained on the toy source."""
+    """A CGCNN, or a network on a trunk, of random weights whose card says that it was trained on the toy source."""
     trained = {
         "target": target,
         "source": {"dataset": "toy source", "file": "toy.parquet", "max_atoms": max_atoms},
         "training_crystals": "toy.training_crystals.npz",
     }
-    card = replace(cgcnn_expert(folder, tag), **(trained | fields))
+    plain = cgcnn_expert(folder, tag) if trunk is None else network_expert(folder, tag, trunk=[trunk], sizes=[8])
+    card = replace(plain, **(trained | fields))
     write_card(card)
-    return read_card(card.path)
+    return card

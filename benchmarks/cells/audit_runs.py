@@ -15,8 +15,9 @@ from benchmarks.cells.results import Cell
 from benchmarks.cells.worker import SweepContext
 from benchmarks.methods.cards import Method
 from moe_mat.audit import Exposure, exposure_of, match
+from moe_mat.files import file_sha256
 from moe_mat.tasks import prepared_path, read_task
-from moe_mat.zoo import file_sha256, find_cards
+from moe_mat.zoo import find_cards
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from benchmarks.methods.problem import Problem
 from moe_mat.crystals import structure_key
 from moe_mat.files import commit
 from moe_mat.tasks import Task, TaskCards, read_task
-from moe_mat.zoo import EmbeddingCache, ExpertCard, embed, find_cards, find_trunk
+from moe_mat.zoo import EmbeddingCache, EmbeddingOrder, embed, find_cards
 
 PACKAGES = ("moe_mat", "torch", "pytorch-lightning", "scikit-learn", "numpy", "pymatgen", "matminer")
 
@@ -164,7 +164,7 @@ def _embed(
         embed(cards, structures, cache=cache)
         if collected is not None:
             keys = [structure_key(structure) for structure in structures]
-            for space in {card.digest for card in roots(cards)}:
+            for space in EmbeddingOrder.of(cards).roots:  # the cache holds only what sees crystals
                 collected.setdefault(space, {}).update(cache.get_many(space, keys))
 
 
@@ -174,15 +174,6 @@ def _store(shared: EmbeddedTasks) -> None:
         for space, values in shared.embeddings.items():
             known = cache.get_many(space, list(values))
             cache.put_many(space, {key: value for key, value in values.items() if key not in known})
-
-
-def roots(cards: Sequence[ExpertCard]) -> Iterator[ExpertCard]:
-    """The experts that see crystals, among these and those that they stand on; the cache holds only theirs."""
-    for card in cards:
-        if card.trunk:
-            yield from roots(find_trunk(card))
-        else:
-            yield card
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from sklearn.ensemble import RandomForestRegressor
 
-from benchmarks.methods.frozen_heads import train_heads
+from benchmarks.methods.frozen_heads import HeadSettings, train_heads
 from benchmarks.methods.mixtures import embedded
 from benchmarks.methods.problem import Outcome, Problem
 from moe_mat.graphs import batch_graphs
@@ -84,10 +84,10 @@ def scratch(
 def concatenation(
     problem: Problem, experts: Sequence[str], settings: Mapping[str, Any], candidates: Candidates = ()
 ) -> Outcome:
-    """One head on all embeddings side by side (Chang et al. 2022). Settings are those of `train_heads`."""
+    """One head on all embeddings side by side (Chang et al. 2022). Settings are those of `HeadSettings`."""
     (x, y), (x_val, y_val) = problem.train, problem.val
     joined = [[np.concatenate(embedded(experts, s), axis=1)] for s in (x, x_val, problem.test)]
-    maes, _, predictions = train_heads(*joined, y=y, y_val=y_val, seed=problem.seed, **settings)
+    maes, _, predictions = train_heads(*joined, y=y, y_val=y_val, seed=problem.seed, settings=HeadSettings(**settings))
     return Outcome(float(maes[0]), predictions[0])
 
 
@@ -96,14 +96,16 @@ def ensemble(
 ) -> Outcome:
     """One head on each embedding; their predictions are averaged (Chang et al. 2022).
 
-    Settings are those of `train_heads`; and ``weights``: ``equal``, or ``validation`` for weights of one over the
+    Settings are those of `HeadSettings`; and ``weights``: ``equal``, or ``validation`` for weights of one over the
     squared validation MAE.
     """
     options = dict(settings)
     weighted = options.pop("weights", "equal") == "validation"
     (x, y), (x_val, y_val) = problem.train, problem.val
     parts = [embedded(experts, s) for s in (x, x_val, problem.test)]
-    maes, of_val, predictions = train_heads(*parts, y=y, y_val=y_val, seed=problem.seed, **options)
+    maes, of_val, predictions = train_heads(
+        *parts, y=y, y_val=y_val, seed=problem.seed, settings=HeadSettings(**options)
+    )
     weights = 1 / maes**2 if weighted else np.ones(len(maes))
     weights /= weights.sum()
     val_mae = float(np.abs(weights @ of_val - y_val).mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -38,6 +39,25 @@ class _Heads(nn.Module):
         return values[:, :, 0]
 
 
+@dataclass(frozen=True, kw_only=True)
+class HeadSettings:
+    """How heads are trained.
+
+    Attributes:
+        hidden: widths of the hidden layers.
+        learning_rate: at the start.
+        batch_size: crystals in a batch.
+        max_epochs: length of the schedule.
+        patience: epochs without a better validation MAE of any head after which training stops.
+    """
+
+    hidden: Sequence[int] = (32, 32)
+    learning_rate: float = 0.01
+    batch_size: int = 250
+    max_epochs: int = 1000
+    patience: int = 500
+
+
 def train_heads(
     train: Sequence[np.ndarray],
     val: Sequence[np.ndarray],
@@ -46,11 +66,7 @@ def train_heads(
     y: np.ndarray,
     y_val: np.ndarray,
     seed: int,
-    hidden: Sequence[int] = (32, 32),
-    learning_rate: float = 0.01,
-    batch_size: int = 250,
-    max_epochs: int = 1000,
-    patience: int = 500,
+    settings: HeadSettings,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Train one head on each embedding, and keep each head's best epoch on the validation rows.
 
@@ -64,11 +80,7 @@ def train_heads(
         y: training targets ``[n]``.
         y_val: validation targets.
         seed: of weights and batches.
-        hidden: widths of the hidden layers.
-        learning_rate: at the start.
-        batch_size: crystals in a batch.
-        max_epochs: length of the schedule.
-        patience: epochs without a better validation MAE of any head after which training stops.
+        settings: of the training.
 
     Returns:
         Best validation MAE of each head ``[n_heads]``, and its predictions of the validation and the test crystals
@@ -76,22 +88,21 @@ def train_heads(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        heads = _Heads([values.shape[1] for values in train], hidden)
+        heads = _Heads([values.shape[1] for values in train], settings.hidden)
         means, stds = [v.mean(0) for v in train], [v.std(0) + 1e-6 for v in train]
         x, x_val, x_test = (_stacked(part, means, stds, width=heads.weights[0].shape[1]) for part in (train, val, test))
         mean, std = float(y.mean()), float(y.std()) or 1.0
         target = torch.tensor((y - mean) / std, dtype=torch.float32)
-        optimizer = torch.optim.Adam(heads.parameters(), lr=learning_rate)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=max_epochs)
+        optimizer = torch.optim.Adam(heads.parameters(), lr=settings.learning_rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=settings.max_epochs)
         best = np.full(len(train), np.inf)
         kept = [np.zeros((len(train), part.shape[1])) for part in (x_val, x_test)]
         last_better = 0
-        for epoch in range(max_epochs):
-            for rows in torch.randperm(len(target)).split(batch_size):
+        for epoch in range(settings.max_epochs):
+            for rows in torch.randperm(len(target)).split(settings.batch_size):
                 optimizer.zero_grad(set_to_none=True)
-                F.mse_loss(heads(x[:, rows]), target[rows].expand(len(train), -1), reduction="none").mean(
-                    1
-                ).sum().backward()
+                errors = F.mse_loss(heads(x[:, rows]), target[rows].expand(len(train), -1), reduction="none")
+                errors.mean(1).sum().backward()
                 optimizer.step()
             schedule.step()
             with torch.inference_mode():
@@ -102,7 +113,7 @@ def train_heads(
                     last_better = epoch
                     best[better], kept[0][better] = maes[better], of_val[better]
                     kept[1][better] = heads(x_test).double().numpy()[better] * std + mean
-            if epoch - last_better >= patience:
+            if epoch - last_better >= settings.patience:
                 break
     return best, kept[0], kept[1]
 

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.methods.problem import Outcome, Problem
 from moe_mat import MoERegressor
-from moe_mat.zoo import EmbeddingCache, embed, find_cards
+from moe_mat.zoo import EmbeddingCache, EncoderCard, embed, find_cards
 
 # Settings that say what is trained of an expert, and how.
 OF_TUNING = ("trainable", "tuning_rate", "tune_from_epoch")
@@ -86,7 +86,7 @@ def transfer(
             scores[expert] = float(np.abs(ridge.predict(of_val) - y_val).mean())
     expert = min(scores, key=scores.__getitem__) if scores else experts[0]
     (card,) = find_cards(expert)
-    tunable = card.encoder == "cgcnn"
+    tunable = isinstance(card, EncoderCard) and card.encoder == "cgcnn"
     options = {name: value for name, value in settings.items() if tunable or name not in OF_TUNING}
     outcome = mixture(problem, [expert], options, candidates)
     tags = {name: find_cards(name)[0].tag for name in scores}
@@ -104,11 +104,9 @@ def embedded(experts: Sequence[str], structures: Sequence[Any]) -> list[np.ndarr
     """Frozen embeddings of crystals by each expert, from the cache where they are there: ``[n, dim]`` each.
 
     Raises:
-        ValueError: an expert cannot represent a crystal.
+        CrystalError: an expert cannot represent a crystal.
     """
     with EmbeddingCache() as cache:
         found = embed(find_cards(list(experts)), structures, cache=cache)
-    if found.refused:
-        row, reason = next(iter(found.refused.items()))
-        raise ValueError(f"{len(found.refused)} crystals cannot be embedded; the first is number {row}: {reason}")
+    found.require_all(structures)
     return list(found.values.values())

@@ -18,9 +18,8 @@ import numpy as np
 from safetensors.torch import save_file
 
 from moe_mat.crystals.readers import iter_crystals
-from moe_mat.encoders.descriptors.encoder import DescriptorEncoder
-from moe_mat.encoders.descriptors.local_environment import LocalEnvironmentEncoder
-from moe_mat.zoo.cards import file_sha256
+from moe_mat.encoders.descriptors.encoders import DescriptorEncoder, LocalEnvironmentEncoder
+from moe_mat.files.checksum import file_sha256
 
 ENCODERS = {
     "magpie": lambda: DescriptorEncoder(layers=["composition"]),

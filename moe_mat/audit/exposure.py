@@ -1,4 +1,4 @@
-"""What an expert learned from, as far as its card and the cards of its trunk tell."""
+"""What an expert learned from, as far as its card and the cards of its trunk say."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pathlib import Path
 
 from moe_mat.audit.quantities import quantity_of
 from moe_mat.encoders import get_encoder
-from moe_mat.zoo.cards import CardError, ExpertCard, file_sha256, find_backbone, find_cards, find_trunk
+from moe_mat.files.checksum import file_sha256
+from moe_mat.zoo.card_files import CardError, card_path
+from moe_mat.zoo.card_parts import PackageWeights
+from moe_mat.zoo.cards import EncoderCard, ExpertCard, ModuleCard, NetworkCard, find_backbone, find_trunk, read_card
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -106,25 +109,24 @@ def group(cards: Sequence[ExpertCard]) -> dict[Exposure, tuple[str, ...]]:
 
 def _with_those_below(card: ExpertCard) -> Iterator[ExpertCard]:
     yield card
-    below = [*find_trunk(card), *([find_backbone(card)] if card.module else []), *_merged_from(card)]
-    for one in below:
+    of_network = find_trunk(card) if isinstance(card, NetworkCard) else []
+    of_module = [find_backbone(card)] if isinstance(card, ModuleCard) else []
+    for one in (*of_network, *of_module, *_merged_from(card)):
         yield from _with_those_below(one)
 
 
 def _merged_from(card: ExpertCard) -> list[ExpertCard]:
     """The cards of the modules whose weights were merged, beside the card or in the package; none unless all are."""
-    found = []
-    for tag in card.training.get("merged", {}):
-        beside = card.path.parent / f"{tag}.yaml"
-        try:
-            found += find_cards(str(beside) if beside.exists() else tag)
-        except CardError:
-            return []
-    return found
+    try:
+        return [read_card(card_path(tag, card.path.parent)) for tag in card.training.get("merged", {})]
+    except CardError:
+        return []
 
 
 def _learned(card: ExpertCard) -> bool:
     """Whether weights of its own were fitted to values of properties. What is not known to be a descriptor was."""
     if card.weights is None:
         return False
-    return card.encoder is None or "package" in card.weights or get_encoder(card.encoder).learned
+    if not isinstance(card, EncoderCard) or isinstance(card.weights, PackageWeights):
+        return True
+    return get_encoder(card.encoder).learned

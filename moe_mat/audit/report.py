@@ -25,6 +25,11 @@ class Errors:
 
     values: np.ndarray
 
+    @property
+    def rows(self) -> np.ndarray:
+        """Row numbers of the crystals that have a prediction."""
+        return np.flatnonzero(np.isfinite(self.values))
+
     def mae(self, rows: np.ndarray) -> float:
         """The mean over some rows ``[n]``; NaN where none of them has a prediction."""
         chosen = self.values[rows & np.isfinite(self.values)]

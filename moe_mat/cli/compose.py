@@ -1,26 +1,28 @@
-"""The command ``compose``: from a task's training crystals and a hub to weights, and to a merged module."""
+"""The command ``moe-mat compose``: from a task's training crystals and a hub to weights, and to a merged module."""
 
 from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import yaml
 from rich.console import Console
 from rich.table import Column, Table
 
-from moe_mat.crystals.errors import OnError
+from moe_mat import mixture, moma, zoo
+from moe_mat.cli.options import CrystalOptions, SplitOptions
 from moe_mat.files.folders import configs_folder
 from moe_mat.files.whole import write_text
-from moe_mat.mixture.data import CrystalDataModule
-from moe_mat.mixture.settings import DataSettings, Transform
-from moe_mat.moma.composition import Composition, compose_embedded
-from moe_mat.moma.merging import MergeError, check_mergeable, write_merged
+from moe_mat.mixture.settings import DataSettings
 from moe_mat.moma.settings import CompositionSettings
-from moe_mat.zoo.cards import find_cards
+
+if TYPE_CHECKING:
+    from moe_mat.moma import Composition
+    from moe_mat.zoo import ExpertCard
 
 MERGED = "merged"
 
@@ -31,16 +33,9 @@ def compose(
     target: str,
     modules: str | list[str],
     output: str = "composed",
-    splits: str | None = None,
-    split: int = 0,
-    id_column: str | None = None,
-    structure_column: str | None = None,
-    on_error: OnError = "raise",
-    k: int = 5,
-    temperature: float = 0.2,
-    entropy: float = 0.0,
-    sparsity: float = 0.0,
-    transform: Transform = "auto",
+    rows: SplitOptions,
+    reading: CrystalOptions,
+    settings: CompositionSettings,
 ) -> None:
     """Weigh the modules of a hub for a task by its training crystals (AMC), and merge them.
 
@@ -53,52 +48,24 @@ def compose(
         target: Target column.
         modules: Tag, pattern or folder of the modules, or several as ``[a,b]``.
         output: Folder to write to.
-        splits: JSON file with splits, as for ``fit --data.splits``; by default rows are split at random.
-        split: Which of them, or the seed of the random one.
-        id_column: Column with the crystals' names.
-        structure_column: Column with structures or their files.
-        on_error: ``raise`` stops at the first crystal that cannot be used, ``skip`` leaves it out and lists it.
-        k: Neighbours that predict a crystal.
-        temperature: Of their similarities.
-        entropy: Strength of a term that makes weights even.
-        sparsity: Strength of a term that prefers few modules.
-        transform: Of the target, with constants from the training rows.
+        rows: Which rows are those of training.
+        reading: How crystals are read.
+        settings: How the modules are weighed.
     """
     start = time.perf_counter()
-    cards = find_cards(modules)
-    settings_of_data = DataSettings(
-        path=path,
-        target=target,
-        splits=splits,
-        split=split,
-        id_column=id_column,
-        structure_column=structure_column,
-        on_error=on_error,
-    )
-    data = CrystalDataModule(settings_of_data, experts=[card.reference for card in cards])
+    cards = zoo.find_cards(modules)
+    experts = [card.reference for card in cards]
+    of_data = DataSettings(path=path, target=target, **asdict(rows), **asdict(reading))
+    data = mixture.CrystalDataModule(of_data, experts=experts)
     data.setup("fit")
     train = data.part("train")
     assert train.targets is not None
     parts = train.embeddings.split([card.dim for card in cards], dim=1)
-    settings = CompositionSettings(
-        k=k, temperature=temperature, entropy=entropy, sparsity=sparsity, transform=transform
-    )
-    composition = compose_embedded(
-        cards,
-        {card.tag: part.numpy() for card, part in zip(cards, parts, strict=True)},
-        train.targets[:, 0].numpy(),
-        settings=settings,
-        start=start,
-    )
-    folder = Path(output)
+    embeddings = {card.tag: part.numpy() for card, part in zip(cards, parts, strict=True)}
+    composition = moma.compose_embedded(cards, embeddings, train.targets[:, 0].numpy(), settings=settings, start=start)
+    folder, console = Path(output), Console()
     composition.write(folder / "composition.yaml")
-    by_tag = {card.tag: card for card in cards}
-    gate = {
-        "experts": [by_tag[tag].reference for tag in composition.selected],
-        "initial_gate": {tag: composition.weights[tag] for tag in composition.selected},
-    }
-    _write_config({"model": gate}, folder / "mixture.yaml")
-    console = Console()
+    _write_mixture(cards, composition, folder)
     _show(composition, console)
     console.print(
         f"{composition.rows} training crystals, {composition.seconds:.1f} s; written to {folder}", soft_wrap=True
@@ -106,12 +73,27 @@ def compose(
     for left_out in data.left_out:
         console.print(f"left out: {left_out}", highlight=False, markup=False, soft_wrap=True)
     try:
-        check_mergeable(cards)
-    except MergeError as error:
+        moma.check_mergeable(cards)
+    except moma.MergeError as error:
         console.print(f"nothing is merged: {error}", highlight=False, markup=False, soft_wrap=True)
         (folder / "merged.yaml").unlink(missing_ok=True)  # of an earlier composition
-        return
-    merged = write_merged(
+    else:
+        _write_merged(cards, composition, folder, target=target)
+
+
+def _write_mixture(cards: Sequence[ExpertCard], composition: Composition, folder: Path) -> None:
+    """The configuration of fit whose gate has the weights."""
+    by_tag = {card.tag: card for card in cards}
+    gate = {
+        "experts": [by_tag[tag].reference for tag in composition.selected],
+        "initial_gate": {tag: composition.weights[tag] for tag in composition.selected},
+    }
+    _write_config({"model": gate}, folder / "mixture.yaml")
+
+
+def _write_merged(cards: Sequence[ExpertCard], composition: Composition, folder: Path, *, target: str) -> None:
+    """The merged expert, and the configuration of fit that fine-tunes it."""
+    merged = moma.write_merged(
         cards,
         composition.weights,
         folder=folder / MERGED,
@@ -123,7 +105,7 @@ def compose(
     _write_config(config, folder / "merged.yaml")
 
 
-def _write_config(config: dict[str, Any], path: Path) -> None:
+def _write_config(config: Mapping[str, object], path: Path) -> None:
     write_text(path, yaml.safe_dump(config, sort_keys=False))
 
 

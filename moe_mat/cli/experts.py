@@ -5,25 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
 import yaml
-from rich.console import Console
 from rich.table import Column, Table
 
-from moe_mat.crystals.structures import as_structure
-from moe_mat.graphs.neighbor_graph import Ties
-from moe_mat.zoo.cards import find_cards, list_experts, zoo_folder
-from moe_mat.zoo.experts import build_expert
-from moe_mat.zoo.import_cgcnn import import_cgcnn
-
-# Of a table that goes to a file or a pipe: one line an expert.
-FILE_WIDTH = 220
-
-
-def print_table(table: Table) -> None:
-    """Print a table as wide as the terminal, and without broken lines where there is none."""
-    console = Console()
-    Console(width=None if console.is_terminal else max(console.width, FILE_WIDTH)).print(table)
+from moe_mat import crystals, zoo
+from moe_mat.cli.tables import print_table
+from moe_mat.graphs.ties import Ties
 
 
 def experts_list(pattern: str = "*", *, folder: str | None = None) -> None:
@@ -33,10 +20,10 @@ def experts_list(pattern: str = "*", *, folder: str | None = None) -> None:
         pattern: Shell pattern of tags.
         folder: Folder of cards; by default those of the package.
     """
-    tags = list_experts(pattern, folder=folder)
+    tags = zoo.list_experts(pattern, folder=folder)
     numbers = (Column(name, no_wrap=True) for name in ("tag", "dim", "validation MAE"))
     table = Table(*numbers, "licence", Column("what it is", ratio=1), box=None)
-    for card in find_cards([str(Path(folder or zoo_folder()) / f"{tag}.yaml") for tag in tags]):
+    for card in zoo.find_cards([str(Path(folder or zoo.zoo_folder()) / f"{tag}.yaml") for tag in tags]):
         mae = card.metrics.get("validation_mae")
         shown = f"{mae:.4g} {card.unit or ''}" if mae is not None else ""
         dataset = card.source.get("dataset") if isinstance(card.source, dict) else None
@@ -51,7 +38,7 @@ def experts_show(name: str) -> None:
     Args:
         name: Tag, folder or card file.
     """
-    for card in find_cards(name):
+    for card in zoo.find_cards(name):
         sys.stdout.write(yaml.safe_dump(card.to_dict(), sort_keys=False, allow_unicode=True))
 
 
@@ -64,12 +51,13 @@ def experts_verify(names: list[str] = ["*"]) -> None:  # noqa: B006 - never chan
     Raises:
         ValueError: When an expert fails; all are tried first.
     """
+    import numpy as np
     from ase.build import bulk
 
-    rocksalt, failed = as_structure(bulk("NaCl", "rocksalt", a=5.64)), []
-    for card in find_cards(names):
+    rocksalt, failed = crystals.as_structure(bulk("NaCl", "rocksalt", a=5.64)), []
+    for card in zoo.find_cards(names):
         try:
-            embedding = build_expert(card).embed([rocksalt])
+            embedding = zoo.build_expert(card).embed([rocksalt])
             if not np.isfinite(embedding).all():
                 raise ValueError("its embedding of rocksalt is not finite")
             sys.stdout.write(f"ok      {card.tag}\n")
@@ -99,6 +87,8 @@ def experts_import(
         license: Licence of the weights.
         citation: What to cite.
     """
+    from moe_mat.zoo.import_cgcnn import import_cgcnn
+
     for file in files:
         card = import_cgcnn(file, folder=folder, ties=ties, license=license, citation=citation)
         sys.stdout.write(f"{card.path}\n")

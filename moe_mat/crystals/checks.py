@@ -1,13 +1,15 @@
-"""What makes a crystal unusable, in words that name the site."""
+"""What makes a crystal unusable, for everyone or for one encoder, in words that name the site."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import DummySpecies, Lattice, Structure
 from scipy.spatial import cKDTree
+
+from moe_mat.crystals.errors import UnsupportedCrystalError
 
 MIN_DISTANCE = 0.1
 """Two sites closer than this (Å) are one site written twice, not a bond."""
@@ -37,6 +39,20 @@ def structure_problem(structure: Structure) -> str | None:
         first, second = (_site_name(structure, site) for site in pair)
         return f"{first} and {second} lie within {MIN_DISTANCE} Å of each other: remove one of them"
     return None
+
+
+def check_elements(structure: Structure, *, known: Collection[int], encoder: str) -> None:
+    """Pass crystals whose elements an encoder knows.
+
+    Raises:
+        UnsupportedCrystalError: When an element is not among ``known``; names the element and its first site.
+    """
+    for i, number in enumerate(structure.atomic_numbers):
+        if number not in known:
+            raise UnsupportedCrystalError(
+                f"element {structure[i].specie.symbol} (site {i}) is not among the {len(known)} elements of {encoder}; "
+                "leave this crystal out or leave this expert out"
+            )
 
 
 def _site_name(structure: Structure, index: int) -> str:

@@ -1,7 +1,7 @@
-from .base import Encoder, Features, get_encoder, pool, register_encoder
+from .base import Encoder, Features, pool
 from .cgcnn import CGCNNConvolution, CGCNNEncoder, gaussian_expansion
-from .descriptors.encoder import DescriptorEncoder
-from .descriptors.local_environment import LocalEnvironmentEncoder
+from .descriptors.encoders import DescriptorEncoder, LocalEnvironmentEncoder
+from .registry import get_encoder, register_encoder
 
 __all__ = [
     "CGCNNConvolution",

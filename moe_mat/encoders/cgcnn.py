@@ -6,7 +6,6 @@ import json
 from collections.abc import Hashable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import matminer.utils.data
 import torch
@@ -14,9 +13,10 @@ import torch.nn.functional as F
 from pymatgen.core import Structure
 from torch import Tensor, nn
 
-from moe_mat.crystals.errors import UnsupportedCrystalError
+from moe_mat.crystals.checks import check_elements
 from moe_mat.encoders.adapter import Adapter
-from moe_mat.encoders.base import Encoder, Features, register_encoder
+from moe_mat.encoders.base import Encoder, Features
+from moe_mat.encoders.registry import register_encoder
 from moe_mat.graphs.message_passing import GraphBatch, batch_graphs
 from moe_mat.graphs.neighbor_graph import CrystalGraph, neighbor_graph
 from moe_mat.graphs.ties import Ties
@@ -31,6 +31,12 @@ def element_features() -> Tensor:
     for number, values in of_element.items():
         table[number] = torch.tensor(values, dtype=torch.float32)
     return table
+
+
+@lru_cache(maxsize=1)
+def known_elements() -> frozenset[int]:
+    """Atomic numbers of the elements that have features."""
+    return frozenset(torch.nonzero(element_features().any(dim=1)).flatten().tolist())
 
 
 # Atoms whose messages a frozen convolution computes at once.
@@ -149,12 +155,7 @@ class CGCNNEncoder(Encoder):
         adapter: int | None = None,
     ) -> None:
         super().__init__()
-        self.graph_settings: dict[str, Any] = {
-            "cutoff": cutoff,
-            "max_neighbors": max_neighbors,
-            "ties": ties,
-            "pad": pad,
-        }
+        self.cutoff, self.max_neighbors, self.ties, self.pad = cutoff, max_neighbors, ties, pad
         self.step = step
         centers = torch.arange(0, cutoff + step / 2, step)
         self.register_buffer("elements", element_features(), persistent=False)
@@ -171,14 +172,13 @@ class CGCNNEncoder(Encoder):
 
     @property
     def prepare_key(self) -> Hashable:  # noqa: D102
-        return ("cgcnn", *self.graph_settings.values())
+        return ("cgcnn", self.cutoff, self.max_neighbors, self.ties, self.pad)
 
     def prepare(self, structure: Structure) -> CrystalGraph:  # noqa: D102
-        for i, site in enumerate(structure):
-            number = site.specie.Z
-            if number >= len(self.elements) or not self.elements[number].any():
-                raise UnsupportedCrystalError(f"element {site.specie.symbol} (site {i}) has no CGCNN features")
-        return neighbor_graph(structure, **self.graph_settings)
+        check_elements(structure, known=known_elements(), encoder="CGCNN")
+        return neighbor_graph(
+            structure, cutoff=self.cutoff, max_neighbors=self.max_neighbors, ties=self.ties, pad=self.pad
+        )
 
     def collate(self, samples: list[CrystalGraph]) -> GraphBatch:  # noqa: D102
         return batch_graphs(samples)

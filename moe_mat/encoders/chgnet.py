@@ -14,8 +14,10 @@ import torch
 from pymatgen.core import Structure
 from torch import Tensor, nn
 
+from moe_mat.crystals.checks import check_elements
 from moe_mat.encoders.adapter import Adapter
-from moe_mat.encoders.base import Encoder, Features, pool, register_encoder
+from moe_mat.encoders.base import Encoder, Features, pool
+from moe_mat.encoders.registry import register_encoder
 from moe_mat.graphs.radius_graph import pairs_of_bonds, radius_graph
 
 ATOM_CUTOFF = 6.0  # Å, bonds that atoms see
@@ -168,7 +170,8 @@ class CHGNetEncoder(Encoder):
         return "chgnet"
 
     def prepare(self, structure: Structure) -> CHGNetSample:  # noqa: D102
-        graph = radius_graph(structure, cutoff=ATOM_CUTOFF, known=KNOWN_ELEMENTS, encoder="CHGNet")
+        check_elements(structure, known=KNOWN_ELEMENTS, encoder="CHGNet")
+        graph = radius_graph(structure, cutoff=ATOM_CUTOFF)
         one_of_two, bond = undirected_bonds(graph.centers, graph.neighbors, graph.images)
         lengths = graph.lengths
         short = np.flatnonzero(lengths < BOND_CUTOFF)

@@ -14,7 +14,9 @@ import torch
 from pymatgen.core import Element, Lattice, Structure
 from torch import Tensor
 
-from moe_mat.encoders.base import Encoder, Features, register_encoder
+from moe_mat.crystals.checks import check_elements
+from moe_mat.encoders.base import Encoder, Features
+from moe_mat.encoders.registry import register_encoder
 from moe_mat.graphs.radius_graph import RadiusBatch, RadiusGraph, batch_radius_graphs, radius_graph
 
 ARCHITECTURES = ("M3GNet", "QET", "TensorNet")
@@ -94,9 +96,8 @@ class MatGLEncoder(Encoder):
 
     def prepare(self, structure: Structure) -> RadiusGraph:  # noqa: D102
         model = self.potential.model
-        return radius_graph(
-            structure, cutoff=float(model.cutoff), known=self.type_of_element, encoder=f"this {type(model).__name__}"
-        )
+        check_elements(structure, known=self.type_of_element, encoder=f"this {type(model).__name__}")
+        return radius_graph(structure, cutoff=float(model.cutoff))
 
     def collate(self, samples: list[RadiusGraph]) -> RadiusBatch:  # noqa: D102
         return batch_radius_graphs(samples)

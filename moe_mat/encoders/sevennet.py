@@ -9,7 +9,9 @@ import torch
 from pymatgen.core import Structure
 from torch import Tensor, nn
 
-from moe_mat.encoders.base import Encoder, Features, pool, register_encoder
+from moe_mat.crystals.checks import check_elements
+from moe_mat.encoders.base import Encoder, Features, pool
+from moe_mat.encoders.registry import register_encoder
 from moe_mat.graphs.radius_graph import RadiusBatch, RadiusGraph, batch_radius_graphs, radius_graph
 
 CHECKPOINT = "7net-0"  # the release of July 2024, which ships in the wheel
@@ -72,7 +74,8 @@ class SevenNetEncoder(Encoder):
         return ("radius", self.cutoff, frozenset(self.type_of_element))
 
     def prepare(self, structure: Structure) -> RadiusGraph:  # noqa: D102
-        return radius_graph(structure, cutoff=self.cutoff, known=self.type_of_element, encoder="SevenNet-0")
+        check_elements(structure, known=self.type_of_element, encoder="SevenNet-0")
+        return radius_graph(structure, cutoff=self.cutoff)
 
     def collate(self, samples: list[RadiusGraph]) -> RadiusBatch:  # noqa: D102
         return batch_radius_graphs(samples)

@@ -1,3 +1,4 @@
+from .checksum import file_sha256
 from .folders import CACHE_VARIABLE, DATA_VARIABLE, cache_folder, configs_folder, data_folder, task_cards_folder
 from .provenance import commit
 from .registry import Registry
@@ -11,6 +12,7 @@ __all__ = [
     "commit",
     "configs_folder",
     "data_folder",
+    "file_sha256",
     "task_cards_folder",
     "whole_file",
     "write_text",

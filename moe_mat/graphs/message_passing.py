@@ -175,48 +175,18 @@ class DGLBatch(GraphBatch):
         return batch.to(device)
 
 
-def _dgl() -> Any:
-    if dgl is None:
-        raise ImportError("DGL is not installed: it has wheels for Python 3.11 (pip install dgl==1.1.3)")
-    return dgl
-
-
 def to_dgl(graph: CrystalGraph) -> Any:
     """One crystal's graph as a ``dgl.DGLGraph`` with ``ndata["atomic_number"]`` and ``edata["distance"]`` (Å).
 
     Raises:
         ImportError: When DGL is not installed.
     """
-    result = _dgl().graph((graph.neighbors, graph.centers), num_nodes=graph.n_atoms)
+    if dgl is None:
+        raise ImportError("DGL is not installed: it has wheels for Python 3.11 (pip install dgl==1.1.3)")
+    result = dgl.graph((graph.neighbors, graph.centers), num_nodes=graph.n_atoms)
     result.ndata["atomic_number"] = torch.from_numpy(graph.atomic_numbers)
     result.edata["distance"] = torch.from_numpy(graph.distances)
     return result
-
-
-def from_dgl(graph: Any) -> CrystalGraph:
-    """The inverse of `to_dgl`."""
-    neighbors, centers = graph.edges(order="eid")
-    return CrystalGraph(
-        graph.ndata["atomic_number"].numpy(), centers.numpy(), neighbors.numpy(), graph.edata["distance"].numpy()
-    )
-
-
-def save_graphs(path: str | os.PathLike[str], graphs: Sequence[CrystalGraph]) -> None:
-    """Write graphs to one file in DGL's binary format.
-
-    Raises:
-        ImportError: When DGL is not installed.
-    """
-    _dgl().save_graphs(os.fspath(path), [to_dgl(graph) for graph in graphs])
-
-
-def load_graphs(path: str | os.PathLike[str]) -> list[CrystalGraph]:
-    """Read graphs that `save_graphs` wrote.
-
-    Raises:
-        ImportError: When DGL is not installed.
-    """
-    return [from_dgl(graph) for graph in _dgl().load_graphs(os.fspath(path))[0]]
 
 
 def batch_graphs(graphs: Sequence[CrystalGraph], *, backend: Backend = "auto") -> GraphBatch:

@@ -43,7 +43,7 @@ def neighbor_graph(
 
     When more neighbours than ``max_neighbors`` lie within the cutoff, some shell of equally distant atoms may be cut in
     two. ``ties="canonical"`` then keeps the heavier elements, and among atoms of one element those in the denser
-    surroundings, so that the graph does not depend on the orientation of the cell or the order of its sites.
+    environment, so that the graph does not depend on the orientation of the cell or the order of its sites.
     ``ties="order"`` keeps whatever the neighbour search lists first, as Chang et al. (npj Comput. Mater. 8, 242, 2022)
     did.
 
@@ -60,7 +60,7 @@ def neighbor_graph(
     Raises:
         ValueError: When there is no such rule.
     """
-    atomic_numbers = np.array([site.specie.Z for site in structure], dtype=np.int64)
+    atomic_numbers = np.array(structure.atomic_numbers, dtype=np.int64)
     centers, neighbors, _, distances = structure.get_neighbor_list(cutoff, exclude_self=True)
 
     if ties == "canonical":
@@ -69,8 +69,8 @@ def neighbor_graph(
         # Shells by gaps, not by rounding: two equal distances never fall on either side of a rounding step.
         new_shell = np.ones(len(distances), dtype=bool)
         new_shell[1:] = (np.diff(distances) > TIE_TOLERANCE) | (np.diff(centers) != 0)
-        surroundings = _surroundings(atomic_numbers, centers, neighbors, 1 - distances / cutoff)
-        order = np.lexsort((-surroundings[neighbors], -atomic_numbers[neighbors], np.cumsum(new_shell), centers))
+        environments = _rank_environments(atomic_numbers, centers, neighbors, 1 - distances / cutoff)
+        order = np.lexsort((-environments[neighbors], -atomic_numbers[neighbors], np.cumsum(new_shell), centers))
     elif ties == "order":
         order = np.lexsort((distances, centers))
     else:
@@ -95,10 +95,10 @@ def neighbor_graph(
     )
 
 
-def _surroundings(
+def _rank_environments(
     atomic_numbers: np.ndarray, centers: np.ndarray, neighbors: np.ndarray, nearness: np.ndarray
 ) -> np.ndarray:
-    """Rank the atoms by how dense and heavy their surroundings are; equivalent sites have equal ranks ``[n_atoms]``.
+    """Rank the atoms by how dense and heavy their environments are; equivalent sites have equal ranks ``[n_atoms]``.
 
     Three rounds reach three cutoffs far. ``nearness`` is 0 at the cutoff, where the list of neighbours is noise.
     """

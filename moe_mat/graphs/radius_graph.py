@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from pymatgen.core import Structure
 from torch import Tensor
-
-from moe_mat.crystals.errors import UnsupportedCrystalError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +34,9 @@ class RadiusGraph:
         return np.linalg.norm(self.vectors, axis=1)
 
 
-def known_atomic_numbers(structure: Structure, *, known: Collection[int], encoder: str) -> np.ndarray:
-    """Atomic numbers of all sites ``[n_atoms]``.
-
-    Raises:
-        UnsupportedCrystalError: When an element is not among ``known``; names the element and its first site.
-    """
-    atomic_numbers = np.array([site.specie.Z for site in structure], dtype=np.int64)
-    for i, number in enumerate(atomic_numbers.tolist()):
-        if number not in known:
-            symbol = structure[i].specie.symbol
-            raise UnsupportedCrystalError(
-                f"element {symbol} (site {i}) is not among the {len(known)} elements of {encoder}; "
-                "leave this crystal out or leave this expert out"
-            )
-    return atomic_numbers
-
-
-def radius_graph(structure: Structure, *, cutoff: float, known: Collection[int], encoder: str) -> RadiusGraph:
-    """Connect every atom with all others within ``cutoff`` Å. An atom that has none keeps no bonds.
-
-    Raises:
-        UnsupportedCrystalError: When an element is not among ``known``.
-    """
-    atomic_numbers = known_atomic_numbers(structure, known=known, encoder=encoder)
+def radius_graph(structure: Structure, *, cutoff: float) -> RadiusGraph:
+    """Connect every atom with all others within ``cutoff`` Å. An atom that has none keeps no bonds."""
+    atomic_numbers = np.array(structure.atomic_numbers, dtype=np.int64)
     centers, neighbors, images, _ = structure.get_neighbor_list(cutoff, exclude_self=True)
     order = np.argsort(centers, kind="stable")
     centers, neighbors, images = centers[order], neighbors[order], images[order]

@@ -26,8 +26,9 @@ from moe_mat.mixture.crystal_inputs import CrystalInputs
 from moe_mat.mixture.heads.last_convolution import collate_partial
 from moe_mat.mixture.settings import DataSettings, Trainable
 from moe_mat.zoo.cache import EmbeddingCache
-from moe_mat.zoo.cards import ExpertCard, find_cards
+from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.embeddings import embed, embed_stream
+from moe_mat.zoo.find import find_cards
 
 logger = logging.getLogger(__name__)
 

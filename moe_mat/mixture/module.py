@@ -15,7 +15,8 @@ from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.heads.base import get_head
 from moe_mat.mixture.settings import MixtureSettings, settings_of_head
 from moe_mat.mixture.transforms import TargetTransform
-from moe_mat.zoo.cards import CardError, find_cards
+from moe_mat.zoo.card_files import CardError
+from moe_mat.zoo.find import find_cards
 
 
 class MixtureOfExperts(pl.LightningModule):

@@ -13,15 +13,15 @@ import yaml
 from numpy.typing import ArrayLike
 from pymatgen.core import Structure
 
-from moe_mat.crystals.errors import CrystalError, LeftOut
 from moe_mat.crystals.structures import crystals_from_objects
 from moe_mat.files.whole import write_text
 from moe_mat.mixture.transforms import TargetTransform
 from moe_mat.moma.amc import amc_weights, loo_knn_predictions
 from moe_mat.moma.settings import CompositionSettings
 from moe_mat.zoo.cache import EmbeddingCache
-from moe_mat.zoo.cards import ExpertCard, find_cards
+from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.embeddings import embed
+from moe_mat.zoo.find import find_cards
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,7 @@ def compose(
     crystals = [crystal.structure for crystal in crystals_from_objects(list(structures))]
     with EmbeddingCache() as cache:
         embedded = embed(cards, crystals, cache=cache)
-    for row, reason in embedded.refused.items():
-        raise CrystalError(LeftOut(f"crystal {row} ({crystals[row].reduced_formula})", None, None, reason))
+    embedded.require_all(crystals)
     return compose_embedded(cards, embedded.values, y, settings=settings, start=start)
 
 

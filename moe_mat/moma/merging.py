@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from moe_mat.zoo.cards import ExpertCard, write_card
-from moe_mat.zoo.experts import EncoderExpert, build_expert, read_expert_weights
+from moe_mat.zoo.cards import EncoderCard, ExpertCard, ModuleCard, write_card
+from moe_mat.zoo.expert_weights import read_expert_weights
+from moe_mat.zoo.experts import build_expert, load_encoder
 from moe_mat.zoo.weights import write_weights
 
 
@@ -19,35 +19,41 @@ class MergeError(ValueError):
     """Experts that cannot be merged; the message names two of them and what they do not have in common."""
 
 
-def _common_ground(card: ExpertCard) -> dict[str, Any]:
+def _common_ground(card: ModuleCard) -> dict[str, object]:
     return {
         "encoder": card.encoder,
         "settings of the encoder": card.settings,
-        "readout": card.readout,
-        "kind": card.module["kind"],
-        "backbone": card.module["backbone"],
-        "initialisation": card.module["backbone_weights"],
+        "readout": card.readout.to_dict(),
+        "kind": card.module.kind,
+        "backbone": card.module.backbone,
+        "initialisation": card.module.backbone_weights,
     }
 
 
-def check_mergeable(cards: Sequence[ExpertCard]) -> None:
+def check_mergeable(cards: Sequence[ExpertCard]) -> list[ModuleCard]:
     """Make sure that the mean of some experts' weights means something.
+
+    Returns:
+        The same cards, all of them modules.
 
     Raises:
         MergeError: When there is none, one is no module, or two have not the same architecture, kind and backbone.
     """
     if not cards:
         raise MergeError("there is nothing to merge: name some modules")
+    modules: list[ModuleCard] = []
     for card in cards:
-        if not card.module:
+        if not isinstance(card, ModuleCard):
             raise MergeError(f"expert {card.tag} is no module of a backbone: its weights cannot be merged with others")
-        first, other = _common_ground(cards[0]), _common_ground(card)
+        modules.append(card)
+        first, other = _common_ground(modules[0]), _common_ground(card)
         for name, value in first.items():
             if other[name] != value:
                 raise MergeError(
                     f"modules {cards[0].tag} and {card.tag} cannot be merged: their {name} differs "
                     f"({value} and {other[name]})"
                 )
+    return modules
 
 
 def merge(cards: Sequence[ExpertCard], weights: Mapping[str, float]) -> dict[str, Tensor]:
@@ -96,7 +102,7 @@ def write_merged(
     folder: str | Path,
     tag: str,
     training: Mapping[str, Any] = {},
-) -> ExpertCard:
+) -> EncoderCard:
     """Write the merged module as an expert of its own, with all weights of its encoder.
 
     Args:
@@ -107,23 +113,19 @@ def write_merged(
         training: What the card notes of its making beside the weights.
     """
     merged = merge(cards, weights)
-    first, folder = cards[0], Path(folder)
-    expert = build_expert(first)
-    assert isinstance(expert, EncoderExpert)
-    folder.mkdir(parents=True, exist_ok=True)
+    first, folder = check_mergeable(cards)[0], Path(folder)
     shares = sorted(((weight, tag) for tag, weight in weights.items() if weight > 0), reverse=True)
-    card = replace(
-        first,
+    card = EncoderCard(
         tag=tag,
         title=f"Merged from {', '.join(f'{weight:.2f} {tag}' for weight, tag in shares)}",
-        weights=write_weights({**expert.encoder.state_dict(), **merged}, folder / f"{tag}.safetensors"),
-        module={},
-        source=None,
-        target=None,
-        unit=None,
-        metrics={},
+        dim=first.dim,
+        license=first.license,
+        citation=first.citation,
+        weights=write_weights({**load_encoder(first).state_dict(), **merged}, folder / f"{tag}.safetensors"),
+        encoder=first.encoder,
+        settings=first.settings,
+        readout=first.readout,
         training={"merged": {tag: weight for weight, tag in shares}, **training},
-        training_crystals=None,
         path=folder / f"{tag}.yaml",
     )
     write_card(card)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
 from torch import Tensor
 
-from moe_mat.encoders.base import pool
 from moe_mat.encoders.cgcnn import CGCNNEncoder
 from moe_mat.graphs.message_passing import GraphBatch
 from moe_mat.mixture.heads.mlp import mlp
 from moe_mat.pretrain.settings import CGCNNTraining
 from moe_mat.pretrain.training import SourceModule
+from moe_mat.zoo.card_parts import Readout
+from moe_mat.zoo.cards import EncoderCard
+from moe_mat.zoo.readout import read_out
 
 
 class CGCNNProperty(SourceModule):
@@ -25,15 +30,25 @@ class CGCNNProperty(SourceModule):
     def __init__(self, targets: Tensor, *, training: CGCNNTraining, seed: int) -> None:
         super().__init__(targets, training, seed=seed)
         self.encoder = CGCNNEncoder(**training.encoder)
-        self.layer, width = list(self.encoder.node_layers.items())[-1]
+        layer, width = list(self.encoder.node_layers.items())[-1]
+        self.readout = Readout((layer,), statistics=("mean",), activation="softplus")
         self.head = mlp(width, targets.shape[1], hidden=[width], activation="softplus")
 
     def embed(self, inputs: GraphBatch) -> Tensor:
         """The embedding ``[n_crystals, width]``."""
-        features = self.encoder(inputs)
-        return F.softplus(
-            pool(features.nodes[self.layer], features.crystal_of_node, features.n_crystals, statistics=["mean"])
-        )
+        return read_out(self.encoder(inputs), self.readout)
 
     def forward(self, inputs: GraphBatch) -> Tensor:  # noqa: D102
         return self.head(self.embed(inputs))
+
+
+def cgcnn_card(module: CGCNNProperty, settings: Mapping[str, Any]) -> Callable[..., EncoderCard]:
+    """Makes the card of the expert that a CGCNN became.
+
+    Args:
+        module: After the training.
+        settings: Arguments of its encoder.
+    """
+    (layer,) = module.readout.layers
+    dim = module.encoder.node_layers[layer]
+    return partial(EncoderCard, encoder="cgcnn", settings=dict(settings), readout=module.readout, dim=dim)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from torch import Tensor
 
 from moe_mat.encoders.cgcnn import CGCNNEncoder
 from moe_mat.graphs.message_passing import batch_graphs
 from moe_mat.pretrain.batches import SourceInputs
-from moe_mat.pretrain.cgcnn import CGCNNProperty
+from moe_mat.pretrain.cgcnn import CGCNNProperty, cgcnn_card
 from moe_mat.pretrain.job import SourceJob
 from moe_mat.pretrain.settings import CGCNNExpertsTraining, CGCNNTraining
 from moe_mat.pretrain.sources import SourceData
@@ -63,12 +62,5 @@ def train_cgcnn(
     module, experts = job.train(tag, training, source, targets, inputs=inputs, build=build)
     if experts is None:
         return []
-    card_of = partial(
-        ExpertCard,
-        encoder="cgcnn",
-        settings=dict(training.encoder),
-        readout={"layers": [module.layer], "statistics": ["mean"], "activation": "softplus"},
-        dim=module.encoder.node_layers[module.layer],
-    )
-    names = [target.name for target in targets]
+    names, card_of = [target.name for target in targets], cgcnn_card(module, training.encoder)
     return [experts.write(tag, title, module.encoder, names=names, card_of=card_of)]

@@ -19,7 +19,7 @@ from moe_mat.pretrain.settings import Training
 from moe_mat.pretrain.sources import SourceData
 from moe_mat.pretrain.targets import SourceTarget
 from moe_mat.pretrain.training import FinishedRun, SourceModule
-from moe_mat.zoo.cards import ExpertCard, find_trunk, trunk_digest, write_card
+from moe_mat.zoo.cards import ExpertCard, NetworkCard, find_trunk, trunk_digest, write_card
 from moe_mat.zoo.experts import build_expert
 from moe_mat.zoo.weights import write_weights
 
@@ -126,7 +126,7 @@ class Experts:
             citation=self.recipe.citation,
             path=self.folder / f"{tag}.yaml",
         )
-        if card.trunk:
+        if isinstance(card, NetworkCard):
             card = replace(card, trunk_digest=trunk_digest(find_trunk(card)))
         write_card(card)
         build_expert(card)  # what was written can be loaded

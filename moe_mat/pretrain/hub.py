@@ -19,7 +19,9 @@ from moe_mat.pretrain.job import SourceJob
 from moe_mat.pretrain.modules import ModuleProperty, start_module
 from moe_mat.pretrain.recipes import SourceRecipe
 from moe_mat.pretrain.sources import SourceData
-from moe_mat.zoo.cards import CardError, ExpertCard, read_card, zoo_folder
+from moe_mat.zoo.card_files import CardError, card_path
+from moe_mat.zoo.card_parts import ModuleOrigin
+from moe_mat.zoo.cards import ExpertCard, ModuleCard, read_card
 
 
 def train_hub(job: SourceJob, hub: HubRecipe, chosen: Sequence[str]) -> list[ExpertCard]:
@@ -61,9 +63,9 @@ def train_hub(job: SourceJob, hub: HubRecipe, chosen: Sequence[str]) -> list[Exp
 
 
 def _find_backbone(job: SourceJob, hub: HubRecipe) -> ExpertCard:
-    beside = job.output / f"{hub.backbone_tag}.yaml"
-    path = beside if beside.exists() else zoo_folder() / beside.name
+    path = card_path(hub.backbone_tag, job.output)
     if not path.exists():
+        beside = job.output / path.name
         raise CardError(f"there is no backbone {beside}: train it first (--only {hub.backbone_tag})")
     return read_card(path)
 
@@ -95,13 +97,14 @@ def _train_module(
         return []
     trained = module.expert.encoder
     adapter = {} if training.bottleneck is None else {"adapter": training.bottleneck}
+    start = module.expert.card
     card_of = partial(
-        ExpertCard,
-        module={"kind": what.kind, "backbone": backbone.tag, "backbone_weights": backbone.weights_id},
-        encoder=backbone.encoder,
-        settings=backbone.settings | adapter,
-        readout=backbone.readout,
-        dim=backbone.dim,
+        ModuleCard,
+        module=ModuleOrigin(what.kind, start.tag, start.weights_id),
+        encoder=start.encoder,
+        settings=start.settings | adapter,
+        readout=start.readout,
+        dim=start.dim,
     )
     title = f"{target.name.replace('_', ' ').capitalize()}, {what.kind} module of {backbone.tag}"
     only = adapter_names(trained.state_dict()) if training.adapters_only else None

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from moe_mat.files.documents import read_yaml
 from moe_mat.pretrain.errors import RecipeError
 from moe_mat.pretrain.recipes import SourceRecipe, as_tuples, read_source_recipe
 from moe_mat.pretrain.settings import CGCNNTraining, ModuleTraining
-from moe_mat.zoo.cards import zoo_folder
+from moe_mat.zoo.card_files import zoo_folder
+from moe_mat.zoo.card_parts import ModuleKind
 
-KINDS = ("full", "adapter")
+KINDS: tuple[ModuleKind, ...] = get_args(ModuleKind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class HubModule:
         target: Name of the source's target that it learns.
     """
 
-    kind: str
+    kind: ModuleKind
     source: str
     target: str
 
@@ -63,7 +64,7 @@ class HubRecipe:
     name: str
     sources: dict[str, HubSource]
     backbone: CGCNNTraining | str
-    kinds: dict[str, ModuleTraining]
+    kinds: dict[ModuleKind, ModuleTraining]
     exclude: tuple[str, ...] = ()
     seed: int = 0
 

@@ -29,16 +29,16 @@ def start_module(backbone: ExpertCard, *, bottleneck: int | None = None) -> Enco
         raise WeightsError(f"expert {backbone.tag} has no encoder with weights: it cannot be a backbone")
     if bottleneck is None:
         return expert
-    assert backbone.encoder is not None
+    card = expert.card
     try:
-        encoder = get_encoder(backbone.encoder)(**backbone.settings, adapter=bottleneck)
+        encoder = get_encoder(card.encoder)(**card.settings, adapter=bottleneck)
     except TypeError as error:
-        raise WeightsError(f"encoder {backbone.encoder} of expert {backbone.tag} takes no adapters") from error
+        raise WeightsError(f"encoder {card.encoder} of expert {card.tag} takes no adapters") from error
     fresh = adapter_names(encoder.state_dict())
     missing, unexpected = encoder.load_state_dict(expert.encoder.state_dict(), strict=False)
     assert set(missing) == fresh
     assert not unexpected
-    return EncoderExpert(backbone, encoder=encoder)
+    return EncoderExpert(card, encoder)
 
 
 class ModuleProperty(SourceModule):

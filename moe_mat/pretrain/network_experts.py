@@ -21,9 +21,10 @@ from moe_mat.pretrain.recipes import SourceRecipe
 from moe_mat.pretrain.settings import NetworkTraining
 from moe_mat.pretrain.sources import SourceData, require_values
 from moe_mat.zoo.cache import EmbeddingCache
-from moe_mat.zoo.cards import ExpertCard, find_trunk, trunk_digest
+from moe_mat.zoo.card_parts import NetworkShape
+from moe_mat.zoo.cards import ExpertCard, NetworkCard, read_trunk, trunk_digest
 from moe_mat.zoo.embeddings import embed
-from moe_mat.zoo.experts import PropertyNetwork
+from moe_mat.zoo.property_network import PropertyNetwork
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def train_network_experts(job: SourceJob, training: NetworkTraining) -> list[Exp
         The cards; none in the secondary processes of a distributed training.
     """
     recipe = job.recipe
-    trunk = find_trunk(_draft(job, training))
+    trunk = read_trunk(training.trunk, job.output)
     source = job.read(training, training.targets, prepare=lambda structure: structure)
     source, embeddings = _embed(source, trunk, recipe)
     require_values(recipe, source, training.targets)
@@ -53,12 +54,6 @@ def train_network_experts(job: SourceJob, training: NetworkTraining) -> list[Exp
         start=trunk_digest(trunk),
     )
     return [] if experts is None else _write(experts, module, training)
-
-
-def _draft(job: SourceJob, training: NetworkTraining) -> ExpertCard:
-    """A card beside those that will be written, which finds the trunk as they do."""
-    path = job.output / f"{job.recipe.name}.yaml"
-    return ExpertCard(tag=path.stem, title="", dim=1, license="", citation="", path=path, trunk=list(training.trunk))
 
 
 def _embed(source: SourceData, trunk: Sequence[ExpertCard], recipe: SourceRecipe) -> tuple[SourceData, Tensor]:
@@ -98,7 +93,7 @@ def _write(experts: Experts, module: PropertyNetworks, training: NetworkTraining
 def _write_network(
     experts: Experts, tag: str, title: str, network: PropertyNetwork, *, names: Sequence[str], trunk: Sequence[str]
 ) -> ExpertCard:
-    sizes = [cast(nn.Linear, layer).out_features for layer in network.layers]
-    output = {} if network.output == "silu" else {"output": network.output}
-    card_of = partial(ExpertCard, trunk=list(trunk), network={"sizes": sizes, **output}, dim=sizes[-1])
+    sizes = tuple(cast(nn.Linear, layer).out_features for layer in network.layers)
+    shape = NetworkShape(sizes, None if network.output == "silu" else "none")
+    card_of = partial(NetworkCard, trunk=tuple(trunk), network=shape, dim=sizes[-1])
     return experts.write(tag, title, network, names=names, card_of=card_of)

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from moe_mat.pretrain.settings import NetworkTraining
 from moe_mat.pretrain.training import SourceModule
-from moe_mat.zoo.experts import PropertyNetwork
+from moe_mat.zoo.property_network import PropertyNetwork
 
 
 class PropertyNetworks(SourceModule):
     """``output(tower(body(embedding)))`` for each property; properties of one group share the body.
 
-    Bodies and towers are the networks of `moe_mat.zoo.experts`, so that they become experts as they are.
+    Bodies and towers are the networks of `moe_mat.zoo.property_network`, so that they become experts as they are.
 
     Args:
         embeddings: The trunk's embeddings of the training rows ``[n, dim]``.

@@ -10,7 +10,7 @@ from moe_mat.files.documents import read_yaml
 from moe_mat.pretrain.errors import RecipeError
 from moe_mat.pretrain.settings import CGCNNExpertsTraining, NetworkTraining
 from moe_mat.pretrain.targets import SourceTarget
-from moe_mat.zoo.cards import zoo_folder
+from moe_mat.zoo.card_files import zoo_folder
 
 OF_SOURCE = ("dataset", "file", "license", "citation", "targets", "fractions", "seed")
 

@@ -1,33 +1,34 @@
 from .cache import EmbeddingCache
-from .cards import (
-    CardError,
-    ExpertCard,
-    file_sha256,
-    find_backbone,
-    find_cards,
-    find_trunk,
-    list_experts,
-    read_card,
-    write_card,
-    zoo_folder,
-)
+from .card_files import CardError, zoo_folder
+from .card_parts import ModuleOrigin, NetworkShape, PackageWeights, Readout, WeightsFile
+from .cards import EncoderCard, ExpertCard, ModuleCard, NetworkCard, find_backbone, find_trunk, read_card, write_card
 from .embeddings import Embedded, embed, embed_stream
 from .experts import EncoderExpert, Expert, NetworkExpert, build_expert, load_expert
+from .find import find_cards, list_experts
+from .trunks import EmbeddingOrder
 from .weights import WeightsError, write_weights
 
 __all__ = [
     "CardError",
     "Embedded",
     "EmbeddingCache",
+    "EmbeddingOrder",
+    "EncoderCard",
     "EncoderExpert",
     "Expert",
     "ExpertCard",
+    "ModuleCard",
+    "ModuleOrigin",
+    "NetworkCard",
     "NetworkExpert",
+    "NetworkShape",
+    "PackageWeights",
+    "Readout",
     "WeightsError",
+    "WeightsFile",
     "build_expert",
     "embed",
     "embed_stream",
-    "file_sha256",
     "find_backbone",
     "find_cards",
     "find_trunk",

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from moe_mat.zoo.experts import WeightsError
+from moe_mat.zoo.weights import WeightsError
 
 
 def read_checkpoint(path: Path) -> Any:

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from pymatgen.core import Structure
 
-from moe_mat.crystals.errors import LeftOut, UnsupportedCrystalError
+from moe_mat.crystals.errors import CrystalError, LeftOut, UnsupportedCrystalError
 from moe_mat.crystals.structures import Crystal, structure_key
 from moe_mat.zoo.cache import EmbeddingCache
-from moe_mat.zoo.cards import ExpertCard, find_trunk
-from moe_mat.zoo.experts import EncoderExpert, PropertyNetwork, load_network
+from moe_mat.zoo.cards import ExpertCard
+from moe_mat.zoo.experts import EncoderExpert, ExpertLoader
+from moe_mat.zoo.trunks import EmbeddingOrder
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,18 @@ class Embedded:
     values: dict[str, np.ndarray]
     refused: dict[int, str]
 
+    def require_all(self, structures: Sequence[Structure]) -> None:
+        """Make sure that no crystal was refused.
+
+        Args:
+            structures: The crystals.
+
+        Raises:
+            CrystalError: When one was; names its position, its formula and the reason.
+        """
+        for row, reason in self.refused.items():
+            raise CrystalError(LeftOut(f"crystal {row} ({structures[row].reduced_formula})", None, None, reason))
+
 
 def embed(
     cards: Sequence[ExpertCard],
@@ -59,45 +72,26 @@ def embed(
         cache: Where embeddings are kept.
         advance: Called with the number of crystals that have been dealt with since the last call.
     """
-    return _embed(cards, structures, cache=cache, advance=advance, loaded=_Loaded())
-
-
-class _Loaded:
-    """What has been loaded, by digest: kept from one chunk of a stream to the next."""
-
-    def __init__(self) -> None:
-        self.experts: dict[str, EncoderExpert] = {}
-        self.networks: dict[str, PropertyNetwork] = {}
-
-    def expert(self, card: ExpertCard) -> EncoderExpert:
-        if card.digest not in self.experts:
-            encoders = {expert.card.encoder_digest: expert.encoder for expert in self.experts.values()}
-            self.experts[card.digest] = EncoderExpert(card, encoder=encoders.get(card.encoder_digest))
-        return self.experts[card.digest]
-
-    def network(self, card: ExpertCard) -> PropertyNetwork:
-        if card.digest not in self.networks:
-            self.networks[card.digest] = load_network(card)
-        return self.networks[card.digest]
+    return _embed(EmbeddingOrder.of(cards), structures, cache=cache, advance=advance, loader=ExpertLoader())
 
 
 def _embed(
-    cards: Sequence[ExpertCard],
+    order: EmbeddingOrder,
     structures: Sequence[Structure],
     *,
     cache: EmbeddingCache | None,
     advance: Callable[[int], None] | None,
-    loaded: _Loaded,
+    loader: ExpertLoader,
 ) -> Embedded:
     # A network reads other experts' embeddings, so only the experts at its root are computed from crystals, and kept.
-    roots = {card.digest: card for card in _roots(cards)}
+    roots = order.roots
     keys = [structure_key(structure) for structure in structures]
     known = {space: cache.get_many(space, keys) if cache else {} for space in roots}
     missing = {key: s for key, s in zip(keys, structures, strict=True) if any(key not in known[r] for r in roots)}
     logger.log(
         logging.INFO if advance is not None else logging.DEBUG,
         "%d crystals, %d experts: %d crystals in the cache, %d to embed",
-        *(len(structures), len(cards), len(set(keys)) - len(missing), len(missing)),
+        *(len(structures), len(order.digests), len(set(keys)) - len(missing), len(missing)),
     )
     if advance is not None:
         advance(sum(key not in missing for key in keys))
@@ -106,7 +100,7 @@ def _embed(
     reasons: dict[bytes, str] = {}
     if missing:
         lacking = {space for space in roots if any(key not in known[space] for key in missing)}
-        experts = {space: loaded.expert(card) for space, card in roots.items() if space in lacking}
+        experts = {space: loader.encoder_expert(card) for space, card in roots.items() if space in lacking}
         for batch in _batches(missing):
             for space, computed in _embed_batch(batch, experts, known, reasons).items():
                 known[space].update(computed)
@@ -124,23 +118,9 @@ def _embed(
             if key in known[space]:
                 stacked[space][row] = known[space][key]
 
-    def value(card: ExpertCard) -> np.ndarray:
-        if card.digest not in stacked:
-            of_trunk = np.concatenate([value(trunk) for trunk in find_trunk(card)], axis=1)
-            with torch.inference_mode():
-                stacked[card.digest] = loaded.network(card)(torch.from_numpy(of_trunk)).numpy()
-        return stacked[card.digest]
-
-    values = {card.tag: value(card) for card in cards}
+    of_experts = order.run_networks(stacked, loader.networks(order))
+    values = {tag: of_experts[digest] for tag, digest in order.digests.items()}
     return Embedded(values, {row: reasons[key] for row, key in enumerate(keys) if key in reasons})
-
-
-def _roots(cards: Iterable[ExpertCard]) -> Iterator[ExpertCard]:
-    for card in cards:
-        if card.trunk:
-            yield from _roots(find_trunk(card))
-        else:
-            yield card
 
 
 def embed_stream(
@@ -157,11 +137,11 @@ def embed_stream(
         Some crystals in their order, and their embeddings by expert tag.
     """
     remaining = iter(crystals)
-    loaded = _Loaded()
+    order, loader = EmbeddingOrder.of(cards), ExpertLoader()
     with EmbeddingCache() as cache:
         while chunk := list(islice(remaining, STREAM_CHUNK)):
             structures = [crystal.structure for crystal in chunk]
-            embedded = _embed(cards, structures, cache=cache, advance=None, loaded=loaded)
+            embedded = _embed(order, structures, cache=cache, advance=None, loader=loader)
             for row, reason in embedded.refused.items():
                 refuse(LeftOut(chunk[row].source, chunk[row].material_id, None, reason))
             kept = [row for row in range(len(chunk)) if row not in embedded.refused]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
 from torch import Tensor
 
 from moe_mat.encoders.cgcnn import CGCNNEncoder
-from moe_mat.files.whole import whole_file
 from moe_mat.graphs.ties import Ties
-from moe_mat.zoo.cards import ExpertCard, validate_card, write_card
+from moe_mat.zoo.card_parts import Readout
+from moe_mat.zoo.cards import EncoderCard, validate_card, write_card
 from moe_mat.zoo.checkpoints import read_checkpoint
-from moe_mat.zoo.experts import WeightsError, build_expert, read_weights
+from moe_mat.zoo.experts import build_expert
+from moe_mat.zoo.weights import WeightsError, read_weights, write_weights
 
 # The published models' own output layers; an expert ends at its embedding.
 _OUTPUT_LAYERS = ("conv_to_fc.", "fc_out.", "fcs.")
@@ -42,7 +42,7 @@ def import_cgcnn(
     license: str = "not stated",
     citation: str = "not stated",
     ties: Ties = "canonical",
-) -> ExpertCard:
+) -> EncoderCard:
     """Convert a CGCNN checkpoint into an expert: a card and a safetensors file.
 
     Args:
@@ -64,11 +64,7 @@ def import_cgcnn(
     source, folder = Path(source), Path(folder)
     stem = re.sub(r"(\.pth)?\.tar$|\.[A-Za-z]+$", "", source.name)
     tag = tag or re.sub(r"[^A-Za-z0-9_.-]+", "_", stem).lstrip("_.-")
-    weights = {
-        name: value.contiguous()
-        for name, value in _read_checkpoint(source).items()
-        if not name.startswith(_OUTPUT_LAYERS)
-    }
+    weights = {name: value for name, value in _read_checkpoint(source).items() if not name.startswith(_OUTPUT_LAYERS)}
     if "embedding.weight" not in weights:
         raise WeightsError(f"{source} is not a CGCNN in the published layout: it has no embedding.weight")
     n_convolutions = len({name.split(".")[1] for name in weights if name.startswith("convs.")})
@@ -78,16 +74,14 @@ def import_cgcnn(
     except RuntimeError as error:
         raise WeightsError(f"{source} is not a CGCNN in the published layout: {error}") from error
 
-    content = save(weights)
     width = len(weights["embedding.weight"])
-    card = ExpertCard(
+    card = EncoderCard(
         tag=tag,
         title=title or f"CGCNN imported from {source.name}",
         encoder="cgcnn",
         settings={"width": width, **settings},
-        readout={"layers": [f"conv{n_convolutions}"], "statistics": ["mean"], "activation": "softplus"},
+        readout=Readout((f"conv{n_convolutions}",), statistics=("mean",), activation="softplus"),
         dim=width,
-        weights={"file": f"{tag}.safetensors", "sha256": hashlib.sha256(content).hexdigest()},
         target=target,
         unit=unit,
         source=f"imported from {source.name}",
@@ -96,8 +90,7 @@ def import_cgcnn(
         path=folder / f"{tag}.yaml",
     )
     validate_card(card)
-    with whole_file(folder / f"{tag}.safetensors") as part:
-        part.write_bytes(content)
+    card = replace(card, weights=write_weights(weights, folder / f"{tag}.safetensors"))
     write_card(card)
     build_expert(card)  # what was written can be loaded
     return card

@@ -9,8 +9,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from moe_mat.files.checksum import file_sha256
 from moe_mat.files.whole import whole_file
-from moe_mat.zoo.cards import file_sha256
+from moe_mat.zoo.card_parts import WeightsFile
 
 
 class WeightsError(ValueError):
@@ -39,9 +40,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path} is not a usable safetensors file: {reason}") from error
 
 
-def write_weights(weights: Mapping[str, Tensor], path: Path) -> dict[str, str]:
+def write_weights(weights: Mapping[str, Tensor], path: Path) -> WeightsFile:
     """Write a safetensors file, whole or not at all; returns the entry ``weights`` of its card."""
     with whole_file(path) as part:
         # save_file would deny others to read it
         part.write_bytes(save({name: value.detach().cpu().contiguous() for name, value in weights.items()}))
-    return {"file": path.name, "sha256": file_sha256(path)}
+    return WeightsFile(path.name, file_sha256(path))

@@ -1,11 +1,16 @@
-"""The Magpie table of the elements (Ward et al., npj Comput. Mater. 2, 16028, 2016), which ships with matminer."""
+"""What a crystal is made of: the Magpie table of the elements, which ships with matminer, and its statistics.
+
+The table is that of Ward et al. (npj Comput. Mater. 2, 16028, 2016).
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
 import numpy as np
-from pymatgen.core import Element
+from pymatgen.core import Element, Structure
+
+from moe_mat.crystals.checks import check_elements
 
 KNOWN_ELEMENTS = range(1, 104)  # of the elements after lawrencium, the table knows next to nothing
 MAGPIE_PROPERTIES = (
@@ -48,6 +53,20 @@ def element_table() -> np.ndarray:
 def element_property(name: str) -> np.ndarray:
     """One column of the table, indexed by atomic number: ``[104]``."""
     return element_table()[:, MAGPIE_PROPERTIES.index(name)]
+
+
+def covalent_radii(atomic_numbers: np.ndarray) -> np.ndarray:
+    """Covalent radii in Å, NaN where unknown ``[n]`` (Cordero et al., Dalton Trans. 2832, 2008)."""
+    return element_property("CovalentRadius")[atomic_numbers] / 100  # pm to Å
+
+
+def check_in_table(structure: Structure) -> None:
+    """Pass crystals whose elements the table knows.
+
+    Raises:
+        UnsupportedCrystalError: When an element is not in the table.
+    """
+    check_elements(structure, known=KNOWN_ELEMENTS, encoder="the Magpie tables")
 
 
 def magpie_statistics(atomic_numbers: np.ndarray) -> np.ndarray:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from moe_mat.encoders.descriptors.composition import element_property
-from moe_mat.encoders.descriptors.shells import Shells, covalent_radii, over_atoms
+from moe_mat.encoders.descriptors.shells import Shells, over_atoms
 
-# Those of electronegativity, radius, Mendeleev number and valence are among the structure features already.
+# Those of electronegativity, radius, Mendeleev number and valence are among the bonding features already.
 DIFFERENCES = ("AtomicWeight", "Column", "Row", "MeltingT", "GSvolume_pa", "NsValence", "NpValence", "NdValence")
 LOGARITHMIC = ("AtomicWeight", "GSvolume_pa")
 RELATIVE_LENGTHS = np.arange(0.70, 2.2, 0.16)
@@ -39,15 +39,10 @@ def environment_features(shells: Shells) -> dict[str, float]:
     electronegativity = element_property("Electronegativity")[numbers]
     polarity = np.nan_to_num(electronegativity[j] - electronegativity[i])
     dipole = np.stack([shells.atom_mean(polarity * shells.directions[:, axis]) for axis in range(3)])
-    nearest, relative = np.full((2, shells.n_atoms), np.inf)
-    np.minimum.at(nearest, i, shells.lengths)
-    np.minimum.at(relative, i, shells.relative)
-    alone = np.isinf(nearest)
-    radii = covalent_radii(numbers)
-    bonded = shells.fade / (1 + np.exp(-16 * (4 / 3 * (radii[i] + radii[j]) / shells.lengths - 1)))
+    bonded = shells.fade / (1 + np.exp(-16 * (4 / 3 * (shells.radii[i] + shells.radii[j]) / shells.lengths - 1)))
     of_atoms |= {
-        "log nearest": np.log(np.where(alone, np.nan, nearest)),
-        "relative nearest": np.where(alone, np.nan, relative),
+        "log nearest": np.log(shells.atom_min(shells.lengths)),
+        "relative nearest": shells.atom_min(shells.relative),
         "Grimme coordination": shells.atom_sum(bonded),
         "dipole": np.linalg.norm(dipole, axis=0),
     }

@@ -1,4 +1,4 @@
-"""How a crystal fills space: gaps between layers, vacuum, and the shape of the primitive cell."""
+"""What space a crystal leaves empty: gaps between layers, vacuum, and the shape of the primitive cell."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from itertools import product
 import numpy as np
 import spglib
 
-from moe_mat.encoders.descriptors.shells import Shells, covalent_radii
+from moe_mat.encoders.descriptors.geometry import volume_of_spheres
+from moe_mat.encoders.descriptors.shells import Shells
 
 NARROWEST = 1.5  # Å: narrower gaps between planes of atoms are in every crystal
 VACUUM = 3.0  # Å between planes of atom centres, about that between the sulfur planes of molybdenite
@@ -42,13 +43,12 @@ def packing_features(shells: Shells) -> dict[str, float]:
     """
     gap, vacuum = empty_slabs(shells)
     solid = shells.volume * (1 - vacuum)
-    radii = covalent_radii(shells.atomic_numbers)
     niggli = spglib.niggli_reduce(shells.lattice)
     lengths = np.sort(np.linalg.norm(niggli, axis=1)) if niggli is not None else np.full(3, np.nan)
     return {
         "log gap": np.log(gap),
         "vacuum": vacuum,
-        "solid packing fraction": 4 / 3 * np.pi * (radii**3).sum() / solid,
+        "solid packing fraction": volume_of_spheres(shells.radii) / solid,
         "log solid volume per atom": np.log(solid / shells.n_atoms),
         "log b/a": np.log(lengths[1] / lengths[0]),
         "log c/b": np.log(lengths[2] / lengths[1]),

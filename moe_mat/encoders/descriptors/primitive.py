@@ -6,15 +6,24 @@ import numpy as np
 import spglib
 from pymatgen.core import Lattice, Structure
 
+from moe_mat.encoders.descriptors.once import once_a_crystal
+
 SAME_POSITION = 1e-3  # Å: repeated cells are exact, and a real distortion must not be averaged away
 
 
 def primitive_cell(structure: Structure) -> Structure:
     """The primitive cell in Niggli's form, atoms where they are; the structure itself when it is primitive already."""
+    smaller = _smaller_cell(structure)
+    return structure if smaller is None else smaller
+
+
+@once_a_crystal
+def _smaller_cell(structure: Structure) -> Structure | None:
+    """The primitive cell, None when the structure is primitive already."""
     numbers = np.array(structure.atomic_numbers)
     _, kind, counts = np.unique(numbers, return_inverse=True, return_counts=True)
     if np.gcd.reduce(counts) == 1:
-        return structure
+        return None
     positions, matrix = structure.frac_coords, structure.lattice.matrix
     rarest = np.flatnonzero(kind == np.argmin(counts))
     translations, partners = [], []
@@ -29,10 +38,10 @@ def primitive_cell(structure: Structure) -> Structure:
     basis = _basis(np.round(np.array(translations) * n).astype(int), n)
     # Translations that are no group, because they hold only just, or not quite, are no symmetry to rely on.
     if n == 1 or round(abs(np.linalg.det(basis))) != n**2:
-        return structure
+        return None
     first = np.unique(np.min(partners, axis=0))
     if len(first) * n != len(structure):
-        return structure
+        return None
     lattice = basis / n @ matrix
     reduced = spglib.niggli_reduce(lattice)
     return Structure(

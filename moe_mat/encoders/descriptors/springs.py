@@ -18,8 +18,9 @@ from itertools import product
 import numpy as np
 
 from moe_mat.encoders.descriptors.composition import element_property
-from moe_mat.encoders.descriptors.shells import NEGLIGIBLE, Shells, over_atoms
+from moe_mat.encoders.descriptors.shells import Shells, over_atoms
 
+NEGLIGIBLE = 1e-4  # the weight of a bond that gets no spring
 INERT = 0.5  # electronegativity of helium, neon, argon and radon, which have none: their springs are soft
 DENSE_ATOMS = 16  # up to this many atoms in the primitive cell, frequencies are sampled at all eight wave vectors
 MOST_ATOMS = 100  # beyond, the atoms vibrate one by one

@@ -7,14 +7,15 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from pymatgen.core import Structure
 from torch import Tensor, nn
 
 from moe_mat.encoders.cgcnn import CGCNNConvolution, CGCNNEncoder, gaussian_expansion
 from moe_mat.graphs.message_passing import GraphBatch, batch_graphs
 from moe_mat.graphs.neighbor_graph import CrystalGraph
+from moe_mat.zoo.card_parts import Readout
 from moe_mat.zoo.experts import EncoderExpert, Expert
+from moe_mat.zoo.readout import activate
 
 BATCH_SIZE = 64
 
@@ -49,19 +50,18 @@ def collate_partial(crystals: Sequence[PartialCrystal]) -> PartialBatch:
     return PartialBatch(batch_graphs([c.graph for c in crystals]), torch.cat([c.nodes for c in crystals]))
 
 
-def encoder_of(expert: Expert) -> CGCNNEncoder:
-    """The encoder of an expert whose last convolution can be trained.
+def encoder_and_readout(expert: Expert) -> tuple[CGCNNEncoder, Readout]:
+    """Those of an expert whose last convolution can be trained.
 
     Raises:
         ValueError: When the expert is not a CGCNN that is read off its last convolution.
     """
-    encoder = expert.encoder if isinstance(expert, EncoderExpert) else None
-    if not isinstance(encoder, CGCNNEncoder):
+    if not isinstance(expert, EncoderExpert) or not isinstance(expert.encoder, CGCNNEncoder):
         raise ValueError(f"expert {expert.tag} is not a CGCNN: its last convolution cannot be trained; leave it out")
-    readout = expert.card.readout
-    if readout["layers"] != [f"conv{len(encoder.convs)}"] or readout.get("statistics", ["mean"]) != ["mean"]:
+    encoder, readout = expert.encoder, expert.card.readout
+    if readout.layers != (f"conv{len(encoder.convs)}",) or readout.pooled_by != ("mean",):
         raise ValueError(f"expert {expert.tag} is not the mean of its last convolution: that cannot be trained")
-    return encoder
+    return encoder, readout
 
 
 def partial_crystals(experts: Sequence[Expert], structures: Sequence[Structure]) -> Iterator[PartialCrystal]:
@@ -74,7 +74,7 @@ def partial_crystals(experts: Sequence[Expert], structures: Sequence[Structure])
     Raises:
         ValueError: When the experts were trained on different graphs, or one has no last convolution.
     """
-    encoders = [encoder_of(expert) for expert in experts]
+    encoders = [encoder_and_readout(expert)[0] for expert in experts]
     if len({(encoder.prepare_key, encoder.step, encoder.embedding.out_features) for encoder in encoders}) != 1:
         raise ValueError("experts on different neighbour graphs or of different widths cannot be fine-tuned together")
     for start in range(0, len(structures), BATCH_SIZE):
@@ -100,9 +100,8 @@ class LastConvolutions(nn.Module):
 
     def __init__(self, experts: Sequence[Expert]) -> None:
         super().__init__()
-        encoders = [encoder_of(expert) for expert in experts]
+        encoders, self.readouts = zip(*map(encoder_and_readout, experts), strict=True)
         self.step = encoders[0].step
-        self.activations = [expert.card.readout.get("activation", "none") for expert in experts]
         self.register_buffer("edge_centers", encoders[0].edge_centers.clone(), persistent=False)
         self.convolutions = nn.ModuleList(copy.deepcopy(list(encoder.convs)[-1]) for encoder in encoders)
         self.convolutions.requires_grad_(True)
@@ -116,5 +115,5 @@ class LastConvolutions(nn.Module):
             convolution = self.convolutions[index]
             assert isinstance(convolution, CGCNNConvolution)
             pooled = batch.graph.node_mean(convolution(batch.nodes[:, index], batch.graph, edges))
-            embeddings[index] = F.softplus(pooled) if self.activations[index] == "softplus" else pooled
+            embeddings[index] = activate(pooled, self.readouts[index])
         return embeddings

@@ -1,0 +1,35 @@
+"""Options that several commands share. Nothing heavy is imported, so that help is there at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from moe_mat.crystals.errors import OnError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrystalOptions:
+    """How crystals are read.
+
+    Attributes:
+        id_column: Column with the crystals' names.
+        structure_column: Column with structures or their files.
+        on_error: ``raise`` stops at the first crystal that cannot be used, ``skip`` leaves it out and lists it.
+    """
+
+    id_column: str | None = None
+    structure_column: str | None = None
+    on_error: OnError = "raise"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions:
+    """Which rows are those of training.
+
+    Attributes:
+        splits: JSON file with splits, as for ``fit --data.splits``; by default rows are split at random.
+        split: Which of them, or the seed of the random one.
+    """
+
+    splits: str | None = None
+    split: int = 0

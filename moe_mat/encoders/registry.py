@@ -1,0 +1,22 @@
+"""The registry of encoders: which class a card means by the name in its ``encoder`` field."""
+
+from __future__ import annotations
+
+from moe_mat.encoders.base import Encoder
+from moe_mat.files.registry import Registry
+
+# Each brings a heavy dependency of its own.
+ENCODERS: Registry[Encoder] = Registry(
+    "encoder",
+    built_in={
+        "cgcnn": "moe_mat.encoders.cgcnn",
+        "chgnet": "moe_mat.encoders.chgnet",
+        "sevennet": "moe_mat.encoders.sevennet",
+        "matgl": "moe_mat.encoders.matgl",
+        "descriptors": "moe_mat.encoders.descriptors.encoders",
+        "local_environment": "moe_mat.encoders.descriptors.encoders",
+    },
+    group="moe_mat.encoders",
+    guide="docs/add-an-expert.md",
+)
+register_encoder, get_encoder = ENCODERS.register, ENCODERS.get

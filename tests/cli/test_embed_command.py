@@ -1,0 +1,33 @@
+"""``moe-mat embed``: a file of vectors; and the cache that it fills."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from own_runs import Run, crystals
+
+from moe_mat import load_expert
+
+
+def test_embed_writes_what_the_expert_says(run: Run, own: list[str]) -> None:
+    assert run("embed", own[1], "--id_column", "name", "--experts", "[magpie,structure_features]") == 0
+    structures, table = crystals()
+    rows = pq.read_table("embeddings.parquet").to_pandas()
+    assert list(rows["material_id"]) == list(table["name"])
+    for tag in ("magpie", "structure_features"):
+        expected = load_expert(tag).embed(structures)
+        np.testing.assert_allclose(np.stack(rows[tag].tolist()), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_cache_is_listed_and_cleared(
+    run: Run, own: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MOE_MAT_CACHE", str(tmp_path / "another cache"))
+    assert run("embed", own[1], "--experts", "magpie") == 0
+    assert run("cache", "list") == 0
+    assert "expert: magpie" in capsys.readouterr().out
+    assert run("cache", "clear") == 0
+    assert "20 embeddings removed" in capsys.readouterr().out

@@ -1,0 +1,75 @@
+"""The encoders under test, and how their features are read off a batch of crystals."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pymatgen.core import Lattice, Structure
+from strategies import reference_crystals
+from torch import Tensor
+
+from moe_mat.encoders import Encoder, get_encoder
+from moe_mat.encoders.base import pool
+
+CRYSTALS = reference_crystals() | {
+    "isolated atoms": Structure(Lattice.cubic(22), ["Fe", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+}
+WEIGHTS = Path(os.environ.get("MOE_MAT_DATA", "shared/data")).parent / "weights" / "matgl"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One encoder under test; ``tolerance`` is relative to the largest value of a layer over all crystals."""
+
+    encoder: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    tolerance: float = 1e-5
+    package: str | None = None
+    frozen: bool = True
+
+    def skip_if_missing(self) -> None:
+        if self.package and importlib.util.find_spec(self.package) is None:
+            pytest.skip(f"the optional package {self.package} is not installed")
+        folder = self.settings.get("model", "")
+        if self.encoder == "matgl" and not Path(folder).is_dir():
+            pytest.skip(f"the MatGL weights {folder} are not there")
+
+
+def matgl_case(folder: str) -> Case:
+    return Case("matgl", {"model": str(WEIGHTS / folder)}, package="matgl")
+
+
+CASES = {
+    "cgcnn": Case("cgcnn", {"ties": "canonical"}, frozen=False),
+    "chgnet": Case("chgnet"),
+    "chgnet-r2scan": Case("chgnet", {"model": "r2scan"}),
+    "sevennet": Case("sevennet", package="sevenn"),
+    "tensornet": matgl_case("TensorNet-MatPES-PBE-v2025.1-PES"),
+    "m3gnet": matgl_case("M3GNet-MatPES-PBE-v2025.1-PES"),
+    "qet": matgl_case("QET-MatQ-PES"),
+    "descriptors": Case("descriptors", tolerance=1e-6),
+    "local_environment": Case("local_environment", tolerance=1e-6),
+}
+
+
+@cache
+def load(name: str) -> Encoder:
+    CASES[name].skip_if_missing()
+    torch.manual_seed(0)
+    return get_encoder(CASES[name].encoder)(**CASES[name].settings).eval()
+
+
+def pooled(encoder: Encoder, structures: list[Structure]) -> dict[str, Tensor]:
+    """Every layer of a batch of crystals, atoms pooled by mean and spread."""
+    with torch.no_grad():
+        features = encoder(encoder.collate([encoder.prepare(structure) for structure in structures]))
+    index, n = features.crystal_of_node, features.n_crystals
+    atoms = {layer: pool(x, index, n, statistics=["mean", "std"]) for layer, x in features.nodes.items()}
+    return atoms | features.crystals
