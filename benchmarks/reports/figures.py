@@ -162,7 +162,7 @@ def overlap_map(
         path: PNG file.
     """
     height = 0.3 * len(tasks) + 0.4
-    figure = Figure(figsize=(4.2 + 0.5 * len(names), 2.8 + len(shares) * height), layout="constrained")
+    figure = Figure(figsize=(4.2 + 0.5 * len(names), 2.0 + len(shares) * height), layout="constrained")
     panels = figure.subplots(len(shares), 1, squeeze=False, sharex=True)[:, 0]
     for axes, (title, values) in zip(panels, shares.items(), strict=True):
         image = axes.imshow(np.ma.masked_invalid(values), cmap=WEIGHTS, vmin=0, vmax=1, aspect="auto")
