@@ -42,9 +42,9 @@ class PredictionWriter(Callback):
     def __init__(self, path: str) -> None:
         self.path = Path(path)
         self.rows = 0
+        self.whole = ExitStack()  # holds the file while it is written
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: D102
-        self.whole = ExitStack()
         part = self.whole.enter_context(whole_file(self.path))
         self.writer = csv.writer(self.whole.enter_context(part.open("w", newline="", encoding="utf-8")))
         targets = pl_module.hparams["targets"]
