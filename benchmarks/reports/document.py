@@ -20,7 +20,7 @@ h1 { font-size: 1.7rem } h2 { margin-top: 2.5rem; border-bottom: 1px solid #d8df
 .scroll { overflow-x: auto } table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
 th, td { padding: .3rem .65rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #e7ecf0 }
 th:first-child, td:first-child, td.text, th.text { text-align: left }
-td.text { white-space: normal; min-width: 11rem; vertical-align: top }
+td.text { white-space: normal; min-width: 9rem; vertical-align: top }
 thead th { border-bottom: 2px solid #1f5f8b } tbody tr:hover { background: #f4f8fb }
 figure { margin: 1.5rem 0 } img { max-width: 100% } figcaption { color: #5b6b7a; font-size: 13px }
 code { background: #f0f3f6 } a { color: #1f5f8b }
