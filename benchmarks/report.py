@@ -14,7 +14,7 @@ from benchmarks.cells.results import RESULTS, Result, read_results
 from benchmarks.reports.findings import file_name
 from benchmarks.reports.report import build
 from benchmarks.reports.submissions import matbench_record, write_jarvis
-from moe_mat.files import task_cards_folder
+from moe_mat.files import task_cards_folder, write_text
 from moe_mat.tasks import TaskCards
 
 
@@ -24,7 +24,7 @@ def _write_submissions(cards: TaskCards, results: Sequence[Result], folder: Path
         record = matbench_record(cards, results, method)
         if record is not None:
             own.mkdir(parents=True, exist_ok=True)
-            (own / "matbench_results.json").write_text(json.dumps(record), encoding="utf-8")
+            write_text(own / "matbench_results.json", json.dumps(record))
         files = write_jarvis(results, method, own / "jarvis_leaderboard")
         matbench = "a Matbench record, " if record is not None else ""
         sys.stdout.write(f"{own}: {matbench}{len(files)} files for jarvis_leaderboard\n")

@@ -19,6 +19,7 @@ from PIL import Image
 
 from benchmarks.cells.results import Result
 from benchmarks.reports.scores import Key, Scores
+from moe_mat.files import whole_file
 from moe_mat.tasks import TaskCards
 
 COLOURS = ("#1f5f8b", "#e0a458", "#5a9e6f", "#b5515c", "#7a6fae", "#6b7885", "#c9789b", "#3aa6a6", "#8c6d46")
@@ -46,10 +47,9 @@ def _drawn(draw: Callable[P, tuple[Figure, Path]]) -> Callable[P, None]:
             figure, path = draw(*args, **kwargs)
             drawn = io.BytesIO()
             figure.savefig(drawn, dpi=150)
-        path.parent.mkdir(parents=True, exist_ok=True)
         # A palette of 256 colours, enough for these, makes a file of a third of the size.
-        with Image.open(drawn) as image:
-            image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+        with Image.open(drawn) as image, whole_file(path) as part:
+            image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(part, format="png", optimize=True)
 
     return wrapped
 
