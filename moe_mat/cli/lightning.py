@@ -15,16 +15,19 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from moe_mat.cli.run_options import COMMANDS, PATIENCE, add_run_options
 from moe_mat.files.whole import whole_file
 from moe_mat.mixture.batch import Batch
-from moe_mat.mixture.checkpoints import check_run_checkpoint
+from moe_mat.mixture.checkpoints import RunCheckpoints, check_run_checkpoint
 from moe_mat.mixture.data import QUICKSTART_TARGET, CrystalDataModule
+from moe_mat.mixture.data_checks import DataChecks
 from moe_mat.mixture.heads.base import get_head
 from moe_mat.mixture.module import MixtureOfExperts
-from moe_mat.mixture.run_folder import RunReport, evaluate, write_run
+from moe_mat.mixture.report import RunReport, evaluate, score
+from moe_mat.mixture.run_folder import write_run
 from moe_mat.mixture.settings import DataSettings, MixtureSettings, TrainingSettings
 from moe_mat.mixture.training import MONITORED, member_seeds, new_model, schedule, train
 
@@ -41,14 +44,14 @@ class PredictionWriter(Callback):
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
-        self.rows = 0
+        self.rows = self.in_sample = 0
         self.whole = ExitStack()  # what went wrong may have gone wrong before the first prediction
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: D102
         part = self.whole.enter_context(whole_file(self.path))
         self.writer = csv.writer(self.whole.enter_context(part.open("w", newline="", encoding="utf-8")))
-        targets = pl_module.hparams["targets"]
-        self.writer.writerow(["material_id", *targets, *(f"{target}_std" for target in targets)])
+        columns = [f"{target}_{kind}" for target in pl_module.hparams["targets"] for kind in ("predicted", "std")]
+        self.writer.writerow(["material_id", "in_sample", *columns])
 
     def on_predict_batch_end(  # noqa: D102
         self,
@@ -59,11 +62,16 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        std = cast(MixtureOfExperts, pl_module).head.std(batch)
-        columns = outputs if std is None else torch.cat([outputs, std], dim=1)
-        for name, values in zip(batch.ids, columns.tolist(), strict=True):
-            self.writer.writerow([name, *values])
+        model = cast(MixtureOfExperts, pl_module)
+        assert model.outcome is not None
+        std = model.head.std(batch)
+        # A standard deviation that the head does not know is an empty field.
+        stds = [[None] * outputs.shape[1]] * len(outputs) if std is None else std.tolist()
+        in_sample = model.outcome.knows(batch.keys).tolist()
+        for name, known, *values in zip(batch.ids, in_sample, outputs.tolist(), stds, strict=True):
+            self.writer.writerow([name, known, *(number for pair in zip(*values, strict=True) for number in pair)])
         self.rows += len(batch.ids)
+        self.in_sample += sum(in_sample)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: D102
         self.whole.close()
@@ -99,7 +107,7 @@ class MoeMatCLI(LightningCLI):
         super().parse_arguments(parser, args)
         checkpoint = self.config[self.config.subcommand].get("ckpt_path")
         if checkpoint and Path(checkpoint).is_file():
-            check_run_checkpoint(Path(checkpoint))
+            check_run_checkpoint(Path(checkpoint), resumes=self.config.subcommand == "fit")
 
     def before_instantiate_classes(self) -> None:
         """Tell data, model and trainer what they need to know of each other."""
@@ -165,6 +173,7 @@ class MoeMatCLI(LightningCLI):
         if settings["enable_model_summary"] is None:
             kwargs["enable_model_summary"] = False  # gate and head are a handful of numbers
         given = settings["callbacks"] or []
+        kwargs["plugins"] = [*(settings["plugins"] or []), RunCheckpoints()]
         kwargs["callbacks"] = [*([given] if isinstance(given, Callback) else given), *callbacks]
         if not sys.stderr.isatty() and settings["enable_progress_bar"] is None:
             kwargs["enable_progress_bar"] = False
@@ -181,19 +190,29 @@ class MoeMatCLI(LightningCLI):
         before = train(self.trainer, model, datamodule, seed=self.seed, before_refit=before_refit, ckpt_path=ckpt_path)
         report = before.joined(evaluate(model, datamodule, datamodule.target_columns, parts=("test",)))
         best = Path(str(cast(ModelCheckpoint, self.trainer.checkpoint_callback).dirpath)) / "best.ckpt"
-        self.trainer.save_checkpoint(best, weights_only=False)  # the whole state, as Lightning wrote it
-        self._report(report, str(best))
+        self.trainer.save_checkpoint(best, weights_only=True)  # the optimiser's state is in last.ckpt
+        self._report(report, str(best), checks=datamodule.checks)
 
-    def after_test(self) -> None:
-        """Write what a fit writes, for the checkpoint that was tested."""
-        data = cast(CrystalDataModule, self.datamodule)
-        model = cast(MixtureOfExperts, self.model).cpu()
-        self._report(evaluate(model, data, data.target_columns, parts=("test",)), None)
+    def validate(self, model: MixtureOfExperts, datamodule: CrystalDataModule, ckpt_path: str, **rest: Any) -> None:
+        """Write what a fit writes, of the validation rows."""
+        self._score(model, datamodule, ckpt_path, part="val")
 
-    def _report(self, report: RunReport, checkpoint: str | None) -> None:
+    def test(self, model: MixtureOfExperts, datamodule: CrystalDataModule, ckpt_path: str, **rest: Any) -> None:
+        """Write what a fit writes, of the test rows."""
+        self._score(model, datamodule, ckpt_path, part="test")
+
+    def _score(self, model: MixtureOfExperts, data: CrystalDataModule, checkpoint: str, *, part: str) -> None:
+        report = score(model, data, Path(checkpoint), part=part)
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, SaveConfigCallback):
+                callback.setup(self.trainer, model, stage=part)
+        self._report(report, None)
+
+    def _report(self, report: RunReport, checkpoint: str | None, *, checks: DataChecks | None = None) -> None:
         data = cast(CrystalDataModule, self.datamodule)
         folder = Path(self.trainer.log_dir or ".")
-        write_run(folder, report, seed=self._get(self.config, "seed_everything"), left_out=data.left_out)
+        seed = self._get(self.config, "seed_everything")
+        write_run(folder, report, seed=seed, left_out=data.left_out, checks=checks)
         print_report(report, data=data, folder=folder, checkpoint=checkpoint)
 
     def after_predict(self) -> None:
@@ -202,6 +221,8 @@ class MoeMatCLI(LightningCLI):
         writer = next(c for c in self.trainer.callbacks if isinstance(c, PredictionWriter))  # type: ignore[attr-defined]
         console = Console()
         console.print(f"{writer.rows} predictions in [bold]{writer.path}[/bold]")
+        if writer.in_sample:
+            console.print(f"  {writer.in_sample} of them for crystals that the model has learned from: in_sample")
         if data.left_out:
             console.print(f"{len(data.left_out)} crystals left out:")
             for left_out in data.left_out:
@@ -221,8 +242,11 @@ def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, ch
     for row in report.metrics.to_dict("records"):
         numbers = [f"{row[name]:.4g}" for name in ("mae", "median_mae", "rmse", "r2")]
         style = "bold" if row["part"] == "test" else None
-        scores.add_row(str(row["target"]), str(row["part"]), str(row["n"]), *numbers, style=style)
+        part = f"{row['part']}, in sample" if row["in_sample"] and row["part"] != "train" else str(row["part"])
+        scores.add_row(str(row["target"]), part, str(row["n"]), *numbers, style=style)
     console.print(scores)
+    for warning in (*report.notes, *data.checks.warnings):
+        console.print(f"[yellow]warning[/yellow]: {escape(warning)}", highlight=False, soft_wrap=True)
     weights = Table("expert", "gate weight")
     ordered = sorted(report.gate_weights.items(), key=lambda item: -item[1])
     shown = [(tag, weight) for tag, weight in ordered if weight >= SHOWN_WEIGHT]

@@ -17,6 +17,7 @@ from moe_mat.crystals.errors import CrystalError, LeftOut, UnsupportedCrystalErr
 from moe_mat.crystals.structures import Crystal, structure_key
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
+from moe_mat.zoo.expert_weights import check_weights
 from moe_mat.zoo.experts import EncoderExpert, ExpertLoader
 from moe_mat.zoo.trunks import EmbeddingOrder
 
@@ -85,6 +86,7 @@ def _embed(
 ) -> Embedded:
     # A network reads other experts' embeddings, so only the experts at its root are computed from crystals, and kept.
     roots = order.roots
+    check_weights([*roots.values(), *(step.card for step in order.networks.values())])
     keys = [structure_key(structure) for structure in structures]
     known = {space: cache.get_many(space, keys) if cache else {} for space in roots}
     missing = {key: s for key, s in zip(keys, structures, strict=True) if any(key not in known[r] for r in roots)}
