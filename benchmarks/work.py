@@ -28,6 +28,7 @@ from moe_mat.files.provenance import commit
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.embeddings import embed
 from moe_mat.zoo.find import find_cards
+from moe_mat.zoo.pooled_layers import PooledLayers
 from moe_mat.zoo.trunks import EmbeddingOrder
 
 PACKAGES = ("moe_mat", "torch", "pytorch-lightning", "scikit-learn", "numpy", "pymatgen", "matminer")
@@ -62,7 +63,7 @@ class Prepared:
     seconds: dict[str, float]
     fidelity: dict[str, str]
     problems: dict[str, tuple[str, str]]
-    embeddings: dict[str, dict[bytes, np.ndarray]]
+    embeddings: dict[str, dict[bytes, PooledLayers]]
 
 
 def prepare(names: Sequence[str], experts: Sequence[str], surroundings: Surroundings, *, collect: bool) -> Prepared:
@@ -168,14 +169,14 @@ def _read(name: str, surroundings: Surroundings) -> Task:
 
 
 def _embed(
-    structures: Sequence[Structure], experts: Sequence[str], collected: dict[str, dict[bytes, np.ndarray]] | None
+    structures: Sequence[Structure], experts: Sequence[str], collected: dict[str, dict[bytes, PooledLayers]] | None
 ) -> None:
     cards = find_cards(list(experts))
     with EmbeddingCache() as cache:
         embed(cards, structures, cache=cache)
         if collected is not None:
             keys = [structure_key(structure) for structure in structures]
-            for space in EmbeddingOrder.of(cards).roots:  # the cache holds only what sees crystals
+            for space in EmbeddingOrder.of(cards).passes:  # the cache holds only what sees crystals
                 collected.setdefault(space, {}).update(cache.get_many(space, keys))
 
 
