@@ -7,17 +7,30 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from benchmarks.measurements import MEASUREMENTS, say
-from benchmarks.work import provenance
-from moe_mat.files.whole import write_text
+from benchmarks.cells.worker import provenance
+from benchmarks.measurements.embedding import experts, stream
+from benchmarks.measurements.encoder import encoder
+from benchmarks.measurements.tools import say
+from benchmarks.measurements.training import head, scaling, training
+from moe_mat.files import write_text
 
 RESULTS = Path(__file__).parent / "speed"
+# Each returns what its JSON file says.
+MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "encoder": encoder,
+    "head": head,
+    "experts": experts,
+    "training": training,
+    "scaling": scaling,
+    "stream": stream,
+}
 
 
 def _processor() -> str:

@@ -24,14 +24,10 @@ def data_list(tasks: list[str] = ["*"], *, data: str | None = None) -> None:  # 
     table = Table(
         "task", "matminer data set", "rows", "target mean, sd", "prepared rows", "origin", "splits", "fidelity"
     )
-    for card in benchmark.find_task_cards(tasks):
-        found = benchmark.describe_task(card, folder)
-        evidence = found.card["evidence"]
-        numbers = f"{evidence['mean']:.5g}, {evidence['std']:.5g}"
-        source, fidelity = found.card["recipe"]["dataset"], found.card["fidelity"]
-        table.add_row(
-            card.stem, source, str(evidence["n_rows"]), numbers, found.rows, found.origin, found.splits, fidelity
-        )
+    for card in benchmark.TaskCards().find(tasks):
+        found, source = benchmark.describe_task(card, folder), card.recipe.dataset
+        n_rows, numbers = str(card.evidence.n_rows), f"{card.evidence.mean:.5g}, {card.evidence.std:.5g}"
+        table.add_row(card.name, source, n_rows, numbers, found.rows, found.origin, found.splits, card.fidelity)
     console = Console()
     console.print(table)
     console.print(f"prepared data: {folder}", highlight=False)
@@ -43,7 +39,7 @@ def data_fetch(names: list[str] = ["*"]) -> None:  # noqa: B006 - never changed
     Args:
         names: Tasks, patterns of tasks, or matminer data sets.
     """
-    for path in benchmark.fetch_sources(names):
+    for path in benchmark.fetch_sources(names, benchmark.TaskCards()):
         sys.stdout.write(f"{path}\n")
 
 
@@ -59,11 +55,11 @@ def data_prepare(tasks: list[str] = ["*"], *, data: str | None = None) -> None: 
     """
     folder = data_folder() if data is None else Path(data)
     failed = []
-    for card in benchmark.find_task_cards(tasks):
+    for card in benchmark.TaskCards().find(tasks):
         try:
-            sys.stdout.write(f"ok      {benchmark.prepare(card, folder)}\n")
+            sys.stdout.write(f"ok      {benchmark.build_task(card, folder)}\n")
         except (FetchError, ValueError, OSError) as error:
-            failed.append(card.stem)
-            sys.stdout.write(f"FAILED  {card.stem}: {error}\n")
+            failed.append(card.name)
+            sys.stdout.write(f"FAILED  {card.name}: {error}\n")
     if failed:
         raise ValueError(f"{len(failed)} tasks failed: {', '.join(failed)}")

@@ -42,9 +42,9 @@ class PredictionWriter(Callback):
     def __init__(self, path: str) -> None:
         self.path = Path(path)
         self.rows = 0
+        self.whole = ExitStack()  # what went wrong may have gone wrong before the first prediction
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: D102
-        self.whole = ExitStack()
         part = self.whole.enter_context(whole_file(self.path))
         self.writer = csv.writer(self.whole.enter_context(part.open("w", newline="", encoding="utf-8")))
         targets = pl_module.hparams["targets"]
@@ -129,15 +129,17 @@ class MoeMatCLI(LightningCLI):
                     f"the {head.name} head is solved on the CPU: leave out --trainer.accelerator, or use another head"
                 )
             trainer["accelerator"] = "cpu"
-        given = TrainingSettings(max_epochs=trainer["max_epochs"], patience=config["early_stopping"]["patience"])
-        plan = schedule(head, given)
-        trainer["max_epochs"], config["early_stopping"]["patience"] = plan.max_epochs, plan.patience
+        plan = schedule(head, TrainingSettings(max_epochs=trainer["max_epochs"]))
+        trainer["max_epochs"] = plan.max_epochs
         if trainer["check_val_every_n_epoch"] == 1:
             trainer["check_val_every_n_epoch"] = plan.validate_every
 
     def instantiate_classes(self) -> None:
         """Make data and model from their settings: the model's first weights are those that the estimator starts at."""
         self.config_init = self.parser.instantiate_classes(self.config)
+        # Lightning counts validations. The saved configuration keeps the epochs, or its repetition would stop earlier.
+        stopping, trainer = self._get(self.config_init, "early_stopping"), self._get(self.config_init, "trainer")
+        stopping.patience = max(1, stopping.patience // (trainer["check_val_every_n_epoch"] or 1))
         settings: MixtureSettings = self._get(self.config_init, "model")
         data: DataSettings = self._get(self.config_init, "data")
         seed = self._get(self.config, "seed_everything")

@@ -68,6 +68,7 @@ class MixtureOfExperts(pl.LightningModule):
         if self.head.full_batch:
             data.batch_size = max(data.batch_size, len(train.ids))
         self.transform.fit(train.targets)
+        self.head.seed = self.seed
         self.head.fit_constants(train)
 
     def on_train_epoch_start(self) -> None:  # noqa: D102

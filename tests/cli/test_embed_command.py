@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from own_runs import Run, crystals
 
+from cli.own_runs import Run, crystals
 from moe_mat import load_expert
 
 
