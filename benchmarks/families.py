@@ -16,6 +16,7 @@ import yaml
 from benchmarks.cells.results import RESULTS, is_finished, read_results
 from benchmarks.methods.cards import CARDS
 from benchmarks.reports.families import REFERENCE, build, compare
+from moe_mat.files import write_text
 
 FAMILIES = Path(__file__).parent / "families"
 
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{options.results}: {error}\n")
         return 1
     path = options.results / "families.md"
-    path.write_text(build(found, figure=options.results / "growth.png").markdown(path.parent), encoding="utf-8")
+    write_text(path, build(found, figure=options.results / "growth.png").markdown(path.parent))
     sys.stdout.write(f"{path}\n")
     return 0
 

@@ -7,13 +7,14 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from benchmarks.cells.audits import read_audits
 from benchmarks.cells.results import RESULTS, Result, read_results
 from benchmarks.reports.findings import file_name
 from benchmarks.reports.report import build
 from benchmarks.reports.submissions import matbench_record, write_jarvis
-from moe_mat.files import task_cards_folder
+from moe_mat.files import task_cards_folder, write_text
 from moe_mat.tasks import TaskCards
 
 
@@ -23,7 +24,7 @@ def _write_submissions(cards: TaskCards, results: Sequence[Result], folder: Path
         record = matbench_record(cards, results, method)
         if record is not None:
             own.mkdir(parents=True, exist_ok=True)
-            (own / "matbench_results.json").write_text(json.dumps(record), encoding="utf-8")
+            write_text(own / "matbench_results.json", json.dumps(record))
         files = write_jarvis(results, method, own / "jarvis_leaderboard")
         matbench = "a Matbench record, " if record is not None else ""
         sys.stdout.write(f"{own}: {matbench}{len(files)} files for jarvis_leaderboard\n")
@@ -33,7 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description="Tables and figures of results.")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of results")
     parser.add_argument(
-        "--output", type=Path, help="a .md or .html file; by default report.md and .html by the results"
+        "--output",
+        type=Path,
+        help="a .md file, with its appendices in a folder beside it, or a .html file; by default both by the results",
     )
     parser.add_argument("--reference", help="method that the others are compared with; by default moe")
     parser.add_argument("--submissions", type=Path, help="folder for Matbench records and jarvis_leaderboard files")
@@ -56,17 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if outputs[0].suffix not in (".md", ".html"):
             raise ValueError(f"{outputs[0]}: a report is a .md or .html file")
-        figures = outputs[0].with_name(f"{outputs[0].stem}_figures")
-        audits = read_audits(options.results)
-        document = build(results, problems, cards=cards, reference=options.reference, figures=figures, audits=audits)
+        with TemporaryDirectory() as nowhere:
+            # An HTML file has its pictures in itself.
+            figures = outputs[0].with_suffix("") / "figures" if outputs[0].suffix == ".md" else Path(nowhere)
+            audits = read_audits(options.results)
+            report = build(results, problems, cards=cards, reference=options.reference, figures=figures, audits=audits)
+            for path in outputs:
+                (report.write_html if path.suffix == ".html" else report.write_markdown)(path)
+                sys.stdout.write(f"{path}\n")
     except ValueError as error:
         sys.stderr.write(f"{options.results}: {error}\n")
         return 1
-    for path in outputs:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = document.html() if path.suffix == ".html" else document.markdown(path.parent)
-        path.write_text(text, encoding="utf-8")
-        sys.stdout.write(f"{path}\n")
     if options.submissions is not None:
         _write_submissions(cards, results, options.submissions)
     return 0

@@ -24,22 +24,30 @@ def test_report_of_results_with_the_promised_keys_only(results, tmp_path, capsys
     damaged.write_text('{"task": "expt')
     output = tmp_path / "out" / "report.md"
     assert report.main(["--results", str(tmp_path / "results"), "--output", str(output)]) == 0
-    text = output.read_text()
-    phonons = table_row(text, "## Test MAE by task", "Last phonon DOS peak")
+    page = {path.stem: path.read_text() for path in (tmp_path / "out" / "report").glob("*.md")}
+    phonons = table_row(page["methods"], "# Test MAE by task", "Last phonon DOS peak")
     assert phonons[1:8] == ["0.127", "0.0996", "0.0811", "0.0859", "0.0596", "0.0568", "**0.0484**"]
     assert phonons[8:] == ["0.114 ± 0.013", "0.070 ± 0.016"]
-    assert table_row(text, "## Test MAE by task", "Poisson ratio")[-2:] == ["0.034 ± 0.011", "0.03"]
-    against = table_row(text, "## Against the published methods", "moe")
-    assert against[2] == f"1/2, {100 * ((0.07 / 0.0996 + 0.03 / 0.0292) / 2 - 1):+.1f}%"
-    assert "`moe` is not below MoE-(18) on: Poisson ratio +2.7%" in text
-    pair = table_row(text, "### Split by split", "rf-magpie | mp_phonons")
+    assert table_row(page["methods"], "# Test MAE by task", "Poisson ratio")[-2:] == ["0.034 ± 0.011", "0.03"]
+    against = table_row(page["published"], "# Against the published methods", "moe")
+    change = f"{100 * ((0.07 / 0.0996 + 0.03 / 0.0292) / 2 - 1):+.1f}%"
+    assert against[2] == f"1/2, {change}"
+    assert "`moe` is not below MoE-(18) on: Poisson ratio +2.7%" in page["published"]
+    pair = table_row(page["paired"], "## Split by split", "rf-magpie | mp_phonons")
     assert pair[2:] == ["-0.044", "0.0055", "5/5", "<0.001", "0.062", "-0.05 -0.04 -0.05 -0.04 -0.04"]
-    assert "cannot be below 0.0625" in text
-    assert "published rows and splits" in table_row(text, "## Where rows and splits come from", "mp_phonons")[2]
-    assert "`moe` expt_bandgap: splits 0 1 2 3 4 not run" in text
-    assert str(damaged) in text
+    assert "cannot be below 0.0625" in page["paired"]
+    assert "published rows and splits" in table_row(page["rows"], "# Where rows", "mp_phonons")[2]
+    assert "`moe` expt_bandgap: splits 0 1 2 3 4 not run" in page["missing"]
+    assert str(damaged) in page["missing"]
     assert str(damaged) in capsys.readouterr().err
-    assert (tmp_path / "out" / "report_figures" / "relative.png").exists()
+    first = output.read_text()
+    assert (
+        f"**1 of 2** comparable tasks; mean relative change **{change}**. Not below on: Poisson ratio +2.7%." in first
+    )
+    row = table_row(first, "## Test MAE by task", "Last phonon DOS peak")
+    assert row[1:] == ["0.0996", "**0.0484**", "0.070 ± 0.016", "0.114 ± 0.013"]
+    change = f"{100 * ((0.07 / 0.114 + 0.03 / 0.034) / 2 - 1):+.1f}%"
+    assert table_row(first, "## The other methods", "`rf-magpie`")[2:] == ["2", "2 of 2", change]
 
 
 def test_full_report_has_all_figures_and_html_needs_nothing_else(results, tmp_path):
@@ -53,13 +61,14 @@ def test_full_report_has_all_figures_and_html_needs_nothing_else(results, tmp_pa
         few = result(one["task"], one["method"], one["split"], 2 * one["test_mae"], n_labels=10)
         write_result(few, tmp_path)
     assert report.main(["--results", str(tmp_path)]) == 0
-    names = {path.stem for path in (tmp_path / "report_figures").iterdir()}
-    assert names == {"relative", "gates_moe", "parity_moe", "learning_curves"}
+    names = {path.stem for path in (tmp_path / "report" / "figures").iterdir()}
+    assert names == {"relative", "relative_all", "gates_moe", "parity_moe", "learning_curves"}
     html = (tmp_path / "report.html").read_text()
-    assert html.count("data:image/png;base64,") == 4
+    assert html.count("data:image/png;base64,") == 5
     assert "http" not in html.replace("https://", "http://").split("<body>")[0]
-    assert all(f"report_figures/{name}.png" in (tmp_path / "report.md").read_text() for name in names)
-    curve = table_row((tmp_path / "report.md").read_text(), "## Learning curves", "Last phonon DOS peak | moe")
+    curve = table_row(
+        (tmp_path / "report" / "few-labels.md").read_text(), "## Learning curves", "Last phonon DOS peak | moe"
+    )
     assert curve[2:] == ["0.140 ± 0.032", "0.070 ± 0.016"]
 
 
@@ -70,8 +79,8 @@ def test_nothing_to_report_is_said(tmp_path, capsys):
 
 def test_results_of_different_settings_are_pointed_out(results, tmp_path):
     mixed = [{**one, "method_digest": str(one["split"] == 0)} for one in results]
-    document = report.build(mixed, [], cards=CARDS, reference=None, figures=tmp_path)
-    assert "moe has results of 2 different settings" in document.markdown(tmp_path)
+    found = report.build(mixed, [], cards=CARDS, reference=None, figures=tmp_path)
+    assert "moe has results of 2 different settings" in found.first.markdown(tmp_path)
 
 
 def test_html_escapes_what_results_hold():

@@ -67,9 +67,9 @@ def test_jarvis_files_hold_ids_targets_and_predictions(matbench_results, tmp_pat
 
 
 def test_matbench_section_ranks_us_among_the_leaderboard(matbench_results, tmp_path):
-    document = report.build(matbench_results, [], cards=CARDS, reference=None, figures=tmp_path)
-    text = document.markdown(tmp_path)
-    section = text[text.index("### matbench_jdft2d (meV/atom)") : text.index("Rows: same rows")]
+    found = report.build(matbench_results, [], cards=CARDS, reference=None, figures=tmp_path)
+    text = found.appendices["matbench"].markdown(tmp_path)
+    section = text[text.index("## matbench_jdft2d (meV/atom)") : text.index("Rows: same rows")]
     methods = [line.split("|")[1].strip() for line in section.splitlines() if line.startswith("| ")][2:]
     ours = np.mean([one["test_mae"] for one in matbench_results])
     published = CARDS.load("jarvis_2d_exfoliation").matbench.mae

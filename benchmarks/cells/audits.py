@@ -29,8 +29,8 @@ class Seen:
         unknown: sources of which the crystals are not known.
         files: file of a source -> its checksum, or None where it was not there.
         estimated: why the matches of crystals are estimated; empty where structures were compared.
-        flags: a hexadecimal digit a row: 1 for the same training crystal, 2 for one that told the task's quantity,
-            4 for a training crystal of the same formula, 8 for one that told the quantity.
+        flags: a hexadecimal digit a row: 1 for the same training crystal, 2 for one with a label of the task's
+            quantity, 4 for a training crystal of the same formula, 8 for one with such a label.
     """
 
     datasets: Sequence[str]

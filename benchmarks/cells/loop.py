@@ -35,7 +35,7 @@ class Sweep:
         methods: by name.
         context: of all cells.
         output: folder of results.
-        console: where progress is told.
+        console: where progress is shown.
     """
 
     cells: list[Cell]

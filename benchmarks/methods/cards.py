@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import importlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,12 @@ def load_method(name: str, *, experts: Sequence[str] = ()) -> Method:
         candidates=candidates,
         digest=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16],
     )
+
+
+def title_of(name: str) -> str:
+    """What a method is, in a line, by the name in its results; empty for one that has no card here."""
+    path = CARDS / f"{re.split('[: ]', name)[0]}.yaml"
+    return str(_read_card(path)["title"]) if path.is_file() else ""
 
 
 def _read_card(path: Path) -> dict[str, Any]:

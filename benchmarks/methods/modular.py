@@ -92,6 +92,6 @@ def gated(
 
 
 def _with(outcome: Outcome, composition: Composition, weights: Weights) -> Outcome:
-    """An outcome that tells what the composition found."""
+    """An outcome that notes what the composition found."""
     found = {"modules": len(composition.selected), "proxy_error": composition.error, "seconds": composition.seconds}
     return replace(outcome, gate_weights=weights, chosen={"composition": found, **outcome.chosen})

@@ -64,7 +64,7 @@ def few_shot(found: Findings, document: Document) -> None:
         rows.append(cells)
     rows += [[name, *(f"{maes[n]:.4f}" if n in maes else "" for n in (*labels, 0))] for name, maes in PUBLISHED.items()]
     counted = ", ".join(f"{len(common[n])} with {n or 'all'} labels" for n in (*labels, 0))
-    document.add((2, "Few labels"))
+    document.add((2, "Mean over tasks"))
     document.add(
         "Test MAE in units of the target's standard deviation, mean over tasks, ± standard deviation over draws of the "
         f"labels, which are the same for every method; on the same splits with all labels. Tasks: {counted}."

@@ -46,6 +46,11 @@ class Findings:
         known = {key.task for key in self.scores if not key.n_labels}
         return [task for task in [*self.cards.names(), *self.cards.matbench] if task in known]
 
+    @property
+    def own_tasks(self) -> list[str]:
+        """Those of them that are not Matbench's."""
+        return [task for task in self.tasks if task not in self.cards.matbench]
+
 
 def in_order(method: str) -> tuple[int, str]:
     """Sort key: from the simplest baseline to ours; a variant stands beside its like, a stranger before ours."""

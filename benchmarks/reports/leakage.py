@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
@@ -12,7 +14,7 @@ from benchmarks.reports import figures
 from benchmarks.reports.document import Document, Picture, Table
 from benchmarks.reports.findings import GOALS, Findings, bold
 from benchmarks.reports.leak_free import Group, Kept, groups, mae, without_seen
-from benchmarks.reports.scores import Key, against_published, score
+from benchmarks.reports.scores import Against, Key, Scores, against_published, score
 from moe_mat.audit import FLAGS
 
 # Methods that have learned from nothing but the task, the best first: what they lose on the same rows is no leakage.
@@ -36,14 +38,13 @@ def leak_free(found: Findings, document: Document) -> None:
         kind: without_seen(found.cards, found.results, found.audits, kind, experts_of=found.reference) for kind in KINDS
     }
     tasks = [task for task in found.tasks if (task, found.reference) in kept["leak-free"].rows]
-    document.add((2, "Without what experts have seen"))
     if not found.audits or not tasks:
-        document.add(f"What the experts of `{found.reference}` have seen of these rows was not audited. {HOW}")
+        document.add(not_audited(found))
         return
     control = next((name for name in CONTROLS if name in found.methods and name != found.reference), None)
     document.add(
         f"Test MAE of `{found.reference}` on all test rows, and on those that its experts have not seen. Published "
-        "numbers are on all rows; what their encoders have seen was never told. Bold: below both published numbers. "
+        "numbers are on all rows; what their encoders have seen was never said. Bold: below both published numbers. "
         + (
             f"The rows that are left may be easier or harder, so `{control}`, which has learned from nothing but the "
             "task, stands beside it on the same rows."
@@ -52,7 +53,7 @@ def leak_free(found: Findings, document: Document) -> None:
         ),
         MEANINGS,
         _headline(found, kept, tasks, control),
-        _verdicts(found, kept),
+        _verdicts(found),
     )
     if unknown := _unknown(found):
         document.add("Not counted, because which crystals they hold is not known row by row:", unknown)
@@ -83,17 +84,50 @@ def _headline(found: Findings, kept: dict[str, Kept], tasks: list[str], control:
     return Table(header, rows)
 
 
-def _verdicts(found: Findings, kept: dict[str, Kept]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The reference method on some of the test rows.
+
+    Attributes:
+        share: of the test rows that these are, all tasks together.
+        against: published method -> comparison.
+    """
+
+    share: float
+    against: Mapping[str, Against]
+
+
+def standings(found: Findings) -> dict[str, Standing]:
+    """All rows, and those that the experts of the reference method have not seen; empty where there is no audit."""
+    of_rows: dict[str, Scores] = {"all rows": found.scores}
+    shares = {"all rows": 1.0}
+    for kind, where in (("leak-free", "leak-free rows"), ("new formulas", "new formulas")):
+        kept = without_seen(found.cards, found.results, found.audits, kind, experts_of=found.reference)
+        left, total = (sum(n[i] for (_, name), n in kept.rows.items() if name == found.reference) for i in (0, 1))
+        if not found.audits or not total:
+            return {}
+        of_rows[where], shares[where] = score(kept.results), left / total
+
+    def against(scores: Scores) -> dict[str, Against]:
+        return {name: against_published(found.cards, scores, found.reference, name) for name in GOALS}
+
+    return {where: Standing(shares[where], against(scores)) for where, scores in of_rows.items()}
+
+
+def not_audited(found: Findings) -> str:
+    """What to do where nothing is known of the reference method's experts."""
+    return f"What the experts of `{found.reference}` have seen of these rows was not audited. {HOW}"
+
+
+def _verdicts(found: Findings) -> list[str]:
     lines = []
-    scores = {"on all rows": found.scores, "on leak-free rows": score(kept["leak-free"].results)}
-    scores["on new formulas"] = score(kept["new formulas"].results)
+    known = standings(found)
     for published in GOALS:
-        against = {
-            where: against_published(found.cards, of_rows, found.reference, published)
-            for where, of_rows in scores.items()
-        }
+        against = {where: one.against[published] for where, one in known.items()}
         numbers = [
-            f"{a.wins} of {len(a.changes)} tasks {where} ({a.mean:+.1%})" for where, a in against.items() if a.changes
+            f"{a.wins} of {len(a.changes)} tasks on {where} ({a.mean:+.1%})"
+            for where, a in against.items()
+            if a.changes
         ]
         if numbers:
             lines.append(f"`{found.reference}` is below {published} on {', '.join(numbers)}.")
@@ -128,7 +162,7 @@ def _all_methods(found: Findings, document: Document) -> None:
         if any(cells[1:]):
             rows.append(cells)
     header = ["method", *(text for kind in kept for text in (f"{kind}, rows", f"{kind}, change of MAE"))]
-    document.add((3, "All methods, each without what its own experts have seen"))
+    document.add((2, "All methods, each without what its own experts have seen"))
     document.add("Share of the test rows that are left, and mean relative change of the test MAE against all rows.")
     document.add(Table(header, rows))
     if gaps:
@@ -142,7 +176,6 @@ def leakage(found: Findings, document: Document) -> None:
     if not tasks or not known:
         return
     shown = sorted((g for g in known if g.datasets or g.unknown), key=lambda g: not g.datasets)
-    document.add((2, "Leakage audit"))
     document.add(
         "What experts learned from. Experts of one row have seen the same, as far as these tasks can tell; a network "
         "has seen what the experts have that it stands on. Descriptors, which have learned from no value of a "
@@ -154,17 +187,17 @@ def leakage(found: Findings, document: Document) -> None:
         for group in shown
     ]
     document.add(Table(header, lines, text=header))
-    if shown:
+    if drawn := [group for group in shown if group.datasets]:
         path = found.figures / "leakage.png"
         shares = {
-            title: np.array([[_share(found, task, group, flag) for group in shown] for task in tasks])
+            title: np.array([[_share(found, task, group, flag) for group in drawn] for task in tasks])
             for title, flag in (("same crystal", "crystal"), ("same crystal, with label", "crystal_with_label"))
         }
-        names = [f"~{group.label}" if group.estimated else group.label for group in shown]
+        names = [f"~{group.label}" if group.estimated else group.label for group in drawn]
         figures.overlap_map(shares, tasks=tasks, names=names, cards=found.cards, path=path)
-        document.add(
-            Picture(path, "Share of a task's test crystals that experts were trained on; ? where nobody knows")
-        )
+        caption = "Share of a task's test crystals that experts were trained on; ? where nobody knows"
+        left_out = " (left out: experts of which no crystal is known row by row)" if len(drawn) < len(shown) else ""
+        document.add(Picture(path, caption + left_out))
     rows = [cells for task in tasks for group in shown if (cells := _counts(found, task, group))]
     header = ["task", "experts", "test crystals", "same crystal", "with label", "same formula", "with label"]
     header += [f"{found.reference}, all rows", f"{found.reference}, without same crystals"]

@@ -29,10 +29,9 @@ def is_modular(method: str) -> bool:
 
 def modular(found: Findings, document: Document) -> None:
     """Composed modules beside their own backbone, the published numbers, and other weights."""
-    methods = [method for method in SHOWN if method in found.methods]
-    if not methods:
+    if not any(map(is_modular, found.methods)):
         return
-    document.add((2, "Modules"))
+    methods = [method for method in SHOWN if method in found.methods]
     document.add(
         f"`{BACKBONE}` is the backbone of all modules but those of `moma-chgnet`, fine-tuned alone: what `{COMPOSED}` "
         "gains over it is what modules are worth. Bold: the lowest of a row with all splits."
@@ -102,7 +101,7 @@ def _weights(found: Findings, document: Document) -> None:
                 won = f"{against.wins}/{len(against.changes)}"
                 rows.append([f"`{other}`", f"`{method}`", won, f"{against.mean:+.1%}", "" if p is None else f"{p:.3f}"])
     if rows:
-        document.add((3, "Other weights of the same modules"))
+        document.add((2, "Other weights of the same modules"))
         document.add("The weights of AMC against others, all else the same, on the tasks and splits that both have.")
         columns = ["other weights", "AMC", "tasks won", "mean relative change", "Wilcoxon p over tasks"]
         document.add(Table(columns, rows, text=("AMC",)))
@@ -113,6 +112,6 @@ def _weights(found: Findings, document: Document) -> None:
         tops = [max(weights[task], key=lambda tag: weights[task][tag]) for weights in (chosen, learned)]
         rows.append([found.cards.of(task).title, f"{shared:.2f}", *(f"`{top}`" for top in tops)])
     if rows:
-        document.add((3, "Do AMC and the learned gate agree?"))
+        document.add((2, "Do AMC and the learned gate agree?"))
         document.add("Weight that both give to the same modules (1: the same, 0: disjoint), and the heaviest of each.")
         document.add(Table(["task", "shared weight", "AMC", "learned gate"], rows, text=("AMC", "learned gate")))

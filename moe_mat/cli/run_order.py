@@ -12,11 +12,10 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 
-from moe_mat.cli.run_callbacks import DATA_NOTE
 from moe_mat.cli.signals import stopped_behind
 from moe_mat.files.whole import naming
-from moe_mat.mixture.data import QUICKSTART
-from moe_mat.zoo.checkpoints import read_checkpoint
+from moe_mat.mixture.checkpoints import read_run_checkpoint
+from moe_mat.mixture.data import QUICKSTART, CrystalDataModule
 
 # Of a run that has trained nothing.
 TRACES = {"config.yaml", "hparams.yaml", "metrics.csv"}
@@ -30,7 +29,7 @@ def check_quickstart(checkpoint: str | None) -> None:
     """
     if checkpoint is None or not Path(checkpoint).is_file():
         return
-    note = read_checkpoint(Path(checkpoint)).get(DATA_NOTE, {})
+    note = read_run_checkpoint(Path(checkpoint)).get(CrystalDataModule.__qualname__, {})
     place = note.get("path") or note.get("dataset")
     if note and place in (None, QUICKSTART):
         return
