@@ -52,7 +52,7 @@ def test_what_is_typed_is_read(grammar: Grammar, line: str, expected: str | None
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("a.csv b.csv", "'b.csv' is one too many beside 'a.csv': put several files into a folder"),
+        ("a.csv b.csv", "'b.csv' is one too many: 'a.csv' is given already; put several files"),
         ("a.csv --data.path b.csv", "--data.path is given twice, as a.csv and as b.csv"),
         ("--path a --data.path b", "--data.path is given twice"),
         ("--on-error skip --on_error raise", "--data.on_error is given twice, as skip and as raise"),
