@@ -6,6 +6,7 @@ import numpy as np
 import spglib
 from pymatgen.core import Lattice, Structure
 
+from moe_mat.crystals.neighbours import search
 from moe_mat.encoders.descriptors.once import once_a_crystal
 
 SAME_POSITION = 1e-3  # Å: repeated cells are exact, and a real distortion must not be averaged away
@@ -27,13 +28,11 @@ def _smaller_cell(structure: Structure) -> Structure | None:
     positions, matrix = structure.frac_coords, structure.lattice.matrix
     rarest = np.flatnonzero(kind == np.argmin(counts))
     translations, partners = [], []
+    inside = positions - np.floor(positions)
     for translation in positions[rarest] - positions[rarest[0]]:
-        offsets = positions[:, None] + translation - positions
-        offsets -= np.round(offsets)
-        same = (np.linalg.norm(offsets @ matrix, axis=2) < SAME_POSITION) & (numbers[:, None] == numbers)
-        if same.any(axis=1).all():
+        if (partner := _moved_onto(inside, numbers, matrix, translation)) is not None:
             translations.append(translation)
-            partners.append(same.argmax(axis=1))
+            partners.append(partner)
     n = len(translations)
     basis = _basis(np.round(np.array(translations) * n).astype(int), n)
     # Translations that are no group, because they hold only just, or not quite, are no symmetry to rely on.
@@ -51,6 +50,25 @@ def _smaller_cell(structure: Structure) -> Structure | None:
         coords_are_cartesian=True,
         to_unit_cell=True,
     )
+
+
+def _moved_onto(
+    positions: np.ndarray, numbers: np.ndarray, matrix: np.ndarray, translation: np.ndarray
+) -> np.ndarray | None:
+    """The atom of the same kind that each atom lies on when all are moved ``[n_atoms]``; None when one has none.
+
+    Args:
+        positions: Fractional ``[n_atoms, 3]``.
+        numbers: Atomic numbers ``[n_atoms]``.
+        matrix: Rows are the lattice vectors, in Å ``[3, 3]``.
+        translation: Fractional ``[3]``.
+    """
+    moved = positions + translation
+    found = search(positions @ matrix, matrix, SAME_POSITION, around=(moved - np.floor(moved)) @ matrix)
+    same = numbers[found.centers] == numbers[found.neighbors]
+    partners = np.full(len(numbers), len(numbers))
+    np.minimum.at(partners, found.centers[same], found.neighbors[same])
+    return None if partners.max() == len(numbers) else partners
 
 
 def _basis(vectors: np.ndarray, n: int) -> np.ndarray:
