@@ -119,15 +119,16 @@ def _species_problem(structure: Structure) -> str | None:
 def _volume_problem(structure: Structure) -> str | None:
     least, most = VOLUME_PER_ATOM
     volume = structure.volume / len(structure)
+    has = f"the cell has {volume:.2g} Å³ an atom"
     if volume < least:
         return (
-            f"the cell has {volume:.2g} Å³ an atom, less than any crystal: check that the lattice vectors are in Å (not "
-            "in nm, or in units of a lattice constant) and that no site is there twice"
+            f"{has}, less than any crystal: check that the lattice vectors are in Å, not in nm or in units of "
+            "a lattice constant, and that no site is there twice"
         )
     if volume > most:
         return (
-            f"the cell has {volume:.2g} Å³ an atom, more than any crystal: check that the lattice vectors are in Å (not "
-            "in pm) and that no sites are missing"
+            f"{has}, more than any crystal: check that the lattice vectors are in Å, not in pm, and that no sites are "
+            "missing"
         )
     return None
 

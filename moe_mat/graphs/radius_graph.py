@@ -54,6 +54,15 @@ def radius_graph(structure: Structure, *, cutoff: float) -> RadiusGraph:
     )
 
 
+BYTES_A_BOND = 4000
+BYTES_AN_ATOM = 80_000
+
+
+def radius_graph_memory(graph: RadiusGraph) -> int:
+    """Bytes, roughly, that equivariant message passing on a graph takes at its peak."""
+    return BYTES_A_BOND * len(graph.centers) + BYTES_AN_ATOM * len(graph.atomic_numbers)
+
+
 def pairs_of_bonds(centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """All ordered pairs of different directed bonds with the same centre; ``centers`` ``[n]`` is sorted."""
     first = np.searchsorted(centers, centers)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from pymatgen.core import Structure
 
 from moe_mat.crystals.errors import CrystalError, LeftOut, UnsupportedCrystalError
 from moe_mat.crystals.structures import Crystal, structure_key
+from moe_mat.encoders import Encoder, prepare_checked
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.experts import EncoderExpert, ExpertLoader
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 # A batch ends at either limit: many small cells, or a few large ones.
 MAX_CRYSTALS = 128
 MAX_ATOMS = 1024
+# Bytes: a batch that would need more is computed in parts.
+BATCH_MEMORY = 512 * 2**20
 # Crystals that are read and embedded at once when files of any length are streamed.
 STREAM_CHUNK = 256
 
@@ -173,25 +176,49 @@ def _embed_batch(
         if any(key not in known[space] for key in structures):
             by_encoder.setdefault(expert.card.encoder_digest, []).append(space)
 
-    prepared: dict[Any, tuple[list[bytes], Any]] = {}
+    prepared: dict[Hashable, list[_Part]] = {}
     computed: dict[str, dict[bytes, np.ndarray]] = {}
     for spaces in by_encoder.values():
-        encoder = experts[spaces[0]].encoder
+        encoder = experts[spaces[0]].encoder.only({layer for s in spaces for layer in experts[s].card.readout.layers})
         if encoder.prepare_key not in prepared:
             samples = {}
             for key, structure in structures.items():
                 try:
-                    samples[key] = encoder.prepare(structure)
+                    samples[key] = prepare_checked(encoder, structure)
                 except UnsupportedCrystalError as error:
                     reasons.setdefault(key, f"expert {experts[spaces[0]].tag}: {error}")
-            batch = encoder.collate(list(samples.values())) if samples else None
-            prepared[encoder.prepare_key] = (list(samples), batch)
-        keys, batch = prepared[encoder.prepare_key]
-        if batch is None:
-            continue
-        with torch.inference_mode():
-            features = encoder(batch)
-            for space in spaces:
-                values = experts[space](features).float().numpy()
-                computed[space] = {key: row for key, row in zip(keys, values, strict=True) if key not in known[space]}
+            prepared[encoder.prepare_key] = [
+                _Part(keys, encoder.collate([samples[key] for key in keys])) for keys in _parts(encoder, samples)
+            ]
+        for part in prepared[encoder.prepare_key]:
+            with torch.inference_mode():
+                features = encoder(part.batch)
+                for space in spaces:
+                    values = experts[space](features).float().numpy()
+                    of_space = computed.setdefault(space, {})
+                    of_space |= {
+                        key: row for key, row in zip(part.keys, values, strict=True) if key not in known[space]
+                    }
     return computed
+
+
+class _Part(NamedTuple):
+    """What of a batch goes through an encoder at once."""
+
+    keys: list[bytes]
+    batch: Any
+
+
+def _parts(encoder: Encoder, samples: dict[bytes, Any]) -> Iterator[list[bytes]]:
+    """The keys of prepared crystals, all at once or, where they need too much memory together, in parts."""
+    part: list[bytes] = []
+    needed = 0
+    for key, sample in samples.items():
+        memory = encoder.memory(sample)
+        if part and needed + memory > BATCH_MEMORY:
+            yield part
+            part, needed = [], 0
+        part.append(key)
+        needed += memory
+    if part:
+        yield part
