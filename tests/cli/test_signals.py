@@ -62,7 +62,7 @@ def told(process: subprocess.Popen[str]) -> list[str]:
         ["predict", "new", "--ckpt_path", "best.ckpt"],
         ["embed", "new"],
         ["audit", "new"],
-        ["compose", "new", "--target", "y", "--modules", "a"],
+        ["compose", "new", "--target", "y", "--modules", "magpie"],
         ["pretrain", "recipe.yaml"],
         ["cache", "list"],
     ],
@@ -71,7 +71,7 @@ def told(process: subprocess.Popen[str]) -> list[str]:
 def test_a_signal_at_the_start(arguments: list[str], number: signal.Signals) -> None:
     process = start(*arguments)
     wait_for(lambda: catches(process, number), process)
-    time.sleep(0.2)
+    time.sleep(0.1)
     process.send_signal(number)
     (line,) = told(process)
     assert f"stopped by {number.name}; " in line
