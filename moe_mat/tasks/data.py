@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 from moe_mat.crystals.datasets import fetch_matminer, list_matminer
 from moe_mat.crystals.splits import Split, random_split, read_split
+from moe_mat.files.documents import read_yaml
 from moe_mat.files.folders import task_cards_folder
 from moe_mat.tasks.recipes import Evidence, read_origin
 
@@ -81,7 +81,7 @@ def fetch_sources(names: Sequence[str]) -> list[Path]:
 
 def read_task_card(path: Path) -> dict[str, Any]:
     """The content of a task's card."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return read_yaml(path, what="task card")
 
 
 def describe_task(card: Path, folder: Path) -> TaskData:

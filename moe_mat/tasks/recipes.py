@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 from pymatgen.core import Structure
 
 from moe_mat.crystals.checks import structure_problem
 from moe_mat.crystals.datasets import fetch_matminer, read_matminer
 from moe_mat.crystals.errors import LeftOut
 from moe_mat.crystals.structures import as_structure
+from moe_mat.files.documents import read_yaml
 from moe_mat.files.whole import whole_file
 
 logger = logging.getLogger(__name__)
@@ -223,7 +223,7 @@ def prepare(card: Path, folder: Path, *, load: LoadFrame | None = None) -> Path:
     Raises:
         ValueError: the rows are not those of the card, although its recipe is exact. Nothing is written then.
     """
-    content = yaml.safe_load(card.read_text(encoding="utf-8"))
+    content = read_yaml(card, what="task card")
     name, recipe = content["task"], Recipe.from_dict(content["recipe"])
     table = build(recipe, name, load=load or _load)
     found = Evidence.of(table[name])
