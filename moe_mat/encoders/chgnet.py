@@ -19,7 +19,7 @@ from moe_mat.crystals.errors import UnsupportedCrystalError
 from moe_mat.encoders.adapter import Adapter
 from moe_mat.encoders.base import Encoder, Features, pool
 from moe_mat.encoders.registry import register_encoder
-from moe_mat.graphs.radius_graph import pairs_of_bonds, radius_graph
+from moe_mat.graphs.radius import pairs_of_bonds, radius_graph
 
 ATOM_CUTOFF = 6.0  # Å, bonds that atoms see
 BOND_CUTOFF = 3.0  # Å, bonds that bonds see, and that form angles

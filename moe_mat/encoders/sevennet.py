@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from moe_mat.crystals.checks import check_elements
 from moe_mat.encoders.base import Encoder, Features, pool
 from moe_mat.encoders.registry import register_encoder
-from moe_mat.graphs.radius_graph import (
+from moe_mat.graphs.radius import (
     RadiusBatch,
     RadiusGraph,
     batch_radius_graphs,

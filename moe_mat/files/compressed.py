@@ -42,7 +42,7 @@ class _Unpacked(io.RawIOBase):
             raise OSError(f"the compressed file is damaged or cut off: {error}") from error
         if self._file.tell() > self._most:
             raise OSError(
-                f"it unpacks to more than {MOST_RATIO} times its size, as no data do; unpack it yourself if you trust it"
+                f"it unpacks to more than {MOST_RATIO} times its size, as no data do: unpack it first if you trust it"
             )
         buffer[: len(content)] = content
         return len(content)

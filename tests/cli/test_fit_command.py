@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from own_runs import WRITERS, Run, checkpoint, crystals, metrics, run_folder, shell, small, write_parquet
 from toy_experts import cgcnn_expert
+
+from cli.own_runs import WRITERS, Run, checkpoint, crystals, metrics, run_folder, shell, small, write_parquet
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 REFERENCE_EXPERTS = Path(os.environ.get("MOE_MAT_DATA", "missing")).parent / "reference_experts"
@@ -106,8 +107,8 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(head: str, run: Run, 
     assert run(*arguments) == 0
     killed = shell(
         *arguments,
-        *("--trainer.callbacks", "own_runs.Killed", "--trainer.callbacks.epoch", 16),
-        PYTHONPATH=str(Path(__file__).parent),
+        *("--trainer.callbacks", "cli.own_runs.Killed", "--trainer.callbacks.epoch", 16),
+        PYTHONPATH=str(Path(__file__).parents[1]),
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     last = run_folder(version=1) / "checkpoints" / "last.ckpt"

@@ -8,7 +8,7 @@ import numpy as np
 
 from moe_mat.encoders.descriptors.composition import element_property
 from moe_mat.encoders.descriptors.shells import Neighbours, over_atoms
-from moe_mat.graphs.radius_graph import pairs_of_bonds
+from moe_mat.graphs.radius import pairs_of_bonds
 
 ANGULAR_ORDERS = range(1, 7)
 PAIRS_AT_ONCE = 2_000_000  # of bonds of one atom, which bounds the memory

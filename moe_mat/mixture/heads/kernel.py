@@ -74,7 +74,7 @@ class KernelHead(Head):
         embeddings, targets = train.embeddings, train.targets
         self.scaling.fit(embeddings)
         outputs = self.transform(targets)
-        order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))
+        order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(self.seed))
         self._seen = []
         for column, values in enumerate(targets.unbind(1)):
             rows = order[values[order].isfinite()]
@@ -170,7 +170,7 @@ class KernelHead(Head):
         for column in range(len(self.processes)):
             rows = [self._rows(batch, column) for batch in (train, val)]
             targets, outputs = (torch.cat([getattr(row, name) for row in rows]) for name in ("targets", "outputs"))
-            order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))[:MAX_CHOICE_ROWS]
+            order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(self.seed))[:MAX_CHOICE_ROWS]
             mixed = [torch.cat(of_gate)[order] for of_gate in zip(*(row.mixed for row in rows), strict=True)]
             self._choose(column, _TargetRows(mixed, targets[order], outputs[order]))
         self.refit(train)
@@ -219,6 +219,10 @@ class KernelHead(Head):
             if column in self._chosen and self.blend[column] > 0:
                 machine = cast(VectorMachine, self.machines[column])
                 machine.fit(covariance, rows.targets, rows.outputs, self._chosen[column])
+
+    def forget(self) -> None:
+        """Drop what the likelihood sees: distances in all experts' embeddings, many times the size of the support."""
+        self._seen = []
 
     def _rows(self, batch: Batch, column: int) -> _TargetRows:
         assert batch.targets is not None
