@@ -99,7 +99,7 @@ def _attempt(words: Sequence[str], modules: Sequence[str]) -> tuple[int, Facts, 
     try:
         with counted_warnings():
             allow_imports(modules)
-            bound_configs()
+            bound_configs(words)
             return 0, _run(words), ""
     except (Exception, Stopped) as error:
         logger.debug("", exc_info=True)

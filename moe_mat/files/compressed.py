@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 from typing import Any, TextIO
 
-MOST_RATIO = 200
+MOST_RATIO = 100
 """Times its size that a file may unpack to: text of crystals is 3 to 20 times smaller when compressed."""
 
 HARMLESS_BYTES = 64 * 2**20
