@@ -93,14 +93,15 @@ class _WrongContentError(ValueError):
 
 
 def _read_cif(text: str) -> Structure:
-    parser = CifParser.from_str(text)
+    try:
+        parser = CifParser.from_str(text)
+    except ZeroDivisionError as error:  # of entries by columns
+        raise _WrongContentError("a loop_ of the CIF is empty: it lists no atoms, or is cut off") from error
     issues: list[str] = parser.warnings  # type: ignore[attr-defined]
     try:
         structures = parser.parse_structures(primitive=False)
     except ValueError as error:
         raise ValueError(" ".join([str(error), *issues])) from error
-    if len(structures[0]) == 0:
-        raise _WrongContentError("the cell is empty: the file lists no atoms")
     if len(structures) > 1:
         raise _WrongContentError(f"the file holds {len(structures)} structures: split it into one file for each")
     # pymatgen only warns when atoms and formula disagree, which is all that shows of a CIF cut off between two lines.

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import re
+import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +26,9 @@ from moe_mat.crystals.checks import lattice_problem, periodicity_problem, struct
 from moe_mat.crystals.errors import CrystalError, LeftOut, OnError
 
 logger = logging.getLogger(__name__)
+
+# An element, with an oxidation state or a spin; pymatgen would evaluate what else follows.
+_SYMBOL = re.compile(r"[A-Za-z]+(\d*\.?\d*[+-])?(,spin=-?\d+(\.\d+)?)?")
 
 # Lengths of a key are counted in this step (Å). An irrational step of about 1e-8 Å: written coordinates such as
 # 5.430941 / 8 lie exactly between two multiples of 1e-8, where the last bit of a sum would decide the rounding.
@@ -104,6 +109,8 @@ class CrystalFilter:
 
 @lru_cache(maxsize=1024)
 def _composition(species: str) -> Composition:
+    if not _SYMBOL.fullmatch(species):
+        raise ValueError(f"{reprlib.repr(species)} is no element")
     return Composition({species: 1})
 
 
