@@ -77,7 +77,7 @@ def read_structures(
         structures.append(crystal.structure)
         records.append(crystal.values)
         ids.append(crystal.material_id)
-    table = pd.DataFrame.from_records(records, index=range(len(ids)))
+    table = pd.DataFrame.from_records(records, index=pd.RangeIndex(len(ids)) if ids else None)
     if "material_id" in table and table["material_id"].map(_as_id).tolist() != ids:
         table = table.rename(columns={"material_id": "material_id_in_file"})
     columns = [name for name in table.columns if name != "material_id"]

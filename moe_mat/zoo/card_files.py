@@ -65,7 +65,7 @@ def _problem(error: jsonschema.ValidationError, content: Any) -> str:
     if error.validator == "unevaluatedProperties":
         schema = _validator().schema
         kind = schema["$defs"]["network" if {"trunk", "network"} & set(content) else "encoder"]
-        strange = sorted(set(content) - set(schema["properties"]) - set(kind["properties"]))
+        strange = sorted(map(str, set(content) - set(schema["properties"]) - set(kind["properties"])))
         return f"{', '.join(strange)}: not of {kind['title']}"
     place = error.json_path.removeprefix("$").removeprefix(".")
     return f"{place}: {error.message}" if place else error.message
