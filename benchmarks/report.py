@@ -5,63 +5,26 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from benchmarks import tasks
-from benchmarks.audit import Audit, read_audits
-from benchmarks.cells import Result, read_results
-from benchmarks.document import Document
-from benchmarks.findings import Findings, file_name, in_order
-from benchmarks.protocols import matbench_tasks
-from benchmarks.scores import score, with_best_transfer
-from benchmarks.sections import SECTIONS
-from benchmarks.submissions import matbench_record, write_jarvis
-from benchmarks.sweep import RESULTS
-from benchmarks.tasks import list_tasks
+from benchmarks.cells.audits import read_audits
+from benchmarks.cells.results import RESULTS, Result, read_results
+from benchmarks.reports.findings import file_name
+from benchmarks.reports.report import build
+from benchmarks.reports.submissions import matbench_record, write_jarvis
+from moe_mat.files import task_cards_folder, write_text
+from moe_mat.tasks import TaskCards
 
 
-def build(
-    results: Sequence[Result],
-    problems: Sequence[str],
-    *,
-    reference: str | None,
-    figures: Path,
-    audits: Mapping[str, Audit] | None = None,
-) -> Document:
-    """The report of some results.
-
-    Args:
-        results: finished and failed.
-        problems: what is wrong with files that are not among them.
-        reference: method that the others are compared with; by default ``moe``, or else the last one.
-        figures: folder for the pictures.
-        audits: task -> what experts have seen of it.
-
-    Raises:
-        ValueError: there is no finished result, or none of the reference method.
-    """
-    kept = with_best_transfer(results)
-    scores = score(kept)
-    methods = sorted({key.method for key in scores}, key=in_order)
-    if not methods:
-        raise ValueError("there is no finished result to report")
-    if reference is not None and reference not in methods:
-        raise ValueError(f"there is no result of {reference}; there is {', '.join(methods)}")
-    reference = reference or ("moe" if "moe" in methods else methods[-1])
-    document = Document("Benchmark report")
-    for section in SECTIONS:
-        section(Findings(kept, problems, scores, methods, reference, figures, audits or {}), document)
-    return document
-
-
-def _write_submissions(results: Sequence[Result], folder: Path) -> None:
+def _write_submissions(cards: TaskCards, results: Sequence[Result], folder: Path) -> None:
     for method in sorted({result["method"] for result in results}):
         own = folder / file_name(method)
-        record = matbench_record(results, method)
+        record = matbench_record(cards, results, method)
         if record is not None:
             own.mkdir(parents=True, exist_ok=True)
-            (own / "matbench_results.json").write_text(json.dumps(record), encoding="utf-8")
+            write_text(own / "matbench_results.json", json.dumps(record))
         files = write_jarvis(results, method, own / "jarvis_leaderboard")
         matbench = "a Matbench record, " if record is not None else ""
         sys.stdout.write(f"{own}: {matbench}{len(files)} files for jarvis_leaderboard\n")
@@ -71,22 +34,23 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description="Tables and figures of results.")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of results")
     parser.add_argument(
-        "--output", type=Path, help="a .md or .html file; by default report.md and .html by the results"
+        "--output",
+        type=Path,
+        help="a .md file, with its appendices in a folder beside it, or a .html file; by default both by the results",
     )
     parser.add_argument("--reference", help="method that the others are compared with; by default moe")
     parser.add_argument("--submissions", type=Path, help="folder for Matbench records and jarvis_leaderboard files")
-    parser.add_argument("--cards", type=Path, default=tasks.CARDS, help="folder of other task cards")
+    parser.add_argument("--cards", type=Path, default=task_cards_folder(), help="folder of other task cards")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write a report; returns 1 when there is nothing to report."""
     options = _parser().parse_args(arguments)
-    tasks.CARDS = options.cards.resolve()
-    tasks.load_task.cache_clear()
+    cards = TaskCards(options.cards.resolve())
     outputs = [options.output] if options.output else [options.results / f"report.{kind}" for kind in ("md", "html")]
     results, errors = read_results(options.results)
-    known = {*list_tasks(), *matbench_tasks()}
+    known = {*cards.names(), *cards.matbench}
     problems = [str(error) for error in errors]
     problems += [f"{name}: results of a task that has no card" for name in sorted({r["task"] for r in results} - known)]
     results = [result for result in results if result["task"] in known]
@@ -95,19 +59,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if outputs[0].suffix not in (".md", ".html"):
             raise ValueError(f"{outputs[0]}: a report is a .md or .html file")
-        figures = outputs[0].with_name(f"{outputs[0].stem}_figures")
-        audits = read_audits(options.results)
-        document = build(results, problems, reference=options.reference, figures=figures, audits=audits)
+        with TemporaryDirectory() as nowhere:
+            # An HTML file has its pictures in itself.
+            figures = outputs[0].with_suffix("") / "figures" if outputs[0].suffix == ".md" else Path(nowhere)
+            audits = read_audits(options.results)
+            report = build(results, problems, cards=cards, reference=options.reference, figures=figures, audits=audits)
+            for path in outputs:
+                (report.write_html if path.suffix == ".html" else report.write_markdown)(path)
+                sys.stdout.write(f"{path}\n")
     except ValueError as error:
         sys.stderr.write(f"{options.results}: {error}\n")
         return 1
-    for path in outputs:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = document.html() if path.suffix == ".html" else document.markdown(path.parent)
-        path.write_text(text, encoding="utf-8")
-        sys.stdout.write(f"{path}\n")
     if options.submissions is not None:
-        _write_submissions(results, options.submissions)
+        _write_submissions(cards, results, options.submissions)
     return 0
 
 

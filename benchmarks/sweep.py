@@ -8,203 +8,23 @@ sweep finds out which crystals of its tasks the experts were trained on, as far 
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import tasks
-from benchmarks.audit_tasks import missing_audits, run_audits
-from benchmarks.cells import (
-    Cell,
-    Result,
-    ResultError,
-    failed_result,
-    grid,
-    is_finished,
-    read_result,
-    write_result,
-)
-from benchmarks.engines import ENGINES, Engine
-from benchmarks.methods import Method, list_methods, load_method
-from benchmarks.protocols import card_of, resolve_tasks
-from benchmarks.work import Prepared, Surroundings, prepare, provenance, run_cell
-
-logger = logging.getLogger(__name__)
-
-RESULTS = Path(__file__).parent / "results"
-
-
-@dataclass
-class Sweep:
-    """Cells on their way.
-
-    Attributes:
-        cells: those to run, task by task.
-        methods: by name.
-        surroundings: of all cells.
-        output: folder of results.
-        console: where progress is told.
-    """
-
-    cells: list[Cell]
-    methods: dict[str, Method]
-    surroundings: Surroundings
-    output: Path
-    console: Console
-    failed: list[Result] = field(default_factory=list)
-
-    def run(self, engine: Engine) -> None:
-        """Run all cells; each result is written as soon as it is there."""
-        self._done_weight, self._start, self._n_done = 0.0, time.monotonic(), 0
-        self._weights = {cell: _weight(cell) for cell in self.cells}
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[left]}"),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=self.console, transient=True) as self._progress:
-            total = sum(self._weights.values())
-            self._bar = self._progress.add_task(f"0/{len(self.cells)} cells", total=total, left="")
-            self._run(engine)
-
-    def _run(self, engine: Engine) -> None:
-        groups = deque(_groups(self.cells))
-        ready: deque[Cell] = deque()
-        waiting: dict[tuple[str, ...], list[Cell]] = {}
-        running = 0
-        while ready or groups or running:
-            while running < engine.workers and (ready or groups):
-                if ready:
-                    cell = ready.popleft()
-                    of_group = next(names for names in waiting if cell.task in names)
-                    engine.submit(
-                        cell, run_cell, cell, self.methods[cell.method], self.surroundings, engine.kept(of_group)
-                    )
-                else:
-                    cells = groups.popleft()
-                    names = tuple(dict.fromkeys(cell.task for cell in cells))
-                    waiting[names] = cells
-                    engine.submit(
-                        names,
-                        _prepare_and_collect if not engine.shares_cache else _prepare,
-                        names,
-                        self._experts(cells),
-                        self.surroundings,
-                        keep=True,
-                    )
-                running += 1
-            name, answer = engine.next_done()
-            running -= 1
-            if isinstance(name, Cell):
-                self._finish(name, answer)
-            else:
-                ready.extend(self._prepared(waiting[name], answer))
-
-    def _experts(self, cells: Sequence[Cell]) -> list[str]:
-        names = [name for cell in cells for name in self.methods[cell.method].experts]
-        return list(dict.fromkeys(names))
-
-    def _prepared(self, cells: Sequence[Cell], answer: Prepared | BaseException) -> list[Cell]:
-        """The cells that can run now; those of a task that cannot be used have failed."""
-        if isinstance(answer, BaseException):
-            problems = {cell.task: (f"{type(answer).__name__}: {answer}", "") for cell in cells}
-        else:
-            problems = answer.problems
-            for task, seconds in answer.seconds.items():
-                if task not in problems:
-                    self._tell(f"[dim]{task}: read and embedded in {seconds:.0f} s; {answer.fidelity[task]}[/dim]")
-        for task, (error, _) in problems.items():
-            self._tell(f"[red]{task} cannot be used:[/red] {_escaped(error)}")
-        for cell in cells:
-            if cell.task in problems:
-                error, trace = problems[cell.task]
-                self._finish(
-                    cell, failed_result(cell, error=error, traceback=trace, **self.surroundings.noted), tell=False
-                )
-        return [cell for cell in cells if cell.task not in problems]
-
-    def _finish(self, cell: Cell, answer: Result | BaseException, *, tell: bool = True) -> None:
-        if isinstance(answer, BaseException):
-            error = f"{type(answer).__name__}: {answer}"
-            answer = failed_result(cell, error=error, traceback=error, **self.surroundings.noted)
-        path = write_result(answer, self.output)
-        self._n_done += 1
-        self._done_weight += self._weights[cell]
-        left = self._time_left()
-        count = f"{self._n_done}/{len(self.cells)}"
-        if is_finished(answer):
-            unit = "" if answer["unit"] == "1" else f" {answer['unit']}"
-            numbers = f"val {answer['val_mae']:.4g}, test {answer['test_mae']:.4g}{unit}"
-            line = f"{count} {cell}: {numbers} ({answer['seconds']:.0f} s)"
-        else:
-            self.failed.append(answer)
-            line = f"{count} {cell} [red]failed:[/red] {_escaped(answer['error'])} ({path})"
-        if tell:
-            self._tell(f"{line}[dim]; {left}[/dim]")
-        self._progress.update(self._bar, completed=self._done_weight, description=f"{count} cells", left=left)
-
-    def _time_left(self) -> str:
-        elapsed, total = time.monotonic() - self._start, sum(self._weights.values())
-        minutes, seconds = divmod(round(elapsed / self._done_weight * (total - self._done_weight)), 60)
-        return f"about {minutes}:{seconds:02d} min left"
-
-    def _tell(self, line: str) -> None:
-        self.console.print(line, highlight=False, soft_wrap=True)
-
-
-def _prepare(names: Sequence[str], experts: Sequence[str], surroundings: Surroundings) -> Prepared:
-    return prepare(names, experts, surroundings, collect=False)
-
-
-def _prepare_and_collect(names: Sequence[str], experts: Sequence[str], surroundings: Surroundings) -> Prepared:
-    return prepare(names, experts, surroundings, collect=True)
-
-
-def _groups(cells: Sequence[Cell]) -> list[list[Cell]]:
-    """Cells whose tasks come from one data set together, so that no crystal is embedded by two workers; large first."""
-    groups: dict[str, list[Cell]] = {}
-    for cell in cells:
-        groups.setdefault(card_of(cell.task).recipe.dataset, []).append(cell)
-    return sorted(groups.values(), key=lambda group: -sum(_weight(cell) for cell in group))
-
-
-def _weight(cell: Cell) -> float:
-    """About how long a cell takes, beside others: most methods see each row equally often."""
-    return float(card_of(cell.task).evidence.n_rows if cell.n_labels is None else 100 + cell.n_labels)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")
-
-
-def pending(cells: Sequence[Cell], methods: dict[str, Method], output: Path) -> tuple[list[Cell], list[str]]:
-    """The cells without a valid result, and a line on every file that is there but not used."""
-    missing, notes = [], []
-    for cell in cells:
-        path = cell.path(output)
-        if not path.exists():
-            missing.append(cell)
-            continue
-        try:
-            result = read_result(path)
-        except ResultError as error:
-            notes.append(f"{error}; it is computed again")
-            missing.append(cell)
-            continue
-        if not is_finished(result):
-            missing.append(cell)
-        elif result.get("fingerprint") != methods[cell.method].digest:
-            notes.append(f"{path} was made with other settings or experts of {cell.method}; it is computed again")
-            missing.append(cell)
-    return missing, notes
+from benchmarks.cells.audit_runs import Missing, missing_audits, run_audits
+from benchmarks.cells.engines import ENGINES, Engine
+from benchmarks.cells.loop import Sweep, escaped, pending
+from benchmarks.cells.protocols import resolve_tasks
+from benchmarks.cells.results import RESULTS, Cell, grid
+from benchmarks.cells.worker import SweepContext, provenance
+from benchmarks.methods.cards import Method, list_methods, load_method
+from moe_mat.files import data_folder, task_cards_folder
+from moe_mat.tasks import TaskCards
 
 
 def _uses(methods: Sequence[Method]) -> list[str]:
@@ -241,58 +61,104 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=1, help="cells at once, one thread each")
     parser.add_argument("--engine", choices=list(ENGINES), default="processes")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of results")
-    parser.add_argument("--cards", type=Path, default=tasks.CARDS, help="folder of other task cards")
+    parser.add_argument("--cards", type=Path, default=task_cards_folder(), help="folder of other task cards")
     return parser
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a sweep has to do.
+
+    Attributes:
+        n_cells: in all.
+        missing: cells without a valid result.
+        notes: on results that are there but not used, a line each.
+        methods: by name.
+        audits: that are missing.
+        context: of the sweep.
+    """
+
+    n_cells: int
+    missing: Sequence[Cell]
+    notes: Sequence[str]
+    methods: dict[str, Method]
+    audits: Missing
+    context: SweepContext
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Plan:
+        """The plan of a command line.
+
+        Raises:
+            ValueError: there is no such task, method or expert.
+        """
+        cards = TaskCards(options.cards.resolve())
+        data = (options.data or data_folder()).resolve()
+        context = SweepContext(data, cards, provenance())
+        names = resolve_tasks(options.tasks, cards, protocol=options.protocol)
+        methods = [load_method(name, experts=options.experts) for name in options.methods]
+        cells = list(grid(names, [m.name for m in methods], options.splits, options.seeds, options.n_labels or [None]))
+        by_name = {method.name: method for method in methods}
+        missing, notes = pending(cells, by_name, options.output)
+        return cls(
+            len(cells), missing, notes, by_name, missing_audits(cells, by_name, context, options.output), context
+        )
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self.missing and not self.audits.experts and not self.audits.problems
+
+    def lines(self) -> list[str]:
+        """What the console shows of it."""
+        notes = [f"[yellow]{escaped(note)}[/yellow]" for note in self.notes]
+        n_missing = len(self.missing)
+        count = f"{self.n_cells} cells, {self.n_cells - n_missing} finished, {n_missing} to run"
+        uses = [] if self.empty else [f"[dim]{line}[/dim]" for line in _uses(list(self.methods.values()))]
+        return [*notes, count, *uses]
+
+
+def _run(plan: Plan, engine: Engine, output: Path, console: Console) -> tuple[int, int]:
+    """Make the audits and run the cells; returns how many audits and cells failed."""
+    problems = run_audits(plan.audits, plan.context, output, engine, console)
+    for problem in problems:
+        console.print(f"[red]{escaped(problem)}[/red]", highlight=False, soft_wrap=True)
+    sweep = Sweep(list(plan.missing), plan.methods, plan.context, output, console)
+    if plan.missing:
+        sweep.run(engine)
+    return len(problems), len(sweep.failed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sweep; returns 1 when a cell or an audit failed, 2 when it could not start."""
     options = _parser().parse_args(arguments)
     console = Console(stderr=True)
-    tasks.CARDS = options.cards.resolve()
-    tasks.load_task.cache_clear()
     try:
-        names = resolve_tasks(options.tasks, protocol=options.protocol)
-        methods = [load_method(name, experts=options.experts) for name in options.methods]
-        cells = list(grid(names, [m.name for m in methods], options.splits, options.seeds, options.n_labels or [None]))
-        by_name = {method.name: method for method in methods}
-        missing, notes = pending(cells, by_name, options.output)
-        for note in notes:
-            console.print(f"[yellow]{_escaped(note)}[/yellow]", highlight=False, soft_wrap=True)
-        console.print(
-            f"{len(cells)} cells, {len(cells) - len(missing)} finished, {len(missing)} to run", highlight=False
-        )
-        data = options.data.resolve() if options.data else None
-        audits = missing_audits(cells, by_name, data, options.output)
-        if not missing and not audits.experts and not audits.problems:
+        plan = Plan.of(options)
+        for line in plan.lines():
+            console.print(line, highlight=False, soft_wrap=True)
+        if plan.empty:
             return 0
-        for line in _uses(methods):
-            console.print(f"[dim]{line}[/dim]", highlight=False, soft_wrap=True)
-        sweep = Sweep(missing, by_name, Surroundings(data, tasks.CARDS, provenance()), options.output, console)
         engine = ENGINES[options.engine](options.workers)
     except (ValueError, ImportError, ConnectionError) as error:
-        console.print(f"[red]{_escaped(str(error))}[/red]", highlight=False, soft_wrap=True)
+        console.print(f"[red]{escaped(str(error))}[/red]", highlight=False, soft_wrap=True)
         return 2
     start = time.monotonic()
     try:
-        problems = run_audits(audits, sweep.surroundings, options.output, engine, console)
-        for problem in problems:
-            console.print(f"[red]{_escaped(problem)}[/red]", highlight=False, soft_wrap=True)
-        if missing:
-            sweep.run(engine)
+        n_problems, n_failed = _run(plan, engine, options.output, console)
     except KeyboardInterrupt:
         console.print("interrupted; the same command goes on from here")
         return 130
     finally:
         engine.close()
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
-    done = len(missing) - len(sweep.failed)
+    done = len(plan.missing) - n_failed
     console.print(
-        f"{done} cells finished, {len(sweep.failed)} failed, {minutes}:{seconds:02d} min; results in {options.output}",
+        f"{done} cells finished, {n_failed} failed, {minutes}:{seconds:02d} min; results in {options.output}",
         highlight=False,
         soft_wrap=True,
     )
-    return 1 if sweep.failed or problems else 0
+    return 1 if n_failed or n_problems else 0
 
 
 if __name__ == "__main__":

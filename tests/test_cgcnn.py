@@ -20,7 +20,7 @@ from moe_mat.crystals.errors import UnsupportedCrystalError
 from moe_mat.crystals.readers import read_structures
 from moe_mat.encoders.cgcnn import CGCNNConvolution, CGCNNEncoder, element_features
 from moe_mat.graphs.message_passing import batch_graphs
-from moe_mat.graphs.neighbor_graph import neighbor_graph
+from moe_mat.graphs.nearest_neighbors import neighbor_graph
 from moe_mat.zoo.experts import load_expert
 from moe_mat.zoo.import_cgcnn import import_cgcnn
 

@@ -70,11 +70,11 @@ def test_scale_and_offset_of_the_target_do_not_matter_and_heavy_tails_are_bent(t
     hub(tmp_path)
     plain, scaled = (compose(names(tmp_path), CRYSTALS, y) for y in (VALUES, 1e4 * VALUES - 3e4))
     np.testing.assert_allclose(list(plain.weights.values()), list(scaled.weights.values()), atol=1e-4)
-    tailed, bent = (
+    tailed, logarithmic = (
         VALUES.copy(),
         compose(names(tmp_path), CRYSTALS, np.exp(4 * VALUES), settings=CompositionSettings(transform="log")),
     )
-    np.testing.assert_allclose(list(plain.weights.values()), list(bent.weights.values()), atol=1e-3)
+    np.testing.assert_allclose(list(plain.weights.values()), list(logarithmic.weights.values()), atol=1e-3)
     tailed[0] = 1e9
     assert compose(names(tmp_path), CRYSTALS, tailed).error < 2  # a single outlier does not drown the others
 

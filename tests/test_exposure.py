@@ -11,7 +11,7 @@ from moe_mat.cli.main import main
 from moe_mat.crystals.training_crystals import TrainingCrystals
 from moe_mat.pretrain.expressions import expression_columns
 from moe_mat.pretrain.recipes import read_source_recipe
-from moe_mat.tasks.data import find_task_cards, read_task_card
+from moe_mat.tasks import TaskCards
 from moe_mat.zoo.card_files import zoo_folder
 from moe_mat.zoo.find import find_cards
 
@@ -89,7 +89,7 @@ def test_vocabulary_knows_all_recipes_tasks_and_experts():
     properties = {target.property for recipe in source_recipes() for target in recipe.targets.values()}
     properties |= {name for card in find_cards("*") if card.target for name in card.target.split(", ")}
     assert {name for name in properties if quantity_of(name) not in QUANTITIES} == set()
-    tasks = {path.stem: read_task_card(path)["quantity"] for path in find_task_cards()}
+    tasks = {card.name: card.quantity for card in TaskCards().find()}
     assert set(tasks.values()) <= set(QUANTITIES)
     assert tasks["jarvis_2d_gap_tbmbj"] == quantity_of("band_gap_optb88vdw")
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import families
-from benchmarks.cells import write_result
-from benchmarks.families import compare
-from benchmarks.methods import CARDS, load_method
+from benchmarks.cells.results import write_result
+from benchmarks.methods.cards import CARDS, load_method
+from benchmarks.reports.families import compare
 from moe_mat.zoo.find import find_cards
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 from strategies import ordered_structures, reference_crystals, rotated, rotations
 
-from moe_mat.graphs.neighbor_graph import TIE_TOLERANCE, CrystalGraph, neighbor_graph
-from moe_mat.graphs.radius_graph import pairs_of_bonds
+from moe_mat.graphs.nearest_neighbors import TIE_TOLERANCE, CrystalGraph, neighbor_graph
+from moe_mat.graphs.radius import pairs_of_bonds
 
 CRYSTALS = reference_crystals()
 SETTINGS = {"cutoff": 6.0, "max_neighbors": 12}

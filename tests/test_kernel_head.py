@@ -116,3 +116,22 @@ def test_duplicates_and_constant_targets_are_no_obstacle(cards: list[ExpertCard]
     fit(model, data, tmp_path)
     finish(model, data, ["y"])
     torch.testing.assert_close(predictions(model, data), torch.full((15, 1), 7.0))
+
+
+def test_the_seed_reaches_which_rows_the_likelihood_sees_and_how_they_are_folded(
+    cards: list[ExpertCard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moe_mat.mixture.heads.kernel.MAX_ROWS", 20)
+    data, model = synthetic(), new_model(cards, targets=["y"], head="kernel")
+    fit(model, data, tmp_path, epochs=2)
+    assert model.head.seed == model.seed
+    seen, errors = [], []
+    for seed in (1, 1, 2):
+        model.head.seed = seed
+        model.head.fit_constants(data.part("train"))
+        model.head.finish(data.part("train"), data.part("val"))
+        seen.append(model.head._seen[0].outputs)
+        errors.append([one["cv_mae"] for one in model.head.tried])
+    assert torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[0], seen[2])
+    assert errors[0] == errors[1] != errors[2]

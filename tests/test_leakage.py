@@ -10,11 +10,9 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from toy_sources import RUTILE, SALT, SOURCE, trained_expert, write_crystals, write_source, write_training_crystals
 
-from benchmarks.tasks import read_task
 from moe_mat.audit.matching import match, rows_left
 from moe_mat.cli.main import main
 from moe_mat.crystals.readers import iter_crystals, read_structures
-from moe_mat.tasks.data import describe_task, find_task_cards, read_test_rows
 from moe_mat.zoo.find import find_cards
 
 needs_data = pytest.mark.skipif("MOE_MAT_DATA" not in os.environ, reason="MOE_MAT_DATA names no prepared data")
@@ -216,15 +214,6 @@ def test_no_such_task_or_data(zoo, capsys, monkeypatch):
     assert "did you mean mp_phonons" in capsys.readouterr().err
     assert main(["audit", "mp_phonons"]) == 1
     assert "moe-mat data prepare" in capsys.readouterr().err
-
-
-@needs_data
-@pytest.mark.parametrize("name", ["expt_bandgap", "jarvis_3d_gap_tbmbj"])
-def test_test_rows_are_those_of_the_benchmark(name):
-    task = read_task(name)
-    card = next(path for path in find_task_cards() if path.stem == name)
-    rows = read_test_rows(describe_task(card, Path(os.environ["MOE_MAT_DATA"])), task.table)
-    assert [part.tolist() for part in rows.values()] == [split.test.tolist() for split in task.splits]
 
 
 @needs_data

@@ -19,7 +19,7 @@ from moe_mat.graphs.message_passing import (
     batch_graphs,
     to_dgl,
 )
-from moe_mat.graphs.neighbor_graph import CrystalGraph, neighbor_graph
+from moe_mat.graphs.nearest_neighbors import CrystalGraph, neighbor_graph
 
 needs_dgl = pytest.mark.skipif(message_passing.dgl is None, reason="DGL has no wheel for this Python")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")

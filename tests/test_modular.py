@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from test_compose import CRYSTALS, VALUES, names
-from test_sweep import InlineEngine
-from toy_benchmark import write_method, write_tasks
+from toy_benchmark import toy_sweep, write_method
 from toy_hub import hub
 
-from benchmarks import modular, sweep, tasks
-from benchmarks.cells import read_result
-from benchmarks.methods import Problem, load_method
+from benchmarks.cells.results import read_result
+from benchmarks.methods import modular
+from benchmarks.methods.cards import load_method
+from benchmarks.methods.problem import Problem
 from moe_mat.moma.composition import Composition, compose
 
 TUNED = {
@@ -23,9 +23,12 @@ TUNED = {
     "n_gates": 1,
     "batch_size": 16,
     "max_epochs": 2,
-    "settings": {"trainable": "all", "width": 8, "hidden": [8], "dropout": 0.0},
+    "trainable": "all",
+    "width": 8,
+    "hidden": [8],
+    "dropout": 0.0,
 }
-FROZEN = {"frozen": True, "n_members": 1, "n_gates": 1, "max_epochs": 2}
+FROZEN = {"frozen_gate": True, "n_members": 1, "n_gates": 1, "max_epochs": 2}
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "moma-full": ("full", {**TUNED, "weights": "amc"}),
     "moma-adapter": ("adapter", {**TUNED, "weights": "amc", "compose": {"entropy": 0.1}}),
@@ -47,9 +50,7 @@ def problem() -> Problem:
 
 
 def test_every_method_solves_the_toy_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cards, data = write_tasks(tmp_path)
-    monkeypatch.setitem(sweep.ENGINES, "processes", InlineEngine)
-    monkeypatch.setattr(tasks, "CARDS", tasks.CARDS)  # a sweep sets it
+    toy = toy_sweep(tmp_path, monkeypatch)
     methods = []
     for kind in ("full", "adapter"):
         hub(tmp_path / kind, kind=kind)
@@ -65,12 +66,8 @@ def test_every_method_solves_the_toy_benchmark(tmp_path: Path, monkeypatch: pyte
     assert {**finetune.settings, "weights": "amc"} == load_method("moma-full").settings
     backbone = [str(tmp_path / "full" / "toy_backbone.yaml")]
     methods.append(write_method(tmp_path, "finetune", kind=finetune.kind, experts=backbone, settings=TUNED))
-    options = ["--cards", str(cards), "--data", str(data), "--output", str(tmp_path / "results")]
     few = ["--tasks", "toy_gap", "--splits", "0", "--n-labels", "10", "--seeds", "0", "1"]
-    try:
-        assert sweep.main([*options, *few, "--methods", *methods]) == 0
-    finally:
-        tasks.load_task.cache_clear()
+    assert toy(*few, "--methods", *methods) == 0
     for name in [*METHODS, "finetune"]:
         results = [read_result(tmp_path / "results" / name / f"toy_gap.0.{seed}.10.json") for seed in (0, 1)]
         assert [result["rows"]["train"] for result in results] == [8, 8]
@@ -122,8 +119,8 @@ def test_cards_load_with_the_modules_of_a_folder(tmp_path: Path) -> None:
 def test_frozen_weights_stay_and_a_start_is_left(tmp_path: Path, problem: Problem) -> None:
     hub(tmp_path)
     settings = {"n_members": 1, "n_gates": 1, "max_epochs": 10}
-    frozen = modular.gated(problem, names(tmp_path), {**settings, "frozen": True})
-    equal = modular.gated(problem, names(tmp_path), {**settings, "frozen": True, "weights": "uniform_all"})
+    frozen = modular.gated(problem, names(tmp_path), {**settings, "frozen_gate": True})
+    equal = modular.gated(problem, names(tmp_path), {**settings, "frozen_gate": True, "weights": "uniform_all"})
     assert list((equal.gate_weights or {}).values()) == pytest.approx([1 / 3] * 3, abs=1e-6)
     start = modular.gated(problem, names(tmp_path), settings)
     expected = compose(names(tmp_path), *problem.train).weights

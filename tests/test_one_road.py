@@ -38,3 +38,22 @@ def test_the_command_line_predicts_what_the_estimator_does(
     if head == "kernel":
         std = model.predict(test, return_std=True)[1]
         np.testing.assert_allclose(std, written.loc[names[parts["test"]], "bulk_modulus_std"], rtol=1e-4)
+
+
+def test_the_configuration_of_a_run_repeats_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MOE_MAT_CACHE", str(tmp_path / "cache"))
+    stopping = ["--early_stopping.patience=10", "--early_stopping.min_delta=5"]
+    assert main(["fit", "--model.experts=magpie", *stopping]) == 0
+    runs = [tmp_path / "runs" / "dcdft" / f"version_{number}" for number in (0, 1)]
+    assert main(["fit", "--config", str(runs[0] / "config.yaml")]) == 0
+    settings, predictions = (
+        [(run / name).read_text(encoding="utf-8") for run in runs] for name in ("config.yaml", "predictions.csv")
+    )
+    assert settings[0] == settings[1]
+    assert "patience: 10\n" in settings[0]
+    assert predictions[0] == predictions[1]
+    # The kernel head is validated every fifth epoch: ten epochs without a better error are two validations.
+    validated = pd.read_csv(runs[0] / "metrics.csv").dropna(subset="val_mae")["epoch"]
+    assert len(validated) >= 3
+    assert validated.max() < 59

@@ -1,38 +1,28 @@
+"""The commands on the data of the tasks: what is prepared, fetched and built."""
+
 import re
 
 import pandas as pd
 import pytest
 from toy_benchmark import write_tasks
 
-from benchmarks.tasks import list_tasks
 from moe_mat import tasks
 from moe_mat.cli.dispatch import run
-from moe_mat.tasks import data as task_data
-from moe_mat.tasks.data import describe_task, fetch_sources, find_task_cards
+from moe_mat.tasks import TaskCards, build, describe_task, fetch_sources
 
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
+    """The folder of the data of the toy tasks, which are those of the command line."""
     cards, data = write_tasks(tmp_path)
-    monkeypatch.setattr(task_data, "task_cards_folder", lambda: cards)
+    monkeypatch.setattr(tasks, "TaskCards", lambda: TaskCards(cards))
     return data
-
-
-def test_cards_are_those_of_the_benchmark():
-    assert [path.stem for path in find_task_cards()] == list_tasks()
-    assert [path.stem for path in find_task_cards(["mp_eps_*", "mp_phonons"])] == [
-        "mp_eps_electronic",
-        "mp_eps_total",
-        "mp_phonons",
-    ]
-    with pytest.raises(ValueError, match="mp_phonons"):
-        find_task_cards(["mp_phonon"])
 
 
 def test_sources_of_a_task_are_fetched_once_with_those_it_joins(monkeypatch, tmp_path):
     fetched = []
-    monkeypatch.setattr(task_data, "fetch_matminer", lambda name: fetched.append(name) or tmp_path / name)
-    fetch_sources(["expt_*", "mp_poly_*", "elastic_tensor_2015"])
+    monkeypatch.setattr(build, "fetch_matminer", lambda name: fetched.append(name) or tmp_path / name)
+    fetch_sources(["expt_*", "mp_poly_*", "elastic_tensor_2015"], TaskCards())
     assert fetched == [
         "expt_gap_kingsbury",
         "mp_all_20181018",
@@ -43,7 +33,7 @@ def test_sources_of_a_task_are_fetched_once_with_those_it_joins(monkeypatch, tmp
 
 
 def test_what_is_prepared_is_described(toy):
-    gap, volume = find_task_cards()
+    gap, volume = tasks.TaskCards().find()
     path = toy / "benchmark" / "toy_gap.parquet"
     found = describe_task(gap, toy)
     assert (found.rows, found.splits) == ("as on the card", "seeded, 70/15/15")
@@ -63,12 +53,12 @@ def test_what_is_prepared_is_described(toy):
 
 
 def test_preparing_tries_all_and_names_the_failed(toy, monkeypatch, capsys):
-    def prepare(card, folder):
-        if card.stem == "toy_gap":
+    def build_task(card, folder):
+        if card.name == "toy_gap":
             raise ValueError("the download is an HTML page")
-        return folder / card.stem
+        return folder / card.name
 
-    monkeypatch.setattr(tasks, "prepare", prepare)
+    monkeypatch.setattr(tasks, "build_task", build_task)
     with pytest.raises(ValueError, match="1 tasks failed: toy_gap"):
         run(["data", "prepare", "--data", str(toy)])
     said = capsys.readouterr().out

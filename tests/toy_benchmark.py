@@ -1,20 +1,27 @@
-"""A benchmark of two small tasks in a folder, and methods for it that are quick, slow or broken."""
+"""A benchmark of two small tasks in a folder, methods for it that are quick, slow or broken, and its sweep."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import yaml
 from pymatgen.core import Lattice, Structure
 
-from benchmarks.methods import Outcome, Problem
-from moe_mat.tasks.recipes import Evidence, prepare
+from benchmarks import sweep
+from benchmarks.cells.engines import Engine
+from benchmarks.cells.results import AUDITS, read_result
+from benchmarks.methods.problem import Outcome, Problem
+from moe_mat.tasks import Evidence, build_task, read_task_card
 
 TASKS = ("toy_gap", "toy_volume")
 N_CRYSTALS = 40
+# What may differ between two runs of a cell.
+PASSING = ("seconds", "peak_memory_mib", "sha256", "commit")
 
 
 def write_tasks(folder: Path) -> tuple[Path, Path]:
@@ -48,7 +55,7 @@ def write_tasks(folder: Path) -> tuple[Path, Path]:
         }
         path = cards / f"{name}.yaml"
         path.write_text(yaml.safe_dump(card), encoding="utf-8")
-        prepare(path, data, load={f"toys{number}": source}.__getitem__)
+        build_task(read_task_card(path), data, load={f"toys{number}": source}.__getitem__)
     return cards, data
 
 
@@ -79,3 +86,49 @@ def broken(problem: Problem, experts: Any, settings: Any, candidates: Any) -> Ou
     if problem.train[1].max() > settings["limit"]:
         raise RuntimeError("no way with such targets")
     return noisy_median(problem, experts, settings, candidates)
+
+
+class InlineEngine(Engine):
+    """Jobs one after the other in this process: what a sweep does, without waiting for workers to start."""
+
+    shares_cache = True
+
+    def __init__(self, workers: int) -> None:
+        self.workers, self._jobs = workers, []
+
+    def submit(self, name, function, *arguments, keep=False):
+        self._jobs.append((name, function, arguments))
+
+    def next_done(self):
+        name, function, arguments = self._jobs.pop(0)
+        try:
+            return name, function(*arguments)
+        except Exception as error:
+            return name, error
+
+    def kept(self, name):
+        return None
+
+    def close(self):
+        pass
+
+
+def toy_sweep(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Write the toy tasks; gives the command line of a sweep over them, run in this process."""
+    cards, data = write_tasks(folder)
+    monkeypatch.setitem(sweep.ENGINES, "processes", InlineEngine)
+
+    def run(*arguments: str, output: str = "results") -> int:
+        options = ["--cards", str(cards), "--data", str(data), "--output", str(folder / output)]
+        return sweep.main([*options, *arguments])
+
+    return run
+
+
+def numbers(folder: Path) -> dict[str, dict]:
+    """All results of a folder without what may differ."""
+    return {
+        str(path.relative_to(folder)): {k: v for k, v in read_result(path).items() if k not in PASSING}
+        for path in sorted(folder.glob("*/*.json"))
+        if path.parent.name != AUDITS
+    }

@@ -15,11 +15,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from safetensors.torch import save_file
 
 from moe_mat.crystals.readers import iter_crystals
 from moe_mat.encoders.descriptors.encoders import DescriptorEncoder, LocalEnvironmentEncoder
-from moe_mat.files.checksum import file_sha256
+from moe_mat.zoo.weights import write_weights
 
 ENCODERS = {
     "magpie": lambda: DescriptorEncoder(layers=["composition"]),
@@ -46,9 +45,8 @@ def main() -> None:
         encoder = ENCODERS[name]()
         encoder.fit(structures[i] for i in np.sort(chosen))
         path = arguments.folder / f"{name}.safetensors"
-        save_file(encoder.state_dict(), path)
-        path.chmod(0o644)  # safetensors writes files that only their owner can read
-        print(f"{path} {file_sha256(path)} dim {sum(encoder.crystal_layers.values())}")
+        written = write_weights(encoder.state_dict(), path)
+        print(f"{path} {written.sha256} dim {sum(encoder.crystal_layers.values())}")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ from pymatgen.core import Structure
 from moe_mat.audit import Errors
 from moe_mat.cli.options import CrystalOptions
 from moe_mat.crystals import LeftOut, read_structures
-from moe_mat.files import DATA_VARIABLE, data_folder
-from moe_mat.tasks import describe_task, find_task_cards, read_test_rows
+from moe_mat.tasks import TaskCards, read_task
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,28 +61,20 @@ def read_subject(data: str, target: str | None, reading: CrystalOptions) -> Subj
 
 def _read_task(name: str, target: str | None) -> Subject | None:
     """A task of the benchmark with the test rows of its splits; None where there is no such task."""
-    try:
-        (card,) = find_task_cards([name])
-    except ValueError:
+    cards = TaskCards()
+    if name not in cards.names():
         return None
-    task = describe_task(card, data_folder())
-    if not task.splits or task.rows.startswith("damaged"):
-        raise ValueError(
-            f"task {name}: {task.path} is {task.rows}: point {DATA_VARIABLE} to the folder of prepared data, or build "
-            "it with moe-mat data prepare"
-        )
+    task = read_task(cards.load(name))
     if target not in (None, name):
         raise ValueError(f"task {name} has its own target: leave out --target {target}")
-    structures, table = read_structures(task.path, targets=[name])
-    parts = {f"split {number}": rows for number, rows in read_test_rows(task, table).items()}
-    title = f"{name} ({task.card['title']}), {task.splits} splits"
-    return Subject(title, structures, table, parts, name, task.card["quantity"])
+    parts = {f"split {number}": split.test for number, split in enumerate(task.splits)}
+    title = f"{name} ({task.card.title}), {task.splits_origin} splits"
+    return Subject(title, task.structures, task.table, parts, name, task.card.quantity)
 
 
 def _read_file(path: str, target: str | None, reading: CrystalOptions) -> Subject:
     if not Path(path).exists():
-        tasks = [card.stem for card in find_task_cards()]
-        close = difflib.get_close_matches(path, tasks, n=3)
+        close = difflib.get_close_matches(path, TaskCards().names(), n=3)
         hint = f"; did you mean {', '.join(close)}?" if close else ""
         raise ValueError(f"there is no file and no task {path}{hint} (moe-mat data list shows the tasks)")
     structures, table = read_structures(path, targets=[] if target is None else [target], **asdict(reading))

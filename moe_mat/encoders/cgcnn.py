@@ -18,7 +18,7 @@ from moe_mat.encoders.adapter import Adapter
 from moe_mat.encoders.base import Encoder, Features
 from moe_mat.encoders.registry import register_encoder
 from moe_mat.graphs.message_passing import GraphBatch, batch_graphs
-from moe_mat.graphs.neighbor_graph import CrystalGraph, neighbor_graph
+from moe_mat.graphs.nearest_neighbors import CrystalGraph, neighbor_graph
 from moe_mat.graphs.ties import Ties
 
 
@@ -133,7 +133,7 @@ class CGCNNEncoder(Encoder):
         n_convolutions: Number of convolutions.
         cutoff: Largest neighbour distance in Å.
         max_neighbors: Largest number of neighbours.
-        ties: Rule for equally distant neighbours at the cut, see `moe_mat.graphs.neighbor_graph.neighbor_graph`.
+        ties: Rule for equally distant neighbours at the cut, see `moe_mat.graphs.neighbor_graph`.
         pad: Pad missing neighbours as the published experts do.
         step: Spacing and width of the Gaussian edge features, in Å.
         adapter: Width of the bottleneck of an adapter after each convolution; ``None`` for none.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moe_mat.graphs.neighbor_graph import CrystalGraph
+from moe_mat.graphs.nearest_neighbors import CrystalGraph
 
 # Without this, importing DGL writes a configuration file to the home folder and prints.
 os.environ.setdefault("DGLBACKEND", "pytorch")

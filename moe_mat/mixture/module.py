@@ -75,6 +75,7 @@ class MixtureOfExperts(pl.LightningModule):
             data.batch_size = max(data.batch_size, len(train.ids))
         self.data_digest, self.outcome = data.digest, None
         self.transform.fit(train.targets)
+        self.head.seed = self.seed
         self.head.fit_constants(train)
 
     def on_train_epoch_start(self) -> None:  # noqa: D102

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, field, fields
 from typing import TypedDict
 
-from moe_mat.graphs.neighbor_graph import Ties
+from moe_mat.graphs.nearest_neighbors import Ties
 
 # Settings that say what is trained and not how: a card has other fields for them.
 WHAT_IS_TRAINED = ("groups", "targets")

@@ -1,27 +1,34 @@
-from .data import (
-    N_SPLITS,
-    TaskData,
-    describe_task,
-    fetch_sources,
-    find_task_cards,
-    read_task_card,
-    read_test_rows,
-    seeded_splits,
-)
-from .recipes import TRANSFORMS, Evidence, Recipe, prepare, read_origin
+from .build import build_table, build_task, fetch_sources
+from .cards import Matbench, Published, TaskCard, TaskCards, read_task_card
+from .evidence import Evidence
+from .prepared import Origin, prepared_path, read_origin
+from .recipe import TRANSFORMS, Join, TaskRecipe
+from .splits import N_SPLITS, TaskDataError, matbench_folds, splits_digest
+from .status import TaskStatus, describe_task
+from .task import Task, read_task
 
 __all__ = [
     "N_SPLITS",
     "TRANSFORMS",
     "Evidence",
-    "Recipe",
-    "TaskData",
+    "Join",
+    "Matbench",
+    "Origin",
+    "Published",
+    "Task",
+    "TaskCard",
+    "TaskCards",
+    "TaskDataError",
+    "TaskRecipe",
+    "TaskStatus",
+    "build_table",
+    "build_task",
     "describe_task",
     "fetch_sources",
-    "find_task_cards",
-    "prepare",
+    "matbench_folds",
+    "prepared_path",
     "read_origin",
+    "read_task",
     "read_task_card",
-    "read_test_rows",
-    "seeded_splits",
+    "splits_digest",
 ]

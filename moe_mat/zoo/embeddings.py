@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from pymatgen.core import Structure
 
 from moe_mat.crystals.errors import CrystalError, LeftOut, UnsupportedCrystalError
 from moe_mat.crystals.structures import Crystal, structure_key
+from moe_mat.encoders import Encoder, prepare_checked
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
+from moe_mat.zoo.encoder_pass import EncoderPass
 from moe_mat.zoo.expert_weights import check_weights
-from moe_mat.zoo.experts import EncoderExpert, ExpertLoader
+from moe_mat.zoo.experts import ExpertLoader
+from moe_mat.zoo.pooled_layers import embeddings_of
 from moe_mat.zoo.trunks import EmbeddingOrder
+from moe_mat.zoo.write_buffer import WriteBuffer
 
 logger = logging.getLogger(__name__)
 
 # A batch ends at either limit: many small cells, or a few large ones.
 MAX_CRYSTALS = 128
 MAX_ATOMS = 1024
+# Bytes: a batch that would need more is computed in parts.
+BATCH_MEMORY = 512 * 2**20
 # Crystals that are read and embedded at once when files of any length are streamed.
 STREAM_CHUNK = 256
 
@@ -65,7 +70,7 @@ def embed(
     """Embed crystals with several experts.
 
     Experts that share an encoder are read off one pass, and encoders that share a graph share its construction. Only
-    what the cache does not hold is computed, and it is stored batch by batch, so that a killed run loses little.
+    what the cache does not hold is computed, and it is stored every half minute, so that a killed run loses little.
 
     Args:
         cards: The experts.
@@ -73,23 +78,23 @@ def embed(
         cache: Where embeddings are kept.
         advance: Called with the number of crystals that have been dealt with since the last call.
     """
-    return _embed(EmbeddingOrder.of(cards), structures, cache=cache, advance=advance, loader=ExpertLoader())
+    with WriteBuffer(cache) as buffer:
+        return _embed(EmbeddingOrder.of(cards), structures, buffer=buffer, advance=advance, loader=ExpertLoader())
 
 
 def _embed(
     order: EmbeddingOrder,
     structures: Sequence[Structure],
     *,
-    cache: EmbeddingCache | None,
+    buffer: WriteBuffer,
     advance: Callable[[int], None] | None,
     loader: ExpertLoader,
 ) -> Embedded:
     # A network reads other experts' embeddings, so only the experts at its root are computed from crystals, and kept.
-    roots = order.roots
-    check_weights([*roots.values(), *(step.card for step in order.networks.values())])
+    check_weights([*order.roots.values(), *(step.card for step in order.networks.values())])
     keys = [structure_key(structure) for structure in structures]
-    known = {space: cache.get_many(space, keys) if cache else {} for space in roots}
-    missing = {key: s for key, s in zip(keys, structures, strict=True) if any(key not in known[r] for r in roots)}
+    passes = [EncoderPass(space, cards, buffer.get_many(space, keys)) for space, cards in order.passes.items()]
+    missing = {key: s for key, s in zip(keys, structures, strict=True) if any(one.lacks(key) for one in passes)}
     logger.log(
         logging.INFO if advance is not None else logging.DEBUG,
         "%d crystals, %d experts: %d crystals in the cache, %d to embed",
@@ -101,26 +106,19 @@ def _embed(
 
     reasons: dict[bytes, str] = {}
     if missing:
-        lacking = {space for space in roots if any(key not in known[space] for key in missing)}
-        experts = {space: loader.encoder_expert(card) for space, card in roots.items() if space in lacking}
+        for one in passes:
+            if any(one.lacks(key) for key in missing):
+                one.load(loader)
         for batch in _batches(missing):
-            for space, computed in _embed_batch(batch, experts, known, reasons).items():
-                known[space].update(computed)
-                if cache is not None:
-                    card = roots[space]
-                    cache.put_many(space, computed, description={"expert": card.tag, "path": card.reference})
+            _embed_batch(batch, passes, buffer, reasons)
             if advance is not None:
                 advance(sum(copies[key] for key in batch))
 
-    n = len(structures)
-    stacked: dict[str, np.ndarray] = {}
-    for space, card in roots.items():
-        stacked[space] = np.full((n, card.dim), np.nan, dtype=np.float32)
-        for row, key in enumerate(keys):
-            if key in known[space]:
-                stacked[space][row] = known[space][key]
-
-    of_experts = order.run_networks(stacked, loader.networks(order))
+    of_roots: dict[str, np.ndarray] = {}
+    for one in passes:
+        embeddings = embeddings_of([one.known.get(key) for key in keys], one.cards)
+        of_roots |= {card.digest: values for card, values in zip(one.cards, embeddings, strict=True)}
+    of_experts = order.run_networks(of_roots, loader.networks(order))
     values = {tag: of_experts[digest] for tag, digest in order.digests.items()}
     return Embedded(values, {row: reasons[key] for row, key in enumerate(keys) if key in reasons})
 
@@ -140,10 +138,10 @@ def embed_stream(
     """
     remaining = iter(crystals)
     order, loader = EmbeddingOrder.of(cards), ExpertLoader()
-    with EmbeddingCache() as cache:
+    with EmbeddingCache() as cache, WriteBuffer(cache) as buffer:
         while chunk := list(islice(remaining, STREAM_CHUNK)):
             structures = [crystal.structure for crystal in chunk]
-            embedded = _embed(order, structures, cache=cache, advance=None, loader=loader)
+            embedded = _embed(order, structures, buffer=buffer, advance=None, loader=loader)
             for row, reason in embedded.refused.items():
                 refuse(LeftOut(chunk[row].source, chunk[row].material_id, None, reason))
             kept = [row for row in range(len(chunk)) if row not in embedded.refused]
@@ -164,36 +162,45 @@ def _batches(structures: dict[bytes, Structure]) -> Iterator[dict[bytes, Structu
 
 
 def _embed_batch(
-    structures: dict[bytes, Structure],
-    experts: dict[str, EncoderExpert],
-    known: dict[str, dict[bytes, np.ndarray]],
-    reasons: dict[bytes, str],
-) -> dict[str, dict[bytes, np.ndarray]]:
-    """Embed one batch with every expert that lacks some of it; adds the refused crystals to ``reasons``."""
-    by_encoder: dict[str, list[str]] = {}
-    for space, expert in experts.items():
-        if any(key not in known[space] for key in structures):
-            by_encoder.setdefault(expert.card.encoder_digest, []).append(space)
-
-    prepared: dict[Any, tuple[list[bytes], Any]] = {}
-    computed: dict[str, dict[bytes, np.ndarray]] = {}
-    for spaces in by_encoder.values():
-        encoder = experts[spaces[0]].encoder
+    structures: dict[bytes, Structure], passes: Sequence[EncoderPass], buffer: WriteBuffer, reasons: dict[bytes, str]
+) -> None:
+    """Pass one batch through every encoder that lacks some of it; adds the refused crystals to ``reasons``."""
+    prepared: dict[Hashable, list[_Part]] = {}
+    for one in passes:
+        if not any(one.lacks(key) for key in structures):
+            continue
+        encoder = one.encoder
         if encoder.prepare_key not in prepared:
             samples = {}
             for key, structure in structures.items():
                 try:
-                    samples[key] = encoder.prepare(structure)
+                    samples[key] = prepare_checked(encoder, structure)
                 except UnsupportedCrystalError as error:
-                    reasons.setdefault(key, f"expert {experts[spaces[0]].tag}: {error}")
-            batch = encoder.collate(list(samples.values())) if samples else None
-            prepared[encoder.prepare_key] = (list(samples), batch)
-        keys, batch = prepared[encoder.prepare_key]
-        if batch is None:
-            continue
-        with torch.inference_mode():
-            features = encoder(batch)
-            for space in spaces:
-                values = experts[space](features).float().numpy()
-                computed[space] = {key: row for key, row in zip(keys, values, strict=True) if key not in known[space]}
-    return computed
+                    reasons.setdefault(key, f"expert {one.cards[0].tag}: {error}")
+            prepared[encoder.prepare_key] = [
+                _Part(keys, encoder.collate([samples[key] for key in keys])) for keys in _parts(encoder, samples)
+            ]
+        for part in prepared[encoder.prepare_key]:
+            buffer.put_many(one.space, one.run(part.keys, part.batch), cards=one.cards)
+
+
+class _Part(NamedTuple):
+    """What of a batch goes through an encoder at once."""
+
+    keys: list[bytes]
+    batch: Any
+
+
+def _parts(encoder: Encoder, samples: dict[bytes, Any]) -> Iterator[list[bytes]]:
+    """The keys of prepared crystals, all at once or, where they need too much memory together, in parts."""
+    part: list[bytes] = []
+    needed = 0
+    for key, sample in samples.items():
+        memory = encoder.memory(sample)
+        if part and needed + memory > BATCH_MEMORY:
+            yield part
+            part, needed = [], 0
+        part.append(key)
+        needed += memory
+    if part:
+        yield part

@@ -31,6 +31,24 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     return weights
 
 
+def _encoder_weights(source: Path, *, ties: Ties) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The weights of a checkpoint's encoder, and the settings of the encoder that they fit."""
+    weights = {name: value for name, value in _read_checkpoint(source).items() if not name.startswith(_OUTPUT_LAYERS)}
+    if "embedding.weight" not in weights:
+        raise WeightsError(f"{source} is not a CGCNN in the published layout: it has no embedding.weight")
+    n_convolutions = len({name.split(".")[1] for name in weights if name.startswith("convs.")})
+    settings: dict[str, Any] = {
+        "width": len(weights["embedding.weight"]),
+        "n_convolutions": n_convolutions,
+        "ties": ties,
+    }
+    try:
+        CGCNNEncoder(**settings).load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise WeightsError(f"{source} is not a CGCNN in the published layout: {error}") from error
+    return weights, settings
+
+
 def import_cgcnn(
     source: str | Path,
     *,
@@ -64,24 +82,14 @@ def import_cgcnn(
     source, folder = Path(source), Path(folder)
     stem = re.sub(r"(\.pth)?\.tar$|\.[A-Za-z]+$", "", source.name)
     tag = tag or re.sub(r"[^A-Za-z0-9_.-]+", "_", stem).lstrip("_.-")
-    weights = {name: value for name, value in _read_checkpoint(source).items() if not name.startswith(_OUTPUT_LAYERS)}
-    if "embedding.weight" not in weights:
-        raise WeightsError(f"{source} is not a CGCNN in the published layout: it has no embedding.weight")
-    n_convolutions = len({name.split(".")[1] for name in weights if name.startswith("convs.")})
-    settings: dict[str, Any] = {"n_convolutions": n_convolutions, "ties": ties}
-    try:
-        CGCNNEncoder(width=len(weights["embedding.weight"]), **settings).load_state_dict(weights, strict=True)
-    except RuntimeError as error:
-        raise WeightsError(f"{source} is not a CGCNN in the published layout: {error}") from error
-
-    width = len(weights["embedding.weight"])
+    weights, settings = _encoder_weights(source, ties=ties)
     card = EncoderCard(
         tag=tag,
         title=title or f"CGCNN imported from {source.name}",
         encoder="cgcnn",
-        settings={"width": width, **settings},
-        readout=Readout((f"conv{n_convolutions}",), statistics=("mean",), activation="softplus"),
-        dim=width,
+        settings=settings,
+        readout=Readout((f"conv{settings['n_convolutions']}",), statistics=("mean",), activation="softplus"),
+        dim=settings["width"],
         target=target,
         unit=unit,
         source=f"imported from {source.name}",

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from own_runs import Run, write_parquet
 
+from cli.own_runs import Run, write_parquet
 from moe_mat.cli.main import main
 
 

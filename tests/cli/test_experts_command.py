@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from own_runs import Run
 from toy_experts import cgcnn_expert
+
+from cli.own_runs import Run
 
 
 def test_experts_are_listed_shown_and_verified(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

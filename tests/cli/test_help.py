@@ -11,8 +11,8 @@ from dataclasses import fields, is_dataclass
 from importlib.metadata import version
 
 import pytest
-from own_runs import Run
 
+from cli.own_runs import Run
 from moe_mat.cli.commands import COMMANDS, LIGHTNING_COMMANDS
 from moe_mat.cli.main import main
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from own_runs import N_CRYSTALS, Run, checkpoint, small, write_csv
 from pymatgen.core import Lattice, Structure
+
+from cli.own_runs import N_CRYSTALS, Run, checkpoint, small, write_csv
 
 
 @pytest.mark.parametrize("command", ["fit", "predict", "embed"])

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from own_runs import Run, checkpoint, run_folder, small
 from toy_experts import cgcnn_expert
+
+from cli.own_runs import Run, checkpoint, run_folder, small
 
 
 def test_predict_streams_many_rows_in_their_order(run: Run, own: list[str], tmp_path: Path) -> None:

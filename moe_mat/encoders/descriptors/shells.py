@@ -13,7 +13,7 @@ from pymatgen.core import Structure
 
 from moe_mat.encoders.descriptors.composition import covalent_radii
 from moe_mat.encoders.descriptors.once import once_a_crystal
-from moe_mat.graphs.radius_graph import RadiusGraph, radius_graph
+from moe_mat.graphs.radius import RadiusGraph, radius_graph
 
 CUTOFF = 8.0  # Å: second neighbours in caesium are at 6.1
 SOFT_CUTOFF = 2.0  # Å over which a bond fades before the cutoff

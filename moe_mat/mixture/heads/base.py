@@ -31,6 +31,7 @@ class Head(nn.Module, ABC):
         max_epochs: The usual number of epochs.
         validate_every: Epochs from one validation to the next.
         full_batch: Whether every batch is all training rows.
+        seed: Of what is random in `fit_constants` and `finish`; the training sets it.
         tried: What `finish` compared, with errors in the target's unit; empty where nothing is chosen.
 
     Args:
@@ -50,6 +51,7 @@ class Head(nn.Module, ABC):
         self.dims = [card.dim for card in cards]
         self.transform = transform
         self.settings = settings
+        self.seed = 0
         self.tried: list[dict[str, Any]] = []
 
     @abstractmethod

@@ -74,7 +74,7 @@ class KernelHead(Head):
         embeddings, targets = train.embeddings, train.targets
         self.scaling.fit(embeddings)
         outputs = self.transform(targets)
-        order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))
+        order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(self.seed))
         self._seen = []
         for column, values in enumerate(targets.unbind(1)):
             rows = order[values[order].isfinite()]
@@ -194,7 +194,7 @@ class KernelHead(Head):
         for column in range(len(self.processes)):
             rows = [self._rows(batch, column) for batch in (train, val)]
             targets, outputs = (torch.cat([getattr(row, name) for row in rows]) for name in ("targets", "outputs"))
-            order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))[:MAX_CHOICE_ROWS]
+            order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(self.seed))[:MAX_CHOICE_ROWS]
             mixed = [torch.cat(of_gate)[order] for of_gate in zip(*(row.mixed for row in rows), strict=True)]
             self._choose(column, mixed, targets[order], outputs[order])
         self.refit(train)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from moe_mat.encoders.cgcnn import CGCNNConvolution, CGCNNEncoder, gaussian_expansion
 from moe_mat.graphs.message_passing import GraphBatch, batch_graphs
-from moe_mat.graphs.neighbor_graph import CrystalGraph
+from moe_mat.graphs.nearest_neighbors import CrystalGraph
 from moe_mat.zoo.card_parts import Readout
 from moe_mat.zoo.experts import EncoderExpert, Expert
 from moe_mat.zoo.readout import activate

@@ -1,0 +1,78 @@
+"""The report of some results: a first page that is read, and appendices that are looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.cells.audits import Audit
+from benchmarks.cells.results import Result
+from benchmarks.reports.appendices import APPENDICES
+from benchmarks.reports.document import Document, html_file
+from benchmarks.reports.findings import Findings, in_order
+from benchmarks.reports.first_page import first_page
+from benchmarks.reports.scores import score, with_best_transfer
+from moe_mat.files import write_text
+from moe_mat.tasks import TaskCards
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A first page, and what stands behind it.
+
+    Attributes:
+        first: the page to read.
+        appendices: name -> page.
+    """
+
+    first: Document
+    appendices: Mapping[str, Document]
+
+    def write_markdown(self, path: Path) -> None:
+        """Write the first page, and the appendices into a folder beside it that has its name without the suffix."""
+        folder = path.with_suffix("")
+        write_text(path, self.first.markdown(path.parent, pages=f"{folder.name}/"))
+        for name, page in self.appendices.items():
+            back = f"An appendix of the [{self.first.title.lower()}](../{path.name})."
+            write_text(folder / f"{name}.md", page.markdown(folder, above=back))
+
+    def write_html(self, path: Path) -> None:
+        """Write one file with everything in it, the appendices folded."""
+        write_text(path, html_file(self.first, self.appendices))
+
+
+def build(
+    results: Sequence[Result],
+    problems: Sequence[str],
+    *,
+    cards: TaskCards,
+    reference: str | None,
+    figures: Path,
+    audits: Mapping[str, Audit] | None = None,
+) -> Report:
+    """The report of some results.
+
+    Args:
+        results: finished and failed.
+        problems: what is wrong with files that are not among them.
+        cards: of the tasks.
+        reference: method that the others are compared with; by default ``moe``, or else the last one.
+        figures: folder for the pictures.
+        audits: task -> what experts have seen of it.
+
+    Raises:
+        ValueError: there is no finished result, or none of the reference method.
+    """
+    kept = with_best_transfer(results)
+    scores = score(kept)
+    methods = sorted({key.method for key in scores}, key=in_order)
+    if not methods:
+        raise ValueError("there is no finished result to report")
+    if reference is not None and reference not in methods:
+        raise ValueError(f"there is no result of {reference}; there is {', '.join(methods)}")
+    reference = reference or ("moe" if "moe" in methods else methods[-1])
+    found = Findings(cards, kept, problems, scores, methods, reference, figures, audits or {})
+    pages = {appendix.name: appendix.write(found) for appendix in APPENDICES}
+    pages = {name: page for name, page in pages.items() if page.blocks}
+    return Report(first_page(found, pages), pages)

@@ -1,0 +1,94 @@
+"""What Lightning calls while one of its commands runs."""
+
+from __future__ import annotations
+
+import csv
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+
+from moe_mat.files.progress import Progress
+from moe_mat.files.whole import whole_file
+from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.module import MixtureOfExperts
+
+
+class PredictionWriter(Callback):
+    """Writes predictions as they come, so that any number of crystals fits into memory.
+
+    Args:
+        path: CSV file to write.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.rows = self.in_sample = 0
+        self.whole = ExitStack()  # what went wrong may have gone wrong before the first prediction
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: D102
+        part = self.whole.enter_context(whole_file(self.path))
+        self.progress = self.whole.enter_context(Progress("predicting"))
+        self.writer = csv.writer(self.whole.enter_context(part.open("w", newline="", encoding="utf-8")))
+        columns = [f"{target}_{kind}" for target in pl_module.hparams["targets"] for kind in ("predicted", "std")]
+        self.writer.writerow(["material_id", "in_sample", *columns])
+
+    def on_predict_batch_end(  # noqa: D102
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        model = cast(MixtureOfExperts, pl_module)
+        assert model.outcome is not None
+        std = model.head.std(batch)
+        # A standard deviation that the head does not know is an empty field.
+        stds = [[None] * outputs.shape[1]] * len(outputs) if std is None else std.tolist()
+        in_sample = model.outcome.knows(batch.keys).tolist()
+        for name, known, *values in zip(batch.ids, in_sample, outputs.tolist(), stds, strict=True):
+            self.writer.writerow([name, known, *(number for pair in zip(*values, strict=True) for number in pair)])
+        self.rows += len(batch.ids)
+        self.in_sample += sum(in_sample)
+        self.progress.advance(len(batch.ids))
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: D102
+        self.whole.close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:  # noqa: D102
+        self.whole.__exit__(type(exception), exception, exception.__traceback__)
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """The epoch with the best validation MAE; a resumed run remembers that of the interrupted one."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the best score, although a resumed run writes into a folder of its own."""
+        super().load_state_dict({**state_dict, "dirpath": self.dirpath})
+
+
+class TrainingProgress(Callback):
+    """How far a training is, where it takes long."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: D102
+        batches = int(trainer.num_training_batches)
+        epochs = trainer.max_epochs or 0
+        self.progress = Progress("training, in batches", total=epochs * batches if epochs > 0 else None)
+        self.progress.__enter__()
+        self.progress.done = trainer.current_epoch * batches
+
+    def on_train_batch_end(  # noqa: D102
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        self.progress.advance()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: D102
+        self.progress.__exit__(None, None, None)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:  # noqa: D102
+        if hasattr(self, "progress"):
+            self.progress.__exit__(None, None, None)

@@ -1,0 +1,119 @@
+"""The pages of a report: the first one can be read, and leads to all others."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from toy_results import result
+
+from benchmarks import report
+from benchmarks.cells.audits import Audit, Seen
+from benchmarks.cells.results import RESULTS, write_result
+from benchmarks.methods.cards import list_methods
+from benchmarks.reports.appendices import APPENDICES
+from benchmarks.reports.document import anchor
+from benchmarks.reports.report import Report
+from moe_mat.tasks import N_SPLITS, TaskCards
+
+CARDS = TaskCards()
+MOST_LINES = 150
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("report") / "report" / "figures"
+
+
+@pytest.fixture(scope="module")
+def large(figures: Path) -> Report:
+    """All methods of the package on all tasks and splits, with something for every appendix."""
+    random = np.random.default_rng(0)
+    methods = [f"{name}:best" if name == "tl" else name for name in list_methods()]
+
+    def cell(task: str, method: str, split: int) -> dict[str, Any]:
+        weights = {"gate_weights": {"gap": 0.4, "other": 0.6}} if method in ("moe", "moma-gate", "moma-frozen") else {}
+        true, predicted = random.normal(size=(2, 4)).tolist()
+        rows = {"ids": list("abcd"), "targets": true, "predictions": predicted, "experts": ["gap"]}
+        mae = float(np.abs(np.subtract(true, predicted)).mean())
+        return result(task, method, split, mae, **weights, **rows)
+
+    tasks = [*CARDS.names(), *CARDS.matbench]
+    results = [cell(task, method, split) for task in tasks for method in methods for split in range(N_SPLITS)]
+    results += [result("mp_phonons", method, 0, 1.0, n_labels=n) for method in ("moe", "stl") for n in (10, 100)]
+    seen = {"a": Seen(["JARVIS"], ["band_gap"], ["MPtrj"], {}, [], "f300")}
+    audits = {name: Audit(name, "band_gap", "x", list("abcd"), {"gap": "a"}, seen) for name in CARDS.names()}
+    return report.build(results, [], cards=CARDS, reference=None, figures=figures, audits=audits)
+
+
+@pytest.fixture(scope="module")
+def written(large: Report, figures: Path) -> Path:
+    path = figures.parents[1] / "report.md"
+    large.write_markdown(path)
+    return path
+
+
+def targets(page: Path) -> list[tuple[Path, str]]:
+    """File and section of each link and picture of a page."""
+    links = re.findall(r"\]\(([^)#\s]+)(?:#([^)]+))?\)", page.read_text(encoding="utf-8"))
+    return [((page.parent / file).resolve(), section) for file, section in links]
+
+
+def sections(page: Path) -> set[str]:
+    return {anchor(line.lstrip("# ")) for line in page.read_text(encoding="utf-8").splitlines() if line[:3] == "## "}
+
+
+@pytest.mark.parametrize("which", ["made up", "committed"])
+def test_the_first_page_is_short_and_leads_to_every_section(which: str, written: Path) -> None:
+    first = written if which == "made up" else RESULTS / "report.md"
+    assert len(first.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+    linked = set(targets(first))
+    pages = sorted(first.with_suffix("").glob("*.md"))
+    assert {page.stem for page in pages} == {appendix.name for appendix in APPENDICES}
+    for page in pages:
+        assert (page, "") in linked
+        assert {section for file, section in linked if file == page} - {""} == sections(page)
+
+
+@pytest.mark.parametrize("which", ["made up", "committed"])
+def test_links_and_pictures_are_there_and_no_picture_is_lost(which: str, written: Path) -> None:
+    first = written if which == "made up" else RESULTS / "report.md"
+    folder = first.with_suffix("")
+    found = {target for page in (first, *folder.glob("*.md")) for target in targets(page)}
+    for file, section in found:
+        assert file.is_file(), file
+        assert not section or section in sections(file), (file, section)
+    assert {file for file, _ in found if file.suffix == ".png"} == set((folder / "figures").resolve().iterdir())
+    assert all((first.resolve(), "") in targets(page) for page in folder.glob("*.md"))
+
+
+def test_the_first_page_has_a_row_for_every_task_and_every_other_method(written: Path) -> None:
+    text = written.read_text(encoding="utf-8")
+    for card in CARDS.find():
+        assert f"\n| {card.title}" in text
+    for name in set(list_methods()) - {"moe", "tl"}:
+        assert f"\n| `{name}` |" in text
+
+
+def test_html_is_one_file_whose_links_stay_in_it(large: Report, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    large.write_html(path)
+    html = path.read_text(encoding="utf-8")
+    names = re.findall(r'id="([^"]+)"', html)
+    assert len(names) == len(set(names))
+    links = re.findall(r'href="([^"]+)"', html)
+    assert len(links) > len(APPENDICES)
+    assert {link.removeprefix("#") for link in links} <= set(names)
+    assert html.count("<details>") == len(APPENDICES)
+    assert not re.search(r'src="(?!data:)', html)
+
+
+def test_only_the_html_file_is_written_where_one_is_asked_for(tmp_path: Path) -> None:
+    for split in range(N_SPLITS):
+        write_result(result("mp_phonons", "moe", split, 0.1), tmp_path / "results")
+    output = tmp_path / "out" / "report.html"
+    assert report.main(["--results", str(tmp_path / "results"), "--output", str(output)]) == 0
+    assert list(output.parent.iterdir()) == [output]
