@@ -250,11 +250,9 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
             return torch.cat([member.head.embed(batch)[0] for member in self.members_], dim=1).numpy()
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled: a fitted estimator carries the digest of its weights."""
         return {**super().__getstate__(), DIGEST: self._digest()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore, and refuse weights that are not as they were pickled."""
         noted = state.get(DIGEST)
         super().__setstate__({name: value for name, value in state.items() if name != DIGEST})
         if noted != self._digest():
