@@ -77,7 +77,8 @@ class MoeMatCLI(LightningCLI):
         self.config = parser.parse_args([command, *map(str, given)])
         checkpoint = self.config[command].get("ckpt_path")
         if checkpoint and Path(checkpoint).is_file():
-            check_run_checkpoint(Path(checkpoint), resumes=command == "fit")
+            model = self.config[command]["model"].as_dict()
+            check_run_checkpoint(Path(checkpoint), resumes=command == "fit", given=model)
 
     def before_instantiate_classes(self) -> None:
         """Tell data, model and trainer what they need to know of each other."""
