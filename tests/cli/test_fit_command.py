@@ -187,7 +187,8 @@ def test_the_published_recipe(experts: str, run: Run, own: list[str], tmp_path: 
         0.01,
         0.005,
     )
-    assert [group["lr"] for group in saved["optimizer_states"][0]["param_groups"]]
+    last = torch.load(checkpoint().with_name("last.ckpt"), weights_only=True)
+    assert [group["lr"] for group in last["optimizer_states"][0]["param_groups"]]
     layers = [value for name, value in state.items() if "head.network." in name and name.endswith("weight")]
     assert [len(layer) for layer in layers] == [32, 32, 1]
     assert any("tuned.convolutions" in name for name in state)
