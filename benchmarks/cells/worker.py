@@ -25,7 +25,7 @@ from benchmarks.methods.problem import Problem
 from moe_mat.crystals import structure_key
 from moe_mat.files import commit
 from moe_mat.tasks import Task, TaskCards, read_task
-from moe_mat.zoo import EmbeddingCache, EmbeddingOrder, embed, find_cards
+from moe_mat.zoo import EmbeddingCache, EmbeddingOrder, PooledLayers, embed, find_cards
 
 PACKAGES = ("moe_mat", "torch", "pytorch-lightning", "scikit-learn", "numpy", "pymatgen", "matminer")
 
@@ -59,7 +59,7 @@ class EmbeddedTasks:
     seconds: dict[str, float]
     fidelity: dict[str, str]
     problems: dict[str, tuple[str, str]]
-    embeddings: dict[str, dict[bytes, np.ndarray]]
+    embeddings: dict[str, dict[bytes, PooledLayers]]
 
 
 def embed_tasks(names: Sequence[str], experts: Sequence[str], context: SweepContext, *, collect: bool) -> EmbeddedTasks:
@@ -157,14 +157,14 @@ def _read(name: str, context: SweepContext) -> Task:
 
 
 def _embed(
-    structures: Sequence[Structure], experts: Sequence[str], collected: dict[str, dict[bytes, np.ndarray]] | None
+    structures: Sequence[Structure], experts: Sequence[str], collected: dict[str, dict[bytes, PooledLayers]] | None
 ) -> None:
     cards = find_cards(list(experts))
     with EmbeddingCache() as cache:
         embed(cards, structures, cache=cache)
         if collected is not None:
             keys = [structure_key(structure) for structure in structures]
-            for space in EmbeddingOrder.of(cards).roots:  # the cache holds only what sees crystals
+            for space in EmbeddingOrder.of(cards).passes:  # the cache holds only what sees crystals
                 collected.setdefault(space, {}).update(cache.get_many(space, keys))
 
 

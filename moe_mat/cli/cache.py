@@ -11,6 +11,11 @@ def cache_list() -> None:
     """List what the embedding cache holds."""
     with zoo.EmbeddingCache() as cache:
         sys.stdout.write(f"{cache}\n{cache.spaces().to_string(index=False)}\n")
+        for path in cache.outdated():
+            size = path.stat().st_size / 1e6
+            sys.stdout.write(
+                f"{path.name}: {size:.1f} MB of version 0.1, no longer read; moe-mat cache clear removes it\n"
+            )
 
 
 def cache_clear(space: str | None = None) -> None:

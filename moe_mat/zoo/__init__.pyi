@@ -5,10 +5,12 @@ from .cards import EncoderCard, ExpertCard, ModuleCard, NetworkCard, find_backbo
 from .embeddings import Embedded, embed, embed_stream
 from .experts import EncoderExpert, Expert, NetworkExpert, build_expert, load_expert
 from .find import find_cards, list_experts
+from .pooled_layers import Block, PooledLayers, layout_of
 from .trunks import EmbeddingOrder
 from .weights import WeightsError, write_weights
 
 __all__ = [
+    "Block",
     "CardError",
     "Embedded",
     "EmbeddingCache",
@@ -23,6 +25,7 @@ __all__ = [
     "NetworkExpert",
     "NetworkShape",
     "PackageWeights",
+    "PooledLayers",
     "Readout",
     "WeightsError",
     "WeightsFile",
@@ -32,6 +35,7 @@ __all__ = [
     "find_backbone",
     "find_cards",
     "find_trunk",
+    "layout_of",
     "list_experts",
     "load_expert",
     "read_card",

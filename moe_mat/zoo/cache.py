@@ -1,91 +1,75 @@
-"""Embeddings on disk, in one SQLite file.
+"""What encoders said about crystals, on disk, in one SQLite file: docs/cache.md says what is promised.
 
-An entry is found by its *space* (which expert, graph settings and code made it) and its *key* (which structure it
-belongs to). Several processes of one machine may share the file; on a network file system that several machines write
-to they may not, because SQLite's log needs shared memory.
+A row is found by its *space* (the digest of an encoder: its code, settings and weights) and its *key* (which structure
+it belongs to), and has the layers that some expert has read.
 """
 
+from __future__ import annotations
+
 import contextlib
-import hashlib
-import json
 import logging
 import sqlite3
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 import pandas as pd
 
 from moe_mat.files.folders import cache_folder
+from moe_mat.zoo.cache_rows import SCHEMA, find_rows, put_rows
 from moe_mat.zoo.database import CacheDatabase, transaction
+from moe_mat.zoo.pooled_layers import PooledLayers
 
 logger = logging.getLogger(__name__)
 
-KEYS_PER_QUERY = 500
 NAMED_IN_WARNING = 20
-
-SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS spaces "
-    "(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, description TEXT, created TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS entries "
-    "(space INTEGER NOT NULL, key BLOB NOT NULL, shape TEXT NOT NULL, checksum BLOB NOT NULL, data BLOB NOT NULL, "
-    "PRIMARY KEY (space, key))",
-)
 
 
 class EmbeddingCache:
-    """Float32 arrays under (space, structure key), safe with several writers and after a kill.
+    """Pooled layers under (encoder, structure key), safe with several writers and after a kill.
 
-    Every `put_many` is one transaction: a killed writer leaves all of it or nothing. Every entry carries a checksum: a
-    rotten one is a miss, named in a warning, and replaced by the next `put_many`. A damaged file is set aside with a
-    warning and a fresh one is begun. Where nothing can be stored (read-only folder, full disk) a warning says so and
-    the cache answers with misses. It can be pickled, forked and shared by threads: each process has its own connection.
+    Every `put_many` is one transaction: a killed writer leaves all of it or nothing. Every row carries a checksum: a
+    rotten one is a miss, named in a warning, and replaced by the next `put_many`. A file that fails SQLite's integrity
+    check is set aside with a warning and a fresh one is begun. Where nothing can be stored (read-only folder, full
+    disk, network file system) a warning says so and the cache answers with misses. It can be pickled, forked and shared
+    by threads: each process has its own connection.
 
     Args:
         path: the cache's folder; by default ``MOE_MAT_CACHE`` or the platform's user cache folder.
 
     Example:
         >>> import tempfile, numpy as np
+        >>> from moe_mat.zoo import Block, PooledLayers, layout_of
+        >>> row = PooledLayers(layout_of((Block("conv4", "mean", "none", 3),)), np.ones(3, dtype=np.float32))
         >>> with EmbeddingCache(Path(tempfile.mkdtemp())) as cache:
-        ...     cache.put_many("5eed", {b"NaCl": np.ones(3)}, description={"expert": "toy"})
-        ...     cache.get_many("5eed", [b"NaCl", b"KCl"])
-        {b'NaCl': array([1., 1., 1.], dtype=float32)}
+        ...     cache.put_many("5eed", {b"NaCl": row}, encoder="toy")
+        ...     cache.get_many("5eed", [b"NaCl", b"KCl"])[b"NaCl"].values
+        array([1., 1., 1.], dtype=float32)
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.folder = cache_folder() if path is None else Path(path)
-        self._database = CacheDatabase(self.folder, stem="embeddings", schema=SCHEMA)
+        self._database = CacheDatabase(self.folder, stem="layers", schema=SCHEMA)
 
-    def get_many(self, space: str, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
-        """The stored arrays of a space.
+    def get_many(self, space: str, keys: Sequence[bytes]) -> dict[bytes, PooledLayers]:
+        """The stored rows of an encoder.
 
         Args:
-            space: hex digest of what makes the embeddings: expert checksum, graph settings, code version.
+            space: the encoder's digest, see `EmbeddingOrder.passes`.
             keys: structure keys; repeated ones are looked up once.
 
         Returns:
-            key -> float32 array, in the shape it was stored in, for the keys that are there and sound.
+            key -> pooled layers, for the keys that are there and sound.
         """
         wanted = list(dict.fromkeys(keys))
 
-        def read(connection: sqlite3.Connection) -> list[tuple[bytes, np.ndarray | None]]:
-            rows: list[tuple[bytes, np.ndarray | None]] = []
-            for start in range(0, len(wanted), KEYS_PER_QUERY):
-                chunk = wanted[start : start + KEYS_PER_QUERY]
-                query = (
-                    "SELECT key, shape, checksum, data FROM entries "
-                    "WHERE space = (SELECT id FROM spaces WHERE name = ?) "
-                    f"AND key IN ({','.join('?' * len(chunk))})"
-                )
-                rows += [(row[0], _decode(space, *row)) for row in connection.execute(query, (space, *chunk))]
-            return rows
+        def read(connection: sqlite3.Connection) -> tuple[dict[bytes, PooledLayers], list[str]]:
+            return find_rows(connection, space, wanted)
 
-        rows: list[tuple[bytes, np.ndarray | None]] = self._database.run(read, otherwise=[])
-        found = {key: array for key, array in rows if array is not None}
-        if damaged := [_name(key) for key, array in rows if array is None]:
+        nothing: tuple[dict[bytes, PooledLayers], list[str]] = {}, []
+        found, damaged = self._database.run(read, otherwise=nothing)
+        if damaged:
             more = f" and {len(damaged) - NAMED_IN_WARNING} more" if len(damaged) > NAMED_IN_WARNING else ""
             logger.warning(
                 "Embedding cache %s, space %s: %d entries do not match their checksums and are computed anew: %s%s",
@@ -99,76 +83,87 @@ class EmbeddingCache:
         return found
 
     def put_many(
-        self, space: str, items: Mapping[bytes, np.ndarray], *, description: Mapping[str, str] | None = None
+        self,
+        space: str,
+        rows: Mapping[bytes, PooledLayers],
+        *,
+        encoder: str | None = None,
+        experts: Sequence[str] = (),
     ) -> None:
-        """Store arrays in one transaction; a key that is there already is replaced.
+        """Store rows in one transaction.
+
+        Of a crystal that has a row already, the layers given here are replaced and its others are kept.
 
         Args:
             space: as in `get_many`.
-            items: structure key -> array of any small shape, stored as float32.
-            description: plain text about the space (expert, settings, version), shown by `spaces`.
+            rows: structure key -> pooled layers, stored as float32.
+            encoder: its name, shown by `spaces`.
+            experts: names of those that read these layers, shown by `spaces`.
         """
-        if not items:
+        if not rows:
             return
-        text = None if description is None else json.dumps(dict(description))
 
         def write(connection: sqlite3.Connection) -> None:
             with transaction(connection):
-                connection.execute(
-                    "INSERT INTO spaces (name, description, created) VALUES (?, ?, ?) ON CONFLICT (name) "
-                    "DO UPDATE SET description = coalesce(excluded.description, description)",
-                    (space, text, datetime.now(UTC).isoformat(timespec="seconds")),
-                )
-                (number,) = connection.execute("SELECT id FROM spaces WHERE name = ?", (space,)).fetchone()
-                connection.executemany(
-                    "INSERT OR REPLACE INTO entries (space, key, shape, checksum, data) VALUES (?, ?, ?, ?, ?)",
-                    ((number, key, *_encode(space, key, array)) for key, array in items.items()),
-                )
+                put_rows(connection, space, rows, encoder=encoder, experts=experts)
 
         self._database.run(write, otherwise=None)
 
     def spaces(self) -> pd.DataFrame:
-        """What is stored: columns space, description, entries, bytes (of the arrays), created (UTC)."""
+        """What is stored: columns encoder, experts, entries, bytes (of the layers), created (UTC), space."""
+        columns = {
+            "encoder": "coalesce(encoder, '')",
+            "experts": "coalesce((SELECT group_concat(expert, ', ') FROM readers WHERE pass = passes.id), '')",
+            "entries": "count(entries.crystal)",
+            "bytes": "coalesce(sum(length(data)), 0)",
+            "created": "created",
+            "space": "space",
+        }
         query = (
-            "SELECT name, description, COUNT(entries.key), COALESCE(SUM(LENGTH(data)), 0), created FROM spaces "
-            "LEFT JOIN entries ON entries.space = spaces.id GROUP BY spaces.id ORDER BY spaces.id"
+            f"SELECT {', '.join(columns.values())} FROM passes LEFT JOIN entries ON pass = passes.id "
+            "GROUP BY passes.id ORDER BY passes.id"
         )
 
         def read(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
             return connection.execute(query).fetchall()
 
         rows: list[tuple[Any, ...]] = self._database.run(read, otherwise=[])
-        table = pd.DataFrame(rows, columns=["space", "description", "entries", "bytes", "created"])
-        table["description"] = table["description"].map(_listed)
+        table = pd.DataFrame(rows, columns=list(columns))
         table["created"] = pd.to_datetime(table["created"], utc=True, errors="coerce")
         return table
 
     def clear(self, space: str | None = None) -> int:
-        """Delete one space, or everything (damaged files that were set aside included), and free the disk space.
+        """Delete one space, or everything, and free the disk space.
+
+        Everything includes damaged files that were set aside, and those of versions whose files are no longer read.
 
         Returns:
-            The number of entries deleted.
+            The number of rows deleted.
         """
 
         def delete(connection: sqlite3.Connection) -> int:
+            own = "" if space is None else "WHERE pass = (SELECT id FROM passes WHERE space = :space)"
             with transaction(connection):
-                if space is None:
-                    removed = connection.execute("DELETE FROM entries").rowcount
-                    connection.execute("DELETE FROM spaces")
-                else:
-                    own = "(SELECT id FROM spaces WHERE name = ?)"
-                    removed = connection.execute(f"DELETE FROM entries WHERE space = {own}", (space,)).rowcount
-                    connection.execute("DELETE FROM spaces WHERE name = ?", (space,))
-            # Another process may be reading; the entries are gone all the same, only the file is not yet smaller.
+                removed = connection.execute(f"DELETE FROM entries {own}", {"space": space}).rowcount
+                connection.execute(f"DELETE FROM readers {own}", {"space": space})
+                connection.execute("DELETE FROM passes WHERE :space IS NULL OR space = :space", {"space": space})
+                connection.execute("DELETE FROM crystals WHERE id NOT IN (SELECT crystal FROM entries)")
+                connection.execute("DELETE FROM layouts WHERE id NOT IN (SELECT layout FROM entries)")
+            # Another process may be reading; the rows are gone all the same, only the file is not yet smaller.
             with contextlib.suppress(sqlite3.OperationalError):
                 connection.execute("VACUUM")
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return removed
 
         removed = self._database.run(delete, otherwise=0)
         if space is None:
             self._database.remove_set_aside()
+            for path in self.outdated():
+                path.unlink(missing_ok=True)
         return removed
+
+    def outdated(self) -> list[Path]:
+        """Files of version 0.1, which had a row for each expert: they are not read."""
+        return sorted(self.folder.glob("embeddings-*.sqlite3*"))
 
     def close(self) -> None:
         """Close this process's connection; the next call opens a new one."""
@@ -184,39 +179,3 @@ class EmbeddingCache:
 
     def __repr__(self) -> str:
         return f"EmbeddingCache({str(self.folder)!r})"
-
-
-def _encode(space: str, key: bytes, array: np.ndarray) -> tuple[str, bytes, bytes]:
-    values = np.asarray(array, dtype="<f4", order="C")
-    shape = ",".join(str(length) for length in values.shape)
-    data = values.tobytes()
-    return shape, _checksum(space, key, shape, data), data
-
-
-def _decode(space: str, key: Any, shape: Any, checksum: Any, data: Any) -> np.ndarray | None:
-    """The array, or None where the row is not what was written (types included: a SQLite column holds any)."""
-    try:
-        if _checksum(space, key, shape, data) != checksum:
-            return None
-    except TypeError:
-        return None
-    lengths = [int(length) for length in shape.split(",") if length]
-    return np.frombuffer(data, dtype="<f4").reshape(lengths).astype(np.float32)
-
-
-def _checksum(space: str, key: bytes, shape: str, data: bytes) -> bytes:
-    digest = hashlib.blake2b(f"{space}|{shape}|".encode(), digest_size=8)
-    digest.update(key)
-    digest.update(data)
-    return digest.digest()
-
-
-def _name(key: Any) -> str:
-    return key.hex() if isinstance(key, bytes) else repr(key)
-
-
-def _listed(description: str | None) -> str:
-    try:
-        return ", ".join(f"{name}: {value}" for name, value in json.loads(description or "{}").items())
-    except (ValueError, AttributeError):
-        return str(description)

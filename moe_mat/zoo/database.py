@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from moe_mat.files.folders import CACHE_VARIABLE
+from moe_mat.files.mounts import network_mount
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +23,13 @@ T = TypeVar("T")
 LOCK_SECONDS = 10.0
 BUSY_SECONDS = 60.0
 
-# A page holds several embeddings of a few hundred floats; SQLite's default, 4 KiB, would leave almost half of it empty.
+# A page holds several rows of a few hundred floats; SQLite's default, 4 KiB, would leave almost half of it empty.
 PAGE_BYTES = 16384
+# What a transaction changes is kept until its end: whoever reads meanwhile waits only for the end.
+MEMORY_KIB = 64 * 1024
+
+# A read that fails is tried once more after this time; failing again, it has the file checked.
+SECOND_READ_SECONDS = 0.2
 
 # SQLITE_ERROR is here because our statements are fixed: they only fail on a file whose schema is not ours.
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR}
@@ -33,9 +39,10 @@ BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 class CacheDatabase:
     """One SQLite file in a folder, opened by each process when it first needs it.
 
-    Safe with several processes and threads, picklable and usable after a fork. A damaged file is set aside with a
-    warning and a fresh one is begun; a file that cannot be written is read where that is possible; anything else that
-    fails is a warning and the answer the caller named.
+    Safe with several processes and threads of one machine, picklable and usable after a fork. A file that fails
+    SQLite's integrity check, or has other tables, is set aside with a warning and a fresh one is begun; a file that
+    cannot be written is read where that is possible; a network file system, where SQLite's locks do not hold, is left
+    alone; anything else that fails is a warning and the answer the caller named.
 
     Args:
         folder: created when first used.
@@ -54,6 +61,7 @@ class CacheDatabase:
         self._connection: sqlite3.Connection | None = None
         self._file = self._current_file()
         self._warned: set[str] = set()
+        self._remote: bool | None = None
         _DATABASES.add(self)
 
     def run(self, action: Callable[[sqlite3.Connection], T], *, otherwise: T) -> T:
@@ -62,7 +70,7 @@ class CacheDatabase:
         `action` may be called again from its start after a failure, so it must not keep half a result.
         """
         deadline = time.monotonic() + BUSY_SECONDS
-        fresh_starts = 2
+        failures, fresh_starts = 0, 2
         with self._lock:
             while True:
                 try:
@@ -75,9 +83,15 @@ class CacheDatabase:
                     if code & 0xFF in BUSY and time.monotonic() < deadline:
                         time.sleep(0.02)
                         continue
-                    if fresh_starts and code & 0xFF in DAMAGED and self._set_aside(error):
-                        fresh_starts -= 1
-                        continue
+                    if code & 0xFF in DAMAGED:
+                        failures += 1
+                        if failures == 1:  # one bad read says little of the file
+                            self.close()
+                            time.sleep(SECOND_READ_SECONDS)
+                            continue
+                        if fresh_starts and (problem := self._problem()) and self._set_aside(problem):
+                            failures, fresh_starts = 0, fresh_starts - 1
+                            continue
                     self._warn_once(
                         f"The cache in {self.folder} failed ({error}): what it cannot read is computed anew, what it "
                         f"cannot write is not stored. Free disk space, or set {CACHE_VARIABLE} to another folder."
@@ -112,7 +126,7 @@ class CacheDatabase:
     def _connect(self) -> sqlite3.Connection | None:
         if self._connection is not None and not self._file.exists():
             self.close()  # the user deleted the cache: what is written to the open file would vanish with it
-        if self._connection is not None:
+        if self._connection is not None or self._is_remote():
             return self._connection
         self._file = self._current_file()
         try:
@@ -126,25 +140,57 @@ class CacheDatabase:
                 f"Set {CACHE_VARIABLE} to a folder that can."
             )
             if self._file.is_file() and os.access(self._file, os.R_OK):
-                # "immutable" reads without the log and lock files that SQLite would have to create in the folder.
-                address = f"{self._file.absolute().as_uri()}?immutable=1"
-                self._connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+                self._connection = _connection(self._file, read_only=True)
         return self._connection
 
+    def _is_remote(self) -> bool:
+        if self._remote is None:
+            mount = network_mount(self.folder)
+            self._remote = mount is not None
+            if mount and self.folder not in _REFUSED:  # once a process, however many caches it opens
+                _REFUSED.add(self.folder)
+                logger.warning(
+                    "The cache folder %s is on a network file system (%s), where SQLite is not safe: embeddings are "
+                    "computed anew and not stored. Set %s to a folder on a disk of this machine, such as "
+                    "$TMPDIR/moe_mat on a cluster's node.",
+                    self.folder,
+                    mount,
+                    CACHE_VARIABLE,
+                )
+        return self._remote
+
     def _open(self, file: Path) -> sqlite3.Connection:
-        connection = sqlite3.connect(file, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
+        connection = _connection(file)
         try:
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-            connection.execute("PRAGMA journal_mode = WAL")
-            # With a log this keeps every state consistent; a power cut may lose the last transactions, and a cache may.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            for statement in self.schema:
-                connection.execute(statement)
+            connection.execute(f"PRAGMA cache_size = -{MEMORY_KIB}")
+            # A rollback journal, SQLite's default: what is added is written once, where a log ahead would write it
+            # twice.
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+                with transaction(connection):
+                    for statement in self.schema:
+                        connection.execute(statement)
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
             raise
         return connection
+
+    def _problem(self) -> str:
+        """What an examination of the whole file finds wrong with it; empty where it is sound, or cannot be examined."""
+        self.close()
+        if not self._file.exists():
+            return "it is gone"
+        try:
+            with contextlib.closing(_connection(self._file, read_only=True)) as connection:
+                ((found,),) = connection.execute("PRAGMA integrity_check(1)").fetchall()
+                tables = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master")}
+        except sqlite3.Error as error:
+            return str(error) if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED else ""
+        if found != "ok":
+            return str(found)
+        ours = {statement.replace(" IF NOT EXISTS", "") for statement in self.schema}
+        return "" if ours <= tables else "its tables are not those of this version"
 
     def _current_file(self) -> Path:
         """The file in use. Its number is above those set aside, so that no process sets aside another's fresh file."""
@@ -155,7 +201,7 @@ class CacheDatabase:
             number = max((int(match[1]) + bool(match[2]) for match in matches), default=1)
         return self.folder / f"{self.stem}-{number}.sqlite3"
 
-    def _set_aside(self, error: sqlite3.Error) -> bool:
+    def _set_aside(self, problem: str) -> bool:
         """Close the file, and rename it if it is still there; False where that is not possible."""
         self.close()
         file = self._file
@@ -166,17 +212,26 @@ class CacheDatabase:
             return True
         except OSError:
             return False
-        for suffix in ("-wal", "-shm"):
-            with contextlib.suppress(OSError):
-                file.with_name(file.name + suffix).unlink()
+        with contextlib.suppress(OSError):
+            file.with_name(f"{file.name}-journal").unlink()
         logger.warning(
             "The cache file %s is damaged (%s). It was set aside as %s, which may be deleted, and a fresh one begun.",
             file,
-            error,
+            problem,
             aside.name,
         )
         return True
 
+
+def _connection(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    address = f"{file.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    connection = sqlite3.connect(address, uri=True, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
+    # Text of a damaged file may be anything; its row's checksum tells.
+    connection.text_factory = lambda text: text.decode(errors="replace")
+    return connection
+
+
+_REFUSED: set[Path] = set()
 
 # SQLite keeps its locks in the process's memory, so that a connection that is open at a fork spoils those of the child.
 _DATABASES: "weakref.WeakSet[CacheDatabase]" = weakref.WeakSet()

@@ -10,15 +10,17 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 from pymatgen.core import Structure
 
 from moe_mat.crystals.errors import CrystalError, LeftOut, UnsupportedCrystalError
 from moe_mat.crystals.structures import Crystal, structure_key
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
-from moe_mat.zoo.experts import EncoderExpert, ExpertLoader
+from moe_mat.zoo.encoder_pass import EncoderPass
+from moe_mat.zoo.experts import ExpertLoader
+from moe_mat.zoo.pooled_layers import embeddings_of
 from moe_mat.zoo.trunks import EmbeddingOrder
+from moe_mat.zoo.write_buffer import WriteBuffer
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ def embed(
     """Embed crystals with several experts.
 
     Experts that share an encoder are read off one pass, and encoders that share a graph share its construction. Only
-    what the cache does not hold is computed, and it is stored batch by batch, so that a killed run loses little.
+    what the cache does not hold is computed, and it is stored every half minute, so that a killed run loses little.
 
     Args:
         cards: The experts.
@@ -72,22 +74,22 @@ def embed(
         cache: Where embeddings are kept.
         advance: Called with the number of crystals that have been dealt with since the last call.
     """
-    return _embed(EmbeddingOrder.of(cards), structures, cache=cache, advance=advance, loader=ExpertLoader())
+    with WriteBuffer(cache) as buffer:
+        return _embed(EmbeddingOrder.of(cards), structures, buffer=buffer, advance=advance, loader=ExpertLoader())
 
 
 def _embed(
     order: EmbeddingOrder,
     structures: Sequence[Structure],
     *,
-    cache: EmbeddingCache | None,
+    buffer: WriteBuffer,
     advance: Callable[[int], None] | None,
     loader: ExpertLoader,
 ) -> Embedded:
     # A network reads other experts' embeddings, so only the experts at its root are computed from crystals, and kept.
-    roots = order.roots
     keys = [structure_key(structure) for structure in structures]
-    known = {space: cache.get_many(space, keys) if cache else {} for space in roots}
-    missing = {key: s for key, s in zip(keys, structures, strict=True) if any(key not in known[r] for r in roots)}
+    passes = [EncoderPass(space, cards, buffer.get_many(space, keys)) for space, cards in order.passes.items()]
+    missing = {key: s for key, s in zip(keys, structures, strict=True) if any(one.lacks(key) for one in passes)}
     logger.log(
         logging.INFO if advance is not None else logging.DEBUG,
         "%d crystals, %d experts: %d crystals in the cache, %d to embed",
@@ -99,26 +101,19 @@ def _embed(
 
     reasons: dict[bytes, str] = {}
     if missing:
-        lacking = {space for space in roots if any(key not in known[space] for key in missing)}
-        experts = {space: loader.encoder_expert(card) for space, card in roots.items() if space in lacking}
+        for one in passes:
+            if any(one.lacks(key) for key in missing):
+                one.load(loader)
         for batch in _batches(missing):
-            for space, computed in _embed_batch(batch, experts, known, reasons).items():
-                known[space].update(computed)
-                if cache is not None:
-                    card = roots[space]
-                    cache.put_many(space, computed, description={"expert": card.tag, "path": card.reference})
+            _embed_batch(batch, passes, buffer, reasons)
             if advance is not None:
                 advance(sum(copies[key] for key in batch))
 
-    n = len(structures)
-    stacked: dict[str, np.ndarray] = {}
-    for space, card in roots.items():
-        stacked[space] = np.full((n, card.dim), np.nan, dtype=np.float32)
-        for row, key in enumerate(keys):
-            if key in known[space]:
-                stacked[space][row] = known[space][key]
-
-    of_experts = order.run_networks(stacked, loader.networks(order))
+    of_roots: dict[str, np.ndarray] = {}
+    for one in passes:
+        embeddings = embeddings_of([one.known.get(key) for key in keys], one.cards)
+        of_roots |= {card.digest: values for card, values in zip(one.cards, embeddings, strict=True)}
+    of_experts = order.run_networks(of_roots, loader.networks(order))
     values = {tag: of_experts[digest] for tag, digest in order.digests.items()}
     return Embedded(values, {row: reasons[key] for row, key in enumerate(keys) if key in reasons})
 
@@ -138,10 +133,10 @@ def embed_stream(
     """
     remaining = iter(crystals)
     order, loader = EmbeddingOrder.of(cards), ExpertLoader()
-    with EmbeddingCache() as cache:
+    with EmbeddingCache() as cache, WriteBuffer(cache) as buffer:
         while chunk := list(islice(remaining, STREAM_CHUNK)):
             structures = [crystal.structure for crystal in chunk]
-            embedded = _embed(order, structures, cache=cache, advance=None, loader=loader)
+            embedded = _embed(order, structures, buffer=buffer, advance=None, loader=loader)
             for row, reason in embedded.refused.items():
                 refuse(LeftOut(chunk[row].source, chunk[row].material_id, None, reason))
             kept = [row for row in range(len(chunk)) if row not in embedded.refused]
@@ -162,36 +157,23 @@ def _batches(structures: dict[bytes, Structure]) -> Iterator[dict[bytes, Structu
 
 
 def _embed_batch(
-    structures: dict[bytes, Structure],
-    experts: dict[str, EncoderExpert],
-    known: dict[str, dict[bytes, np.ndarray]],
-    reasons: dict[bytes, str],
-) -> dict[str, dict[bytes, np.ndarray]]:
-    """Embed one batch with every expert that lacks some of it; adds the refused crystals to ``reasons``."""
-    by_encoder: dict[str, list[str]] = {}
-    for space, expert in experts.items():
-        if any(key not in known[space] for key in structures):
-            by_encoder.setdefault(expert.card.encoder_digest, []).append(space)
-
+    structures: dict[bytes, Structure], passes: Sequence[EncoderPass], buffer: WriteBuffer, reasons: dict[bytes, str]
+) -> None:
+    """Pass one batch through every encoder that lacks some of it; adds the refused crystals to ``reasons``."""
     prepared: dict[Any, tuple[list[bytes], Any]] = {}
-    computed: dict[str, dict[bytes, np.ndarray]] = {}
-    for spaces in by_encoder.values():
-        encoder = experts[spaces[0]].encoder
+    for one in passes:
+        if not any(one.lacks(key) for key in structures):
+            continue
+        encoder = one.encoder
         if encoder.prepare_key not in prepared:
             samples = {}
             for key, structure in structures.items():
                 try:
                     samples[key] = encoder.prepare(structure)
                 except UnsupportedCrystalError as error:
-                    reasons.setdefault(key, f"expert {experts[spaces[0]].tag}: {error}")
+                    reasons.setdefault(key, f"expert {one.cards[0].tag}: {error}")
             batch = encoder.collate(list(samples.values())) if samples else None
             prepared[encoder.prepare_key] = (list(samples), batch)
         keys, batch = prepared[encoder.prepare_key]
-        if batch is None:
-            continue
-        with torch.inference_mode():
-            features = encoder(batch)
-            for space in spaces:
-                values = experts[space](features).float().numpy()
-                computed[space] = {key: row for key, row in zip(keys, values, strict=True) if key not in known[space]}
-    return computed
+        if batch is not None:
+            buffer.put_many(one.space, one.run(keys, batch), cards=one.cards)

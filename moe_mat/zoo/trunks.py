@@ -34,6 +34,14 @@ class EmbeddingOrder:
     roots: dict[str, EncoderCard]
     networks: dict[str, NetworkStep]
 
+    @property
+    def passes(self) -> dict[str, list[EncoderCard]]:
+        """Digest of an encoder to the experts at the root that are read off its one pass over the crystals."""
+        found: dict[str, list[EncoderCard]] = {}
+        for card in self.roots.values():
+            found.setdefault(card.encoder_digest, []).append(card)
+        return found
+
     @classmethod
     def of(cls, cards: Iterable[ExpertCard]) -> EmbeddingOrder:
         """Walk down from some experts.

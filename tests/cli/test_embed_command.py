@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,6 @@ def test_the_cache_is_listed_and_cleared(
     monkeypatch.setenv("MOE_MAT_CACHE", str(tmp_path / "another cache"))
     assert run("embed", own[1], "--experts", "magpie") == 0
     assert run("cache", "list") == 0
-    assert "expert: magpie" in capsys.readouterr().out
+    assert re.search(r"^ *descriptors +magpie +20 +10560 ", capsys.readouterr().out, flags=re.M)
     assert run("cache", "clear") == 0
     assert "20 embeddings removed" in capsys.readouterr().out
