@@ -1,0 +1,157 @@
+"""Where commands are disturbed: toy data, what undisturbed runs make of them, and folders to disturb them in."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from chaos import toys
+from chaos.contents import Contents
+from chaos.forked import Job
+from chaos.runs import Ended, run
+from chaos.tally import Finding
+from chaos.toys import Command
+
+AT_ONCE = 2
+
+Point = TypeVar("Point")
+
+
+@dataclass
+class Scene:
+    """Toy data, commands over them, and what these leave when nothing disturbs them.
+
+    Attributes:
+        base: Folder of everything.
+        temporary: Folder of temporary files: on another file system, where there is one, as on a cluster.
+        commands: By name.
+        whole: Name of a command to what it leaves.
+        undisturbed: Name of a command to how it ends.
+    """
+
+    base: Path
+    temporary: Path
+    commands: dict[str, Command] = field(default_factory=dict)
+    whole: dict[str, Contents] = field(default_factory=dict)
+    undisturbed: dict[str, Ended] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, base: Path) -> Scene:
+        """Write the data, and run each command once."""
+        memory = Path("/dev/shm")
+        scene = cls(base, Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None)))
+        toys.write_data(base)
+        first = scene.place("undisturbed-fit")
+        scene._run_undisturbed(toys.fit(base), first)
+        shutil.copy(first.work / toys.CHECKPOINTS / "best.ckpt", base / "model.ckpt")
+        scene.commands = toys.commands(base)
+        others = [one for name, one in scene.commands.items() if name != "fit"]
+        both(lambda one: scene._run_undisturbed(one, scene.place(f"undisturbed-{one.name}")), others)
+        return scene
+
+    def _run_undisturbed(self, command: Command, place: Place) -> None:
+        ended = run(place.job(command, counted=True))
+        assert ended.status == 0, ended.err
+        assert [path for path in place.temporary.iterdir()] == []
+        (self.whole[command.name],) = command.outcomes(place.work)
+        self.undisturbed[command.name] = ended
+
+    def place(self, name: str) -> Place:
+        """A new folder to run a command in."""
+        return Place(self.base / "places" / name, self.temporary / name)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Folders of the runs of one point.
+
+    Attributes:
+        folder: Of everything.
+        temporary: Of temporary files.
+        number: Counts the runs.
+    """
+
+    folder: Path
+    temporary: Path
+    number: Any = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        for path in (self.work, self.temporary):
+            path.mkdir(parents=True)
+
+    @property
+    def work(self) -> Path:
+        """The folder that the command runs in."""
+        return self.folder / "work"
+
+    def job(self, command: Command, *more: str, **settings: Any) -> Job:
+        """A run here.
+
+        Args:
+            command: Which.
+            more: Further arguments.
+            settings: See `Job`.
+        """
+        known = {"folder": self.work, "cache": self.folder / "cache", "log": self.folder / f"run{next(self.number)}"}
+        return Job(command.program, command.arguments + more, temporary=self.temporary, **(known | settings))
+
+    def leave(self, findings: Sequence[Finding]) -> None:
+        """Remove the folders, unless there is something to look at."""
+        if not findings:
+            shutil.rmtree(self.folder)
+            shutil.rmtree(self.temporary)
+
+
+def both(action: Callable[[Point], Any], points: Iterable[Point]) -> list[Any]:
+    """Do something at all points, some at once."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(action, points))
+
+
+def check_left(command: Command, place: Place, whole: Contents, ended: Ended, *, where: str) -> list[Finding]:
+    """What a disturbed run left: nothing that was reported is missing, and nothing that is there is wrong."""
+    outcomes = command.outcomes(place.work)
+    findings = [
+        Finding("wrong", f"{where}: {place.work / name} is not that of an undisturbed run")
+        for outcome in outcomes
+        for name, content in outcome.items()
+        if content != whole.get(name)
+    ]
+    there = outcomes[-1] if outcomes else {}
+    for line, files in command.reports.items():
+        if line in ended.out + ended.err:
+            names = whole if list(files) == ["*"] else files
+            lost = [name for name in names if name not in there]
+            findings += [Finding("lost", f"{where}: {name} was reported ({line!r}) and is not there") for name in lost]
+    return findings
+
+
+def check_repeated(
+    command: Command, place: Place, whole: Contents, before: Sequence[Contents], ended: Ended, *, where: str
+) -> list[Finding]:
+    """What the next run made of it: all that an undisturbed run makes, and nothing is gone that was there."""
+    if ended.status != 0:
+        return [Finding("lost", f"{where}: the next run ends with {ended.status}: {ended.err[-1500:]}")]
+    outcomes = command.outcomes(place.work)
+    findings = _differences(outcomes[-1], whole, where=f"{where}, next run")
+    for old, new in zip(before[: len(outcomes) - 1], outcomes, strict=False):
+        findings += [
+            Finding("lost", f"{where}: {name} of the first run changed") for name in old if old[name] != new.get(name)
+        ]
+    return findings
+
+
+def _differences(found: Contents, whole: Mapping[str, Any], *, where: str) -> list[Finding]:
+    missing = [Finding("lost", f"{where}: {name} is missing") for name in whole if name not in found]
+    wrong = [
+        Finding("wrong", f"{where}: {name} differs from that of an undisturbed run")
+        for name, content in found.items()
+        if content != whole.get(name)
+    ]
+    return missing + wrong

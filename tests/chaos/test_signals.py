@@ -1,0 +1,120 @@
+"""Commands that are killed, or asked to end, at random points: of their time, and between two changes of the disk."""
+
+from __future__ import annotations
+
+import random
+import signal
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from chaos.runs import Ended, Run, run
+from chaos.scene import Place, Scene, both, check_left, check_repeated
+from chaos.tally import Finding, note
+from chaos.toys import CHECKPOINTS, Command
+
+pytestmark = pytest.mark.slow
+
+N_POINTS = 20
+COMMANDS = ("fit", "predict", "embed", "compose", "pretrain", "sweep")
+
+
+@dataclass(frozen=True)
+class Point:
+    """When a run is disturbed.
+
+    Attributes:
+        number: Of the point.
+        change: Before which change of the disk, counted from 1; or None.
+        seconds: After how many seconds, where there is no change.
+    """
+
+    number: int
+    change: int | None
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"after {self.seconds:.2f} s" if self.change is None else f"at change {self.change}"
+
+
+def points(command: str, number: signal.Signals, undisturbed: Ended) -> list[Point]:
+    """Random points, the same in each run of the test: half of them in time, half of them between changes."""
+    chance = random.Random(f"{command} {number.name}")
+    changes = [chance.randint(1, undisturbed.changes) if place % 2 else None for place in range(N_POINTS)]
+    seconds = [chance.uniform(0, 1.05) * undisturbed.seconds for _ in range(N_POINTS)]
+    return [Point(place, *when) for place, when in enumerate(zip(changes, seconds, strict=True))]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda one: one.name)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_run_that_ends_at_any_point_loses_nothing(name: str, number: signal.Signals, scene: Scene) -> None:
+    command, undisturbed = scene.commands[name], scene.undisturbed[name]
+    found = both(lambda point: disturb(command, point, number, scene), points(name, number, undisturbed))
+    note(number.name, name, found)
+
+
+def disturb(command: Command, point: Point, number: signal.Signals, scene: Scene) -> list[Finding]:
+    """End a run at a point, look at what it left, and run it again."""
+    where, whole = f"{command.name}, {number.name} {point}", scene.whole[command.name]
+    place = scene.place(f"{command.name}-{number.name}-{point.number}")
+    first = Run(place.job(command, at=point.change, signal=number))
+    if point.change is None:
+        first.send(number, after=point.seconds, group=command.ending == "group")
+    ended = first.end()
+    findings = check_left(command, place, whole, ended, where=where)
+    if ended.status == 0:
+        findings += [Finding("lost", f"{where}: it ended with 0 before it was done")] * (
+            not is_done(command, place, whole)
+        )
+    elif number == signal.SIGTERM:
+        findings += check_ending(command, place, ended, where=where)
+    if command.name == "fit":
+        findings += check_model(place, scene, where=where)
+    before = command.outcomes(place.work)
+    again = run(place.job(command, *command.resume(place.work)))
+    findings += check_repeated(command, place, whole, before, again, where=where)
+    place.leave(findings)
+    return findings
+
+
+def is_done(command: Command, place: Place, whole: object) -> bool:
+    """Whether all is there that an undisturbed run leaves."""
+    outcomes = command.outcomes(place.work)
+    return bool(outcomes) and outcomes[-1] == whole
+
+
+def check_ending(command: Command, place: Place, ended: Ended, *, where: str) -> list[Finding]:
+    """A command that is asked to end says so in one line, by its exit status, and leaves nothing half-written."""
+    findings = []
+    if ended.by_signal != signal.SIGTERM:
+        findings.append(Finding("unclear", f"{where}: the exit status is {ended.status}: {ended.err[-1500:]}"))
+    if "Traceback" in ended.err:
+        findings.append(Finding("unclear", f"{where}: a traceback: {ended.err[-1500:]}"))
+    lines = ended.err.split("\n")
+    if ended.status > 0 and not lines[-2].startswith(command.says):
+        findings.append(Finding("unclear", f"{where}: the last line is {lines[-2:]}"))
+    parts = [path for folder in (place.work, place.temporary) for path in half_written(folder)]
+    return findings + [Finding("unclear", f"{where}: {path} is left over") for path in parts]
+
+
+def half_written(folder: Path) -> list[Path]:
+    """Files that were to be renamed."""
+    return [path for path in folder.rglob("*") if path.is_file() and path.suffix in (".part", "")]
+
+
+def check_model(place: Place, scene: Scene, *, where: str) -> list[Finding]:
+    """The checkpoint of a fit that did not end is refused, or predicts what that of an undisturbed one does."""
+    path = place.work / CHECKPOINTS / "best.ckpt"
+    if not path.exists():
+        return []
+    command, other = scene.commands["predict"], Place(place.folder / "predicted", place.temporary / "predicted")
+    arguments = tuple(str(path) if one == str(scene.base / "model.ckpt") else one for one in command.arguments)
+    ended = run(other.job(replace(command, arguments=arguments)))
+    if ended.status == 0:
+        (found,) = command.outcomes(other.work)
+        wrong = found != scene.whole["predict"]
+        return [Finding("wrong", f"{where}: a checkpoint that is not finished predicts")] * wrong
+    if ended.status != 1 or "Traceback" in ended.err or str(path) not in ended.err:
+        return [Finding("unclear", f"{where}: a checkpoint that is not finished: {ended.err[-1500:]}")]
+    return []
