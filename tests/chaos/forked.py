@@ -65,10 +65,9 @@ def perform(job: Job) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (job.largest_file, job.largest_file))
     if job.user is not None:
         os.setuid(job.user)
-    count = _watch_changes(job.at, job.signal) if job.counted or job.at else None
+    seen = _watch_changes(job.at, job.signal) if job.counted or job.at else []
     status = _main(job)
-    if job.counted and count is not None:
-        Path(f"{job.log}.changes").write_text(str(count()))
+    Path(f"{job.log}.changes").write_text(" ".join(seen))
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(status)
@@ -111,41 +110,43 @@ def _make_batches_small() -> None:
     write_buffer.MAX_BYTES = 1
 
 
-def _watch_changes(at: int | None, signal: int) -> Callable[[], int]:
-    """Count what changes the disk: files opened for writing, flushed, renamed, removed, and statements of SQLite.
+def _watch_changes(at: int | None, signal: int) -> list[str]:
+    """Count what changes the disk: files opened for writing, copied, flushed, renamed, removed, and SQLite's statements.
 
     Returns:
-        The number so far.
+        The kinds of changes so far, which grow.
     """
-    process, seen = os.getpid(), 0
+    process, seen = os.getpid(), list[str]()
 
-    def change(*_: object) -> None:
-        nonlocal seen
+    def change(kind: str) -> None:
         if os.getpid() != process:  # a worker
             return
-        seen += 1
-        if seen == at:
+        seen.append(kind)
+        if len(seen) == at:
             os.kill(process, signal)
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
         if event in CHANGES or (event == "open" and _writes(*arguments)):
-            change()
+            change(event)
 
-    flush, connect = os.fsync, sqlite3.connect
+    def before(kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*given: Any, **settings: Any) -> Any:
+            change(kind)
+            return function(*given, **settings)
 
-    def fsync(file: Any) -> None:
-        change()
-        flush(file)
+        return watched
+
+    connect = before("connect", sqlite3.connect)
 
     def connected(*given: Any, **settings: Any) -> sqlite3.Connection:
-        change()
         connection = connect(*given, **settings)
-        connection.set_trace_callback(change)
+        connection.set_trace_callback(lambda statement: change(statement.split()[0]))
         return connection
 
-    os.fsync, sqlite3.connect = fsync, connected
+    sqlite3.connect = connected
+    os.fsync, os.sendfile = before("fsync", os.fsync), before("copy", os.sendfile)
     sys.addaudithook(watch)
-    return lambda: seen
+    return seen
 
 
 def _writes(path: Any, mode: Any, flags: Any) -> bool:

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
@@ -32,14 +32,14 @@ class Ended:
         out: Its standard output.
         err: Its standard error.
         seconds: That it took.
-        changes: Of the disk, of a run that nothing disturbed.
+        changes: Of the disk: the kind of each, of a run in which they were counted.
     """
 
     status: int
     out: str
     err: str
     seconds: float
-    changes: int
+    changes: Sequence[str]
 
     @property
     def by_signal(self) -> int | None:
@@ -102,7 +102,7 @@ class Run:
             status = self._process.exitcode
         assert status is not None
         out, err, changes = (_text(Path(f"{self.job.log}.{stream}")) for stream in ("out", "err", "changes"))
-        return Ended(status, out, err, seconds, int(changes or 0))
+        return Ended(status, out, err, seconds, changes.split())
 
 
 def run(job: Job) -> Ended:

@@ -27,23 +27,33 @@ class Point:
     Attributes:
         number: Of the point.
         change: Before which change of the disk, counted from 1; or None.
+        kind: Of that change.
         seconds: After how many seconds, where there is no change.
     """
 
     number: int
     change: int | None
+    kind: str | None
     seconds: float
 
     def __str__(self) -> str:
-        return f"after {self.seconds:.2f} s" if self.change is None else f"at change {self.change}"
+        return f"after {self.seconds:.2f} s" if self.change is None else f"at change {self.change} ({self.kind})"
 
 
 def points(command: str, number: signal.Signals, undisturbed: Ended) -> list[Point]:
     """Random points, the same in each run of the test: half of them in time, half of them between changes."""
     chance = random.Random(f"{command} {number.name}")
-    changes = [chance.randint(1, undisturbed.changes) if place % 2 else None for place in range(N_POINTS)]
+    kinds = sorted(set(undisturbed.changes))
+
+    def change() -> int:
+        kind = chance.choice(kinds)  # or most points would be statements of SQLite
+        return chance.choice([place for place, one in enumerate(undisturbed.changes, 1) if one == kind])
+
+    changes = [change() if place % 2 else None for place in range(N_POINTS)]
     seconds = [chance.uniform(0, 1.05) * undisturbed.seconds for _ in range(N_POINTS)]
-    return [Point(place, *when) for place, when in enumerate(zip(changes, seconds, strict=True))]
+    kind_of = dict(enumerate(undisturbed.changes, 1))
+    where = zip(changes, map(kind_of.get, changes), seconds, strict=True)
+    return [Point(place, *one) for place, one in enumerate(where)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda one: one.name)
