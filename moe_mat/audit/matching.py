@@ -19,14 +19,13 @@ from pathlib import Path
 import numpy as np
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Element, Structure
-from rich.console import Console
-from rich.progress import track
 
 from moe_mat.audit.exposure import Exposure, TrainingSet, group
 from moe_mat.audit.quantities import determines, quantity_of
 from moe_mat.crystals.readers import iter_crystals
 from moe_mat.crystals.structures import structure_from_arrays, structure_key
 from moe_mat.crystals.training_crystals import TrainingCrystals, formula_hash
+from moe_mat.files.progress import Progress
 from moe_mat.zoo.cards import ExpertCard
 
 VOLUME_TOLERANCE = 0.1
@@ -129,16 +128,13 @@ class Matches:
         return Overlap(tags, exposure, **{n: of[self.place] for n, of in flags.items()}, estimated=tuple(estimated))
 
 
-def match(
-    structures: Sequence[Structure], cards: Sequence[ExpertCard], *, sources: Path, show_progress: bool = False
-) -> Matches:
+def match(structures: Sequence[Structure], cards: Sequence[ExpertCard], *, sources: Path) -> Matches:
     """Compare crystals with those that experts were trained on.
 
     Args:
         structures: n crystals; those that occur twice are compared once.
         cards: Of the experts.
         sources: Folder of the sources' files.
-        show_progress: Whether to draw a bar on the terminal.
 
     Raises:
         ValueError: When training crystals are damaged, or are not those of their expert; names file and expert.
@@ -157,9 +153,7 @@ def match(
         seen = [training_crystals.trained_on(one.properties, max_atoms=one.max_atoms or None) for one in of_source]
         pairs = _candidates(crystals, training_crystals, np.any(seen, axis=0))
         paths = [sources / name for name in of_source[0].files]
-        compared[key] = Compared(
-            training_crystals, pairs, *_same(crystals, training_crystals, pairs, paths, show_progress)
-        )
+        compared[key] = Compared(training_crystals, pairs, *_same(crystals, training_crystals, pairs, paths))
     return Matches(groups, compared, place)
 
 
@@ -193,7 +187,6 @@ def _same(
     training_crystals: TrainingCrystals,
     pairs: np.ndarray,
     paths: Sequence[Path],
-    show_progress: bool,
 ) -> tuple[np.ndarray, str | None]:
     """Which pairs are the same crystal ``[n_pairs]``, and why that is estimated, if it is."""
     ids = training_crystals.material_ids[pairs[:, 1]].tolist()
@@ -201,13 +194,13 @@ def _same(
     bare = {row: _bare(crystals[row]) for row in set(pairs[:, 0].tolist())}
     matcher = StructureMatcher()
     same = np.zeros(len(pairs), dtype=bool)
-    console = Console(stderr=True)
-    for number in track(range(len(pairs)), "matching", console=console, transient=True, disable=not show_progress):
-        row, other = pairs[number].tolist()
-        learned = structures.get(ids[number])
-        same[number] = (
-            alike(crystals[row], training_crystals, other) if learned is None else matcher.fit(bare[row], learned)
-        )
+    with Progress("matching crystals", total=len(pairs)) as progress:
+        for number, (row, other) in enumerate(pairs.tolist()):
+            learned = structures.get(ids[number])
+            same[number] = (
+                alike(crystals[row], training_crystals, other) if learned is None else matcher.fit(bare[row], learned)
+            )
+            progress.advance()
     return same, estimated
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
 
 from moe_mat.audit.matching import FLAGS, Overlap, rows_left
 from moe_mat.audit.quantities import COMPUTED_FROM
@@ -68,18 +69,32 @@ class AuditReport:
         """The sources whose crystals are not known."""
         return list(dict.fromkeys(name for one in self.overlaps for name in one.exposure.unknown))
 
-    def show(self) -> None:
-        """Print what each group has seen, what is left of each part, and what the words mean."""
-        console = Console()
+    def shown(self) -> list[RenderableType]:
+        """For a screen: what each group has seen, what is left of each part, and what the words mean."""
         place = f"the test rows of {len(self.parts)} splits" if len(self.parts) > 1 else next(iter(self.parts))
         count = f"{self.counted.sum()} crystals in {place}"
-        console.print(
-            f"\n[bold]{escape(self.title)}[/bold]: {escape(count)}; label: {self.quantity}\n", highlight=False
-        )
-        console.print(self._seen_table())
-        console.print(self._left_table())
-        for line in [*self._meanings(), "", *self._learned()]:
-            console.print(line, highlight=False, markup=False)
+        heading = f"\n[bold]{escape(self.title)}[/bold]: {escape(count)}; label: {self.quantity}\n"
+        lines = [*self._meanings(), "", *self._learned()]
+        return [heading, self._seen_table(), self._left_table(), *(Text(line) for line in lines)]
+
+    def summary(self) -> dict[str, object]:
+        """What each group of experts has seen, as plain data."""
+        groups = [
+            {
+                "experts": one.experts,
+                "sources": [source.dataset for source in one.exposure.known],
+                "quantities": one.exposure.quantities,
+                "not_known": one.exposure.unknown,
+                "estimated": one.estimated,
+                **{
+                    f"same_{name}": int(getattr(one, name)[self.counted].sum()) if one.exposure.known else None
+                    for name in FLAGS
+                },
+            }
+            for one in self.overlaps
+        ]
+        counted = int(self.counted.sum())
+        return {"data": self.title, "quantity": self.quantity, "crystals_counted": counted, "experts": groups}
 
     def write(self, path: Path) -> None:
         """Write a verdict on every crystal: a CSV file, or JSON, which repeats the counts of each group of experts."""
@@ -87,22 +102,7 @@ class AuditReport:
         if path.suffix == ".csv":
             write_text(path, rows.to_csv(index=False))
         else:
-            groups = [
-                {
-                    "experts": one.experts,
-                    "sources": [source.dataset for source in one.exposure.known],
-                    "quantities": one.exposure.quantities,
-                    "not_known": one.exposure.unknown,
-                    "estimated": one.estimated,
-                    **{
-                        f"same_{name}": int(getattr(one, name)[self.counted].sum()) if one.exposure.known else None
-                        for name in FLAGS
-                    },
-                }
-                for one in self.overlaps
-            ]
-            summary = {"data": self.title, "quantity": self.quantity, "crystals_counted": int(self.counted.sum())}
-            content = {**summary, "experts": groups, "crystals": json.loads(rows.to_json(orient="records"))}
+            content = {**self.summary(), "crystals": json.loads(rows.to_json(orient="records"))}
             write_text(path, json.dumps(content, indent=1))
 
     def _inside(self, rows: np.ndarray) -> np.ndarray:

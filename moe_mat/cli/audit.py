@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-
-from rich.console import Console
 
 from moe_mat import audit as auditing
 from moe_mat import zoo
 from moe_mat.cli.options import CrystalOptions
+from moe_mat.cli.outputs import check_output
+from moe_mat.cli.screen import Facts, screen
 from moe_mat.files.folders import data_folder
 
 
 def audit(
-    data: str,
+    path: str,
     *,
     experts: str | list[str] = "default",
     target: str | None = None,
@@ -23,11 +22,11 @@ def audit(
     predictions: str | None = None,
     output: str | None = None,
     reading: CrystalOptions,
-) -> None:
+) -> Facts:
     """Tell which crystals of a task or a file the experts were trained on, and what errors are without them.
 
     Args:
-        data: A task of the benchmark, or crystals in any readable format.
+        path: A task of the benchmark, or crystals in any readable format.
         experts: A tag, pattern or folder of cards, or several as ``[a,b]``.
         target: Column of the file that is predicted.
         quantity: What the target measures, such as ``band_gap``; by default known by the target's name or the task.
@@ -43,25 +42,29 @@ def audit(
 
     if output is not None and Path(output).suffix not in (".json", ".csv"):
         raise ValueError(f"--output {output}: a .json or .csv file is written")
+    if output is not None:
+        tags = [experts] if isinstance(experts, str) else experts
+        check_output(output, [path, predictions, sources, *tags])
     cards = zoo.find_cards(experts)
     learned = [name for exposure in auditing.group(cards) for name in exposure.quantities]
-    subject = read_subject(data, target, reading)
+    subject = read_subject(path, target, reading)
     meant = quantity or subject.quantity or subject.target
     if meant is None:
-        raise ValueError(f"what is predicted of {data}? Name its column by --target, or what it measures by --quantity")
+        raise ValueError(f"what is predicted of {path}? Name its column by --target, or what it measures by --quantity")
     meant = auditing.find_quantity(meant, known=learned)
     parts, errors = subject.parts, None
     if predictions is not None:
         errors = read_errors(Path(predictions), subject)
         parts = {Path(predictions).name: errors.rows}
     folder = data_folder() / "pretrain" if sources is None else Path(sources)
-    matches = auditing.match(subject.structures, cards, sources=folder, show_progress=sys.stderr.isatty())
+    matches = auditing.match(subject.structures, cards, sources=folder)
     overlaps = matches.overlaps(meant)
     report = auditing.AuditReport(subject.title, meant, subject.ids, parts, overlaps, folder, errors)
-    report.show()
-    console = Console()
+    for one in report.shown():
+        screen.print(one, highlight=False)
     for left_out in subject.left_out:
-        console.print(f"left out: {left_out}", highlight=False, markup=False, soft_wrap=True)
+        screen.text(f"left out: {left_out}")
     if output is not None:
         report.write(Path(output))
-        console.print(f"every crystal in [bold]{output}[/bold]")
+        screen.print(f"every crystal in [bold]{output}[/bold]")
+    return {**report.summary(), "output": output, "left_out": [str(one) for one in subject.left_out]}

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import sys
-
 from moe_mat import zoo
+from moe_mat.cli.screen import Facts, screen
+from moe_mat.files.folders import cache_folder
 
 
-def cache_list() -> None:
+def cache_list() -> Facts:
     """List what the embedding cache holds."""
     with zoo.EmbeddingCache() as cache:
-        sys.stdout.write(f"{cache}\n{cache.spaces().to_string(index=False)}\n")
+        spaces = cache.spaces()
+        screen.text(f"{cache}\n{spaces.to_string(index=False)}")
         for path in cache.outdated():
             size = path.stat().st_size / 1e6
-            sys.stdout.write(
-                f"{path.name}: {size:.1f} MB of version 0.1, no longer read; moe-mat cache clear removes it\n"
-            )
+            screen.text(f"{path.name}: {size:.1f} MB of version 0.1, no longer read; moe-mat cache clear removes it")
+    return {"folder": cache_folder(), "spaces": spaces.to_dict("records")}
 
 
-def cache_clear(space: str | None = None) -> None:
+def cache_clear(space: str | None = None) -> Facts:
     """Empty the embedding cache.
 
     Args:
         space: Empty only this space, see ``moe-mat cache list``.
     """
     with zoo.EmbeddingCache() as cache:
-        sys.stdout.write(f"{cache.clear(space)} embeddings removed\n")
+        removed = cache.clear(space)
+    screen.text(f"{removed} embeddings removed")
+    return {"removed": removed}

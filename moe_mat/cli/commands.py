@@ -12,10 +12,11 @@ from moe_mat.cli.embed import embed
 from moe_mat.cli.experts import experts_import, experts_list, experts_show, experts_verify
 from moe_mat.cli.pretrain import pretrain
 from moe_mat.cli.run_options import COMMANDS as LIGHTNING_COMMANDS
+from moe_mat.cli.screen import Facts
 
-Command = Callable[..., None]
+Command = Callable[..., Facts]
 
-# Each is a function: its signature is the command's options, its docstring the help.
+# Each is a function: its signature is the command's options, its docstring the help; it returns what it has done.
 COMMANDS: dict[str, Command | dict[str, Command]] = {
     "embed": embed,
     "experts": {"list": experts_list, "show": experts_show, "verify": experts_verify, "import": experts_import},

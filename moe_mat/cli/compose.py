@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
-from rich.console import Console
 from rich.table import Column, Table
 
 from moe_mat import mixture, moma, zoo
 from moe_mat.cli.options import CrystalOptions, SplitOptions
+from moe_mat.cli.outputs import check_output
+from moe_mat.cli.screen import Facts, screen
 from moe_mat.files.folders import configs_folder
 from moe_mat.files.whole import write_text
 from moe_mat.mixture.settings import DataSettings
@@ -36,7 +37,7 @@ def compose(
     rows: SplitOptions,
     reading: CrystalOptions,
     settings: CompositionSettings,
-) -> None:
+) -> Facts:
     """Weigh the modules of a hub for a task by its training crystals (AMC), and merge them.
 
     Writes composition.yaml (weights, proxy errors, seconds), mixture.yaml (a configuration of fit with these weights as
@@ -53,6 +54,10 @@ def compose(
         settings: How the modules are weighed.
     """
     start = time.perf_counter()
+    folder = Path(output)
+    hubs = [modules] if isinstance(modules, str) else modules
+    for name in ("composition.yaml", "mixture.yaml", "merged.yaml", MERGED):
+        check_output(folder / name, [path, rows.splits, *hubs])
     cards = zoo.find_cards(modules)
     experts = [card.reference for card in cards]
     of_data = DataSettings(path=path, target=target, **asdict(rows), **asdict(reading))
@@ -63,22 +68,21 @@ def compose(
     parts = train.embeddings.split([card.dim for card in cards], dim=1)
     embeddings = {card.tag: part.numpy() for card, part in zip(cards, parts, strict=True)}
     composition = moma.compose_embedded(cards, embeddings, train.targets[:, 0].numpy(), settings=settings, start=start)
-    folder, console = Path(output), Console()
     composition.write(folder / "composition.yaml")
     _write_mixture(cards, composition, folder)
-    _show(composition, console)
-    console.print(
-        f"{composition.rows} training crystals, {composition.seconds:.1f} s; written to {folder}", soft_wrap=True
-    )
+    _show(composition)
+    screen.text(f"{composition.rows} training crystals, {composition.seconds:.1f} s; written to {folder}")
     for left_out in data.left_out:
-        console.print(f"left out: {left_out}", highlight=False, markup=False, soft_wrap=True)
+        screen.text(f"left out: {left_out}")
+    facts = {"output": folder, **asdict(composition), "left_out": [str(one) for one in data.left_out]}
     try:
         moma.check_mergeable(cards)
     except moma.MergeError as error:
-        console.print(f"nothing is merged: {error}", highlight=False, markup=False, soft_wrap=True)
+        screen.text(f"nothing is merged: {error}")
         (folder / "merged.yaml").unlink(missing_ok=True)  # of an earlier composition
     else:
         _write_merged(cards, composition, folder, target=target)
+    return facts
 
 
 def _write_mixture(cards: Sequence[ExpertCard], composition: Composition, folder: Path) -> None:
@@ -109,11 +113,11 @@ def _write_config(config: Mapping[str, object], path: Path) -> None:
     write_text(path, yaml.safe_dump(config, sort_keys=False))
 
 
-def _show(composition: Composition, console: Console) -> None:
+def _show(composition: Composition) -> None:
     """Modules with a weight, the largest first; the others are counted."""
     table = Table(Column("module", no_wrap=True), "weight", "proxy error", box=None)
     for tag in composition.selected:
         table.add_row(tag, f"{composition.weights[tag]:.3f}", f"{composition.proxy_errors[tag]:.3f}")
     others = len(composition.weights) - len(composition.selected)
     table.add_row(f"all together, {others} others without a weight", "1.000", f"{composition.error:.3f}")
-    console.print(table)
+    screen.print(table)

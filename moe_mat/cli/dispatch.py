@@ -12,43 +12,85 @@ import docstring_parser
 from jsonargparse import ArgumentParser, Namespace
 
 from moe_mat.cli.commands import COMMANDS, GROUPS, LIGHTNING_COMMANDS, Command, summary
+from moe_mat.cli.grammar import Grammar, UsageError, with_word_as
+from moe_mat.cli.options import DATA_OPTIONS, add_manner_options
+from moe_mat.cli.screen import Facts
 
 
-def run(arguments: Sequence[str]) -> None:
+def run(arguments: Sequence[str]) -> Facts:
     """Run one of the package's own commands.
+
+    Returns:
+        What it has done.
 
     Raises:
         ValueError: When there is no such command.
     """
-    name = arguments[0]
+    name, *rest = arguments
     if name not in COMMANDS:
-        close = difflib.get_close_matches(name, [*LIGHTNING_COMMANDS, *COMMANDS], n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"there is no such command{hint} (moe-mat --help lists them)")
+        raise ValueError(f"there is no such command{_hint(name, [*LIGHTNING_COMMANDS, *COMMANDS])}")
     command = COMMANDS[name]
     if not isinstance(command, dict):
-        _call(command, _parser(command, prog=f"moe-mat {name}").parse_args(list(arguments[1:])))
-        return
-    parser = ArgumentParser(prog=f"moe-mat {name}", description=GROUPS[name])
-    subcommands = parser.add_subcommands(dest="action")
-    for action, function in command.items():
-        subcommands.add_subcommand(action, _parser(function), help=summary(function))
-    parsed = parser.parse_args(list(arguments[1:]))
-    _call(command[parsed.action], parsed[parsed.action])
+        return _call(command, f"moe-mat {name}", rest)
+    if not rest or rest[0] in ("-h", "--help"):
+        parser = ArgumentParser(prog=f"moe-mat {name}", description=GROUPS[name], exit_on_error=False)
+        subcommands = parser.add_subcommands(dest="action")
+        for action, function in command.items():
+            subcommands.add_subcommand(action, ArgumentParser(), help=summary(function))
+        parser.parse_args(rest)
+    action, *rest = rest
+    if action not in command:
+        actions = ", ".join(command)
+        raise UsageError(f"there is no {action!r}{_hint(action, list(command), f'; there are {actions}')}")
+    return _call(command[action], f"moe-mat {name} {action}", rest)
 
 
-def _parser(function: Command, **settings: Any) -> ArgumentParser:
+def _hint(name: str, known: Sequence[str], otherwise: str = " (moe-mat --help lists them)") -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else otherwise
+
+
+def _call(function: Command, prog: str, arguments: Sequence[str]) -> Facts:
+    parser, parameters = _parser(function, prog=prog), _parameters(function)
+    words = [name for name, one in parameters.items() if one.kind is not one.KEYWORD_ONLY]
+    single = [name for name in words if parameters[name].annotation != list[str]]
+    options = parser._option_string_actions
+    grammar = Grammar.of(options, words=single, aliases={alias: own for own, alias in DATA_OPTIONS.items()})
+    given = grammar.read(arguments)
+    if single:
+        given = with_word_as(single[0], given)
+    # The parser knows its positional arguments as words alone.
+    parsed = parser.parse_args(
+        [str(one) for one in given if one.name not in words]
+        + ["--"] * any(one.name in words for one in given)
+        + [str(one.value) for one in given if one.name in words]
+    )
+    return function(**_values(parameters, parsed))
+
+
+def _values(parameters: dict[str, inspect.Parameter], parsed: Namespace) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for name, parameter in parameters.items():
+        kind = parameter.annotation
+        if is_dataclass(kind):
+            values[name] = kind(**{field.name: parsed[field.name] for field in fields(kind)})  # type: ignore[operator]
+        else:
+            values[name] = parsed[name]
+    return values
+
+
+def _parser(function: Command, *, prog: str) -> ArgumentParser:
     """The parser of a function.
 
     Positional parameters become positional arguments (a list takes one or more), the others options; of a dataclass,
     each field becomes an option of its own. Types are read here: jsonargparse would import all that a module names
     for type checkers.
     """
-    parser = ArgumentParser(description=summary(function), **settings)
+    parser = ArgumentParser(prog=prog, description=summary(function), exit_on_error=False)
     documented, groups = _documented(function), []
     for name, parameter in _parameters(function).items():
         kind, required = parameter.annotation, parameter.default is parameter.empty
-        default = {} if required else {"default": parameter.default}
+        default: dict[str, Any] = {} if required else {"default": parameter.default}
         if is_dataclass(kind):
             groups.append(kind)
         elif parameter.kind is parameter.KEYWORD_ONLY:
@@ -63,6 +105,7 @@ def _parser(function: Command, **settings: Any) -> ArgumentParser:
         for field in fields(kind):
             option = {"type": types[field.name], "help": documented.get(field.name), "default": field.default}
             group.add_argument(f"--{field.name}", **option)
+    add_manner_options(parser)
     return parser
 
 
@@ -73,14 +116,3 @@ def _parameters(function: Command) -> dict[str, inspect.Parameter]:
 def _documented(what: object) -> dict[str, str | None]:
     """Parameter or field to its line in the docstring."""
     return {one.arg_name: one.description for one in docstring_parser.parse(str(what.__doc__)).params}
-
-
-def _call(function: Command, parsed: Namespace) -> None:
-    arguments = {}
-    for name, parameter in _parameters(function).items():
-        kind = parameter.annotation
-        if is_dataclass(kind):
-            arguments[name] = kind(**{field.name: parsed[field.name] for field in fields(kind)})  # type: ignore[operator]
-        else:
-            arguments[name] = parsed[name]
-    function(**arguments)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-from rich.progress import Progress
-
 from moe_mat import crystals, zoo
 from moe_mat.cli.options import CrystalOptions
+from moe_mat.cli.outputs import check_output
+from moe_mat.cli.screen import Facts, screen
 from moe_mat.crystals.errors import CrystalError, LeftOut
+from moe_mat.files.progress import Progress
 from moe_mat.files.whole import whole_file
 
 
@@ -19,7 +19,7 @@ def embed(
     output: str = "embeddings.parquet",
     experts: str | list[str] = "default",
     reading: CrystalOptions,
-) -> None:
+) -> Facts:
     """Embed crystals: Parquet with material_id and one column of vectors an expert.
 
     Args:
@@ -31,6 +31,8 @@ def embed(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    screen.leave_stdout_to(output)
+    check_output(output, [path, *([experts] if isinstance(experts, str) else experts)])
     left_out: list[LeftOut] = []
 
     def refuse(problem: LeftOut) -> None:
@@ -50,16 +52,19 @@ def embed(
         left_out=left_out,
     )
     rows = 0
-    with Progress(*Progress.get_default_columns()[:1], "{task.completed} crystals", transient=True) as progress:
-        task = progress.add_task("embedding", total=None)
-        with whole_file(output) as part, pq.ParquetWriter(part, schema) as writer:
-            for chunk, values in zoo.embed_stream(cards, found, refuse=refuse):
-                columns: list[Any] = [pa.array([crystal.material_id for crystal in chunk])]
-                columns += [pa.FixedSizeListArray.from_arrays(v.ravel(), v.shape[1]) for v in values.values()]
-                writer.write_table(pa.table(columns, schema=schema))
-                rows += len(chunk)
-                progress.update(task, completed=rows)
-    console = Console()
-    console.print(f"{rows} crystals by {len(cards)} experts in [bold]{output}[/bold]; {len(left_out)} left out")
-    for problem in left_out:
-        console.print(f"  {problem}", highlight=False, markup=False)
+    with (
+        Progress("embedding crystals") as progress,
+        whole_file(output) as part,
+        pq.ParquetWriter(part, schema) as writer,
+    ):
+        for chunk, values in zoo.embed_stream(cards, found, refuse=refuse):
+            columns: list[Any] = [pa.array([crystal.material_id for crystal in chunk])]
+            columns += [pa.FixedSizeListArray.from_arrays(v.ravel(), v.shape[1]) for v in values.values()]
+            writer.write_table(pa.table(columns, schema=schema))
+            rows += len(chunk)
+            progress.advance(len(chunk))
+    screen.print(f"{rows} crystals by {len(cards)} experts in [bold]{output}[/bold]; {len(left_out)} left out")
+    for one in left_out:
+        screen.text(f"  {one}")
+    tags = [card.tag for card in cards]
+    return {"output": output, "rows": rows, "experts": tags, "left_out": [str(one) for one in left_out]}

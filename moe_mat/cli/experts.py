@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import yaml
 from rich.table import Column, Table
 
 from moe_mat import crystals, zoo
-from moe_mat.cli.tables import print_table
+from moe_mat.cli.screen import Facts, PartlyFailedError, screen
 from moe_mat.graphs.ties import Ties
 
 
-def experts_list(pattern: str = "*", *, folder: str | None = None) -> None:
+def experts_list(pattern: str = "*", *, folder: str | None = None) -> Facts:
     """List experts: width, validation error, licence, and what each has learned from which source.
 
     Args:
@@ -23,51 +22,58 @@ def experts_list(pattern: str = "*", *, folder: str | None = None) -> None:
     tags = zoo.list_experts(pattern, folder=folder)
     numbers = (Column(name, no_wrap=True) for name in ("tag", "dim", "validation MAE"))
     table = Table(*numbers, "licence", Column("what it is", ratio=1), box=None)
-    for card in zoo.find_cards([str(Path(folder or zoo.zoo_folder()) / f"{tag}.yaml") for tag in tags]):
+    cards = zoo.find_cards([str(Path(folder or zoo.zoo_folder()) / f"{tag}.yaml") for tag in tags])
+    for card in cards:
         mae = card.metrics.get("validation_mae")
         shown = f"{mae:.4g} {card.unit or ''}" if mae is not None else ""
         dataset = card.source.get("dataset") if isinstance(card.source, dict) else None
         what = f"{card.target}; {dataset}" if card.target and dataset else card.title
         table.add_row(card.tag, str(card.dim), shown, card.license, what)
-    print_table(table)
+    screen.table(table)
+    return {"experts": [card.to_dict() for card in cards]}
 
 
-def experts_show(name: str) -> None:
+def experts_show(name: str) -> Facts:
     """Print an expert's card.
 
     Args:
         name: Tag, folder or card file.
     """
-    for card in zoo.find_cards(name):
-        sys.stdout.write(yaml.safe_dump(card.to_dict(), sort_keys=False, allow_unicode=True))
+    cards = [card.to_dict() for card in zoo.find_cards(name)]
+    for card in cards:
+        screen.text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True).rstrip("\n"))
+    return {"experts": cards}
 
 
-def experts_verify(names: list[str] = ["*"]) -> None:  # noqa: B006 - never changed
+def experts_verify(names: list[str] = ["*"]) -> Facts:  # noqa: B006 - never changed
     """Load experts, check their weights against their cards, and embed a crystal with each.
 
     Args:
         names: Tags, patterns or folders of cards.
 
     Raises:
-        ValueError: When an expert fails; all are tried first.
+        PartlyFailedError: When an expert fails; all are tried first.
     """
     import numpy as np
     from ase.build import bulk
 
-    rocksalt, failed = crystals.as_structure(bulk("NaCl", "rocksalt", a=5.64)), []
+    rocksalt, outcomes = crystals.as_structure(bulk("NaCl", "rocksalt", a=5.64)), {}
     for card in zoo.find_cards(names):
         try:
             embedding = zoo.build_expert(card).embed([rocksalt])
             if not np.isfinite(embedding).all():
                 raise ValueError("its embedding of rocksalt is not finite")
-            sys.stdout.write(f"ok      {card.tag}\n")
+            outcomes[card.tag] = "ok"
+            screen.text(f"ok      {card.tag}")
         except (ImportError, OSError) as error:
-            sys.stdout.write(f"skipped {card.tag}: {error}\n")
+            outcomes[card.tag] = f"skipped: {error}"
+            screen.text(f"skipped {card.tag}: {error}")
         except ValueError as error:
-            failed.append(card.tag)
-            sys.stdout.write(f"FAILED  {card.tag}: {error}\n")
-    if failed:
-        raise ValueError(f"{len(failed)} experts failed: {', '.join(failed)}")
+            outcomes[card.tag] = f"failed: {error}"
+            screen.text(f"FAILED  {card.tag}: {error}")
+    if failed := [tag for tag, outcome in outcomes.items() if outcome.startswith("failed")]:
+        raise PartlyFailedError(f"{len(failed)} experts failed: {', '.join(failed)}", {"experts": outcomes})
+    return {"experts": outcomes}
 
 
 def experts_import(
@@ -77,7 +83,7 @@ def experts_import(
     ties: Ties = "canonical",
     license: str = "not stated",
     citation: str = "not stated",
-) -> None:
+) -> Facts:
     """Convert CGCNN checkpoints (.pth.tar or .safetensors) into cards and weights.
 
     Args:
@@ -89,6 +95,9 @@ def experts_import(
     """
     from moe_mat.zoo.import_cgcnn import import_cgcnn
 
+    cards = []
     for file in files:
         card = import_cgcnn(file, folder=folder, ties=ties, license=license, citation=citation)
-        sys.stdout.write(f"{card.path}\n")
+        screen.text(str(card.path))
+        cards.append(card.path)
+    return {"cards": cards}

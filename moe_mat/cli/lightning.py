@@ -2,91 +2,61 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
-from rich.console import Console
-from rich.table import Column, Table
 
-from moe_mat.cli.run_options import COMMANDS, PATIENCE, add_run_options
-from moe_mat.files.whole import whole_file
-from moe_mat.mixture.batch import Batch
+from moe_mat.cli.grammar import Given, Grammar, with_word_as
+from moe_mat.cli.options import DATA_OPTIONS
+from moe_mat.cli.outputs import check_output
+from moe_mat.cli.run_callbacks import PredictionWriter, RunCheckpoint, TrainingProgress
+from moe_mat.cli.run_options import COMMANDS, PATIENCE, add_output_option, add_run_options
+from moe_mat.cli.run_order import check_quickstart, checkpoints_folder, in_order
+from moe_mat.cli.run_screen import print_report, run_facts
+from moe_mat.cli.screen import Facts, screen
 from moe_mat.mixture.checkpoints import check_run_checkpoint
-from moe_mat.mixture.data import QUICKSTART_TARGET, CrystalDataModule
+from moe_mat.mixture.data import QUICKSTART, QUICKSTART_TARGET, CrystalDataModule
 from moe_mat.mixture.heads.base import get_head
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.run_folder import RunReport, evaluate, write_run
 from moe_mat.mixture.settings import DataSettings, MixtureSettings, TrainingSettings
-from moe_mat.mixture.training import MONITORED, member_seeds, new_model, schedule, train
+from moe_mat.mixture.training import MONITORED, Schedule, member_seeds, new_model, schedule, train
 
-# Experts below this gate weight are summed up on the screen; gate_weights.csv has them all.
-SHOWN_WEIGHT = 0.005
-
-
-class PredictionWriter(Callback):
-    """Writes predictions as they come, so that any number of crystals fits into memory.
-
-    Args:
-        path: CSV file to write.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.path = Path(path)
-        self.rows = 0
-        self.whole = ExitStack()  # what went wrong may have gone wrong before the first prediction
-
-    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: D102
-        part = self.whole.enter_context(whole_file(self.path))
-        self.writer = csv.writer(self.whole.enter_context(part.open("w", newline="", encoding="utf-8")))
-        targets = pl_module.hparams["targets"]
-        self.writer.writerow(["material_id", *targets, *(f"{target}_std" for target in targets)])
-
-    def on_predict_batch_end(  # noqa: D102
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        std = cast(MixtureOfExperts, pl_module).head.std(batch)
-        columns = outputs if std is None else torch.cat([outputs, std], dim=1)
-        for name, values in zip(batch.ids, columns.tolist(), strict=True):
-            self.writer.writerow([name, *values])
-        self.rows += len(batch.ids)
-
-    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: D102
-        self.whole.close()
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:  # noqa: D102
-        self.whole.__exit__(type(exception), exception, exception.__traceback__)
-
-
-class BestCheckpoint(ModelCheckpoint):
-    """The epoch with the best validation MAE; a resumed run remembers that of the interrupted one."""
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the best score, although a resumed run writes into a folder of its own."""
-        super().load_state_dict({**state_dict, "dirpath": self.dirpath})
+RUNS = "runs"
+# Loggers that do not work without a folder.
+LOGGERS_WITH_FOLDER = ("TensorBoardLogger", "CSVLogger")
 
 
 class MoeMatCLI(LightningCLI):
-    """LightningCLI with the mixture, its data and its run folder."""
+    """LightningCLI with the mixture, its data and its run folder.
+
+    Args:
+        command: The one of its subcommands that is to be run.
+        given: Arguments of LightningCLI.
+
+    Attributes:
+        facts: What was done, as plain data.
+    """
+
+    def __init__(self, command: str, **given: Any) -> None:
+        self.command = command
+        self.facts: Facts = {}
+        super().__init__(**given)
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """The one that is run, and arguments of the Trainer that are no options: all commands share ``--verbose``."""
+        return {self.command: {*LightningCLI.subcommands()[self.command], "verbose"}}
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add data and model, which a reader of the help looks for first, and Lightning's own options after them."""
         add_run_options(parser)
-        parser.add_argument("--output", type=str, default="predictions.csv", help="CSV file that predict writes.")
+        add_output_option(parser, self.command)
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.set_defaults(
             {"early_stopping.monitor": MONITORED, "early_stopping.mode": "min", "early_stopping.patience": PATIENCE}
@@ -96,8 +66,14 @@ class MoeMatCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and look at the checkpoint before Lightning does: its message on a hostile one is bad advice."""
-        super().parse_arguments(parser, args)
-        checkpoint = self.config[self.config.subcommand].get("ckpt_path")
+        command, *words = args
+        grammar = Grammar.of(self._parser(command)._option_string_actions, aliases=DATA_OPTIONS)
+        given = with_word_as("data.path", grammar.read(words))
+        typed = {one.name: one.value for one in given}
+        if str(typed.get("trainer.logger")).rpartition(".")[2] in LOGGERS_WITH_FOLDER:
+            given += [Given("trainer.logger.save_dir", RUNS)] if "trainer.logger.save_dir" not in typed else []
+        self.config = parser.parse_args([command, *map(str, given)])
+        checkpoint = self.config[command].get("ckpt_path")
         if checkpoint and Path(checkpoint).is_file():
             check_run_checkpoint(Path(checkpoint))
 
@@ -107,8 +83,10 @@ class MoeMatCLI(LightningCLI):
         data, model, trainer = config["data"], config["model"], config["trainer"]
         if self.subcommand != "fit" and not config.get("ckpt_path"):
             raise ValueError("a trained model is needed: name its checkpoint with --ckpt_path")
-        if self.subcommand == "predict" and data["path"] is None and data["dataset"] is None:
-            raise ValueError("no crystals are given: name their file or folder with --data.path")
+        if data["path"] is None and data["dataset"] is None:
+            if self.subcommand == "predict":
+                raise ValueError("no crystals are given: name their file or folder, as in moe-mat predict crystals/")
+            check_quickstart(config.get("ckpt_path"))
         if data["target"] is None:
             if config.get("ckpt_path"):
                 data["target"] = model["targets"]
@@ -118,10 +96,15 @@ class MoeMatCLI(LightningCLI):
             model["targets"] = [data["target"]] if isinstance(data["target"], str) else data["target"]
         config["weights_only"] = True  # a checkpoint is data; one that holds code is refused
         if self.subcommand == "predict":
+            screen.leave_stdout_to(config["output"])
+            experts = [model["experts"]] if isinstance(model["experts"], str) else model["experts"]
+            configs = [str(one) for one in config.get("config") or []]
+            check_output(config["output"], [data["path"], config["ckpt_path"], *configs, *experts])
             config["return_predictions"] = False  # they are written as they come
             self.save_config_callback = None  # there is no run folder, and the working folder is not ours
-        if self.subcommand == "test":
-            config["verbose"] = False  # the report says it all
+        logger = trainer["logger"]
+        if hasattr(logger, "init_args") and logger["init_args"].get("name") == "lightning_logs":
+            logger["init_args"]["name"] = Path(data["path"]).stem if data["path"] else data["dataset"] or QUICKSTART
         head = get_head(model["head"])
         if head.full_batch:
             if trainer["accelerator"] not in ("cpu", "auto"):
@@ -129,17 +112,16 @@ class MoeMatCLI(LightningCLI):
                     f"the {head.name} head is solved on the CPU: leave out --trainer.accelerator, or use another head"
                 )
             trainer["accelerator"] = "cpu"
-        plan = schedule(head, TrainingSettings(max_epochs=trainer["max_epochs"]))
-        trainer["max_epochs"] = plan.max_epochs
-        if trainer["check_val_every_n_epoch"] == 1:
-            trainer["check_val_every_n_epoch"] = plan.validate_every
+
+    def _schedule(self) -> Schedule:
+        """How long is trained; the configuration keeps what was asked for, so that it can be used again."""
+        trainer, stopping = self._get(self.config, "trainer"), self._get(self.config, "early_stopping")
+        given = TrainingSettings(max_epochs=trainer["max_epochs"], patience=stopping["patience"])
+        return schedule(get_head(self._get(self.config, "model")["head"]), given)
 
     def instantiate_classes(self) -> None:
         """Make data and model from their settings: the model's first weights are those that the estimator starts at."""
         self.config_init = self.parser.instantiate_classes(self.config)
-        # Lightning counts validations. The saved configuration keeps the epochs, or its repetition would stop earlier.
-        stopping, trainer = self._get(self.config_init, "early_stopping"), self._get(self.config_init, "trainer")
-        stopping.patience = max(1, stopping.patience // (trainer["check_val_every_n_epoch"] or 1))
         settings: MixtureSettings = self._get(self.config_init, "model")
         data: DataSettings = self._get(self.config_init, "data")
         seed = self._get(self.config, "seed_everything")
@@ -150,24 +132,30 @@ class MoeMatCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Log to ``runs/<data>/version_N`` unless another logger is asked for."""
-        settings = self._get(self.config_init, "trainer")
+        settings, plan = self._get(self.config_init, "trainer"), self._schedule()
+        self._get(self.config_init, "early_stopping").patience = plan.patience
+        kwargs["max_epochs"] = plan.max_epochs
+        if settings["check_val_every_n_epoch"] == 1:
+            kwargs["check_val_every_n_epoch"] = plan.validate_every
         if settings["logger"] in (None, True):
-            folder = settings["default_root_dir"] or "runs"
             name = self.datamodule.name if self.subcommand == "fit" else f"{self.datamodule.name}_{self.subcommand}"
+            folder = settings["default_root_dir"] or RUNS
             kwargs["logger"] = CSVLogger(folder, name=name) if self.subcommand != "predict" else False
-        callbacks: list[Callback] = [RichProgressBar(leave=False)] if sys.stderr.isatty() else []
+        callbacks: list[Callback] = []
         if self.subcommand == "fit":
-            plain: dict[str, Any] = {"enable_version_counter": False}
-            callbacks.append(BestCheckpoint(monitor=MONITORED, mode="min", filename="best", **plain))
-            callbacks.append(ModelCheckpoint(filename="last", **plain))  # every epoch, with the best one's state
-        elif self.subcommand == "predict":
+            data = self.datamodule.settings
+            callbacks.append(RunCheckpoint(data, monitor=MONITORED, mode="min", filename="best"))
+            callbacks.append(RunCheckpoint(data, filename="last"))  # every epoch, with the best one's state
+            callbacks.append(TrainingProgress())
+        else:
+            kwargs["enable_checkpointing"] = False
+        if self.subcommand == "predict":
             callbacks.append(PredictionWriter(self._get(self.config_init, "output")))
-        if settings["enable_model_summary"] is None:
-            kwargs["enable_model_summary"] = False  # gate and head are a handful of numbers
+        for option in ("enable_model_summary", "enable_progress_bar"):
+            if settings[option] is None:
+                kwargs[option] = False  # gate and head are a handful of numbers, and most epochs take no second
         given = settings["callbacks"] or []
         kwargs["callbacks"] = [*([given] if isinstance(given, Callback) else given), *callbacks]
-        if not sys.stderr.isatty() and settings["enable_progress_bar"] is None:
-            kwargs["enable_progress_bar"] = False
         return super().instantiate_trainer(**kwargs)
 
     def fit(
@@ -178,69 +166,61 @@ class MoeMatCLI(LightningCLI):
         def before_refit() -> RunReport:
             return evaluate(model, datamodule, datamodule.target_columns, parts=("train", "val"))
 
-        before = train(self.trainer, model, datamodule, seed=self.seed, before_refit=before_refit, ckpt_path=ckpt_path)
-        report = before.joined(evaluate(model, datamodule, datamodule.target_columns, parts=("test",)))
-        best = Path(str(cast(ModelCheckpoint, self.trainer.checkpoint_callback).dirpath)) / "best.ckpt"
-        self.trainer.save_checkpoint(best, weights_only=False)  # the whole state, as Lightning wrote it
-        self._report(report, str(best))
+        with in_order(self.trainer, self.command):
+            before = train(
+                self.trainer, model, datamodule, seed=self.seed, before_refit=before_refit, ckpt_path=ckpt_path
+            )
+            report = before.joined(evaluate(model, datamodule, datamodule.target_columns, parts=("test",)))
+            best = checkpoints_folder(self.trainer) / "best.ckpt"
+            self.trainer.save_checkpoint(best, weights_only=False)  # the whole state, as Lightning wrote it
+            self._report(report, best.parent.parent, str(best))
 
-    def after_test(self) -> None:
-        """Write what a fit writes, for the checkpoint that was tested."""
-        data = cast(CrystalDataModule, self.datamodule)
-        model = cast(MixtureOfExperts, self.model).cpu()
-        self._report(evaluate(model, data, data.target_columns, parts=("test",)), None)
+    def validate(self, model: MixtureOfExperts, datamodule: CrystalDataModule, **given: Any) -> None:
+        """Score the validation rows."""
+        with in_order(self.trainer, self.command):
+            scores = self.trainer.validate(model, datamodule=datamodule, verbose=False, **given)
+        numbers = {name: value for one in scores for name, value in one.items()}
+        for name, value in numbers.items():
+            screen.text(f"{name:<20} {value:.6g}")
+        self.facts = {"data": datamodule.name, "metrics": numbers}
 
-    def _report(self, report: RunReport, checkpoint: str | None) -> None:
+    def test(self, model: MixtureOfExperts, datamodule: CrystalDataModule, **given: Any) -> None:
+        """Write what a fit writes, for the checkpoint that is tested."""
+        with in_order(self.trainer, self.command):
+            self.trainer.test(model, datamodule=datamodule, verbose=False, **given)
+            report = evaluate(model.cpu(), datamodule, datamodule.target_columns, parts=("test",))
+            self._report(report, Path(self.trainer.log_dir or "."), None)
+
+    def predict(self, model: MixtureOfExperts, datamodule: CrystalDataModule, **given: Any) -> None:
+        """Predict, and say where the predictions are and what is missing."""
+        with in_order(self.trainer, self.command):
+            self.trainer.predict(model, datamodule=datamodule, **given)
+        writer = next(c for c in self.trainer.callbacks if isinstance(c, PredictionWriter))  # type: ignore[attr-defined]
+        screen.print(f"{writer.rows} predictions in [bold]{writer.path}[/bold]")
+        left_out = [str(one) for one in datamodule.left_out]
+        if left_out:
+            screen.text("\n  ".join([f"{len(left_out)} crystals left out:", *left_out]))
+        self.facts = {"output": writer.path, "rows": writer.rows, "left_out": left_out}
+
+    def _report(self, report: RunReport, folder: Path, checkpoint: str | None) -> None:
         data = cast(CrystalDataModule, self.datamodule)
-        folder = Path(self.trainer.log_dir or ".")
         write_run(folder, report, seed=self._get(self.config, "seed_everything"), left_out=data.left_out)
         print_report(report, data=data, folder=folder, checkpoint=checkpoint)
-
-    def after_predict(self) -> None:
-        """Say where the predictions are and what is missing."""
-        data = cast(CrystalDataModule, self.datamodule)
-        writer = next(c for c in self.trainer.callbacks if isinstance(c, PredictionWriter))  # type: ignore[attr-defined]
-        console = Console()
-        console.print(f"{writer.rows} predictions in [bold]{writer.path}[/bold]")
-        if data.left_out:
-            console.print(f"{len(data.left_out)} crystals left out:")
-            for left_out in data.left_out:
-                console.print(f"  {left_out}", highlight=False, markup=False, soft_wrap=True)
+        self.facts = run_facts(report, data=data, folder=folder, checkpoint=checkpoint)
 
 
-def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, checkpoint: str | None) -> None:
-    """Show the split, the errors beside those of the training median, and the gate weights."""
-    console = Console()
-    rows = ", ".join(f"{count} {part}" for part, count in report.rows.items())
-    console.print(f"\n[bold]{data.name}[/bold]: {rows} rows; {len(data.left_out)} crystals left out")
-    if data.left_out:
-        console.print(
-            f"  first: {data.left_out[0]}; all in left_out.csv", highlight=False, markup=False, soft_wrap=True
-        )
-    scores = Table(Column("target", overflow="fold"), "part", "rows", "MAE", "MAE of the training median", "RMSE", "R2")
-    for row in report.metrics.to_dict("records"):
-        numbers = [f"{row[name]:.4g}" for name in ("mae", "median_mae", "rmse", "r2")]
-        style = "bold" if row["part"] == "test" else None
-        scores.add_row(str(row["target"]), str(row["part"]), str(row["n"]), *numbers, style=style)
-    console.print(scores)
-    weights = Table("expert", "gate weight")
-    ordered = sorted(report.gate_weights.items(), key=lambda item: -item[1])
-    shown = [(tag, weight) for tag, weight in ordered if weight >= SHOWN_WEIGHT]
-    for tag, weight in shown:
-        weights.add_row(tag, f"{weight:.3f}")
-    if hidden := len(ordered) - len(shown):
-        weights.add_row(f"{hidden} others", f"{sum(weight for _, weight in ordered[len(shown) :]):.3f}")
-    console.print(weights)
-    console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
-    if checkpoint:
-        command = f"moe-mat predict --ckpt_path {checkpoint} --data.path <crystals>"
-        console.print(f"predict new crystals: {command}", highlight=False, soft_wrap=True)
-
-
-def run_lightning(arguments: Sequence[str]) -> None:
-    """Run one of Lightning's subcommands."""
-    MoeMatCLI(
-        args=None if list(arguments) == sys.argv[1:] else list(arguments),
+def run_lightning(arguments: Sequence[str]) -> Facts:
+    """Run one of Lightning's subcommands; returns what was done."""
+    command = arguments[0]
+    settings = {
+        "prog": f"moe-mat {command}",
+        "description": COMMANDS[command],
+        "default_env": False,
+        "exit_on_error": False,  # or the message comes after a hundred lines of usage
+    }
+    return MoeMatCLI(
+        command,
+        args=list(arguments),
         seed_everything_default=0,
         save_config_callback=SaveConfigCallback,
         save_config_kwargs={"overwrite": True},
@@ -248,17 +228,5 @@ def run_lightning(arguments: Sequence[str]) -> None:
         load_from_checkpoint_support=False,
         auto_configure_optimizers=False,
         trainer_defaults={"accelerator": "cpu", "log_every_n_steps": 1, "num_sanity_val_steps": 0},
-        parser_kwargs={
-            "prog": "moe-mat",
-            "exit_on_error": False,
-            **{
-                name: {
-                    "prog": f"moe-mat {name}",
-                    "description": text,
-                    "default_env": False,
-                    "exit_on_error": False,  # or the message comes after a hundred lines of usage
-                }
-                for name, text in COMMANDS.items()
-            },
-        },
-    )
+        parser_kwargs={"prog": "moe-mat", "exit_on_error": False, command: settings},
+    ).facts

@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+
+from jsonargparse import ArgumentParser
 
 from moe_mat.crystals.errors import OnError
+from moe_mat.mixture.settings import DataSettings
+
+DATA_OPTIONS = {
+    **{one.name: f"data.{one.name}" for one in fields(DataSettings)},
+    "experts": "model.experts",
+}
+"""What data and experts are called in commands that have few options, and in those that have many."""
+
+MANNERS = {
+    "quiet": "Say nothing but warnings and errors.",
+    "verbose": "Say more, and where an error came from.",
+    "json": "Write a summary as JSON to standard output, and nothing else there.",
+}
+ALLOW_IMPORT = "allow_import"
+
+
+def add_manner_options(parser: ArgumentParser) -> None:
+    """Show how a command can speak; these options are taken before the parser sees them."""
+    group = parser.add_argument_group("What is said")
+    for name, text in MANNERS.items():
+        group.add_argument(f"--{name}", action="store_true", help=text)
 
 
 @dataclass(frozen=True, kw_only=True)

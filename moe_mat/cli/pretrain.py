@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from rich.table import Column, Table
 
 import moe_mat.pretrain
-from moe_mat.cli.tables import print_table
+from moe_mat.cli.screen import Facts, screen
 from moe_mat.files.folders import data_folder
 
 
@@ -20,7 +19,7 @@ def pretrain(
     runs: str = "runs/pretrain",
     only: str | list[str] = "*",
     trainer: dict[str, object] = {},  # noqa: B006 - never changed
-) -> None:
+) -> Facts:
     """Train experts on source data as a recipe says; an interrupted training goes on where it ended.
 
     Args:
@@ -40,5 +39,6 @@ def pretrain(
             names = ("validation_mae", "validation_median_mae", "test_mae", "test_median_mae")
             table.add_row(card.tag, *(f"{card.metrics[name]:.4g}" for name in names), card.unit or "")
     if cards:
-        print_table(table)
-        sys.stdout.write(f"{len(cards)} experts in {output}\n")
+        screen.table(table)
+        screen.text(f"{len(cards)} experts in {output}")
+    return {"output": output, "experts": {card.tag: card.metrics for card in cards}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser
 
+from moe_mat.cli.options import add_manner_options
 from moe_mat.mixture.settings import DataSettings, MixtureSettings, TrainingSettings
 
 COMMANDS = {
@@ -22,13 +23,22 @@ def add_run_options(parser: ArgumentParser) -> None:
     parser.add_class_arguments(MixtureSettings, "model", sub_configs=False)
 
 
+def add_output_option(parser: ArgumentParser, command: str) -> None:
+    """Add the option of the one command that writes where it is told to."""
+    if command == "predict":
+        parser.add_argument("--output", type=str, default="predictions.csv", help="CSV file that predict writes.")
+
+
 def show_help(command: str) -> None:
     """Print the help of a command, without the options of Lightning's Trainer."""
     parser = ArgumentParser(
         prog=f"moe-mat {command}",
-        usage=f"moe-mat {command} [options]",
+        usage=f"moe-mat {command} [crystals] [options]",
         description=COMMANDS[command],
-        epilog=f"Options of Lightning's Trainer and of early stopping: moe-mat {command} {TRAINER_HELP}",
+        epilog=(
+            "Crystals are a file or a folder; data. may be left out, as in --target band_gap. Options of Lightning's "
+            f"Trainer and of early stopping: moe-mat {command} {TRAINER_HELP}"
+        ),
     )
     parser.add_argument("-c", "--config", metavar="FILE", help="YAML file with any of these options.")
     parser.add_argument("--print_config", action="store_true", help="Print the configuration and exit.")
@@ -36,7 +46,13 @@ def show_help(command: str) -> None:
     path = "Checkpoint of an interrupted run to go on from." if command == "fit" else "Checkpoint of the trained model."
     parser.add_argument("--ckpt_path", metavar="FILE", help=path)
     add_run_options(parser)
-    parser.add_argument("--output", default="predictions.csv", help="CSV file that predict writes.")
+    add_output_option(parser, command)
+    parser.add_argument(
+        "--allow_import",
+        metavar="MODULE",
+        help="A module whose classes may be named, such as callbacks of your own; may be repeated.",
+    )
+    add_manner_options(parser)
     parser.print_help()
 
 

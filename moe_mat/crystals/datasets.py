@@ -251,7 +251,9 @@ def _download(link: str, path: Path, *, sha256: str, timeout: float) -> None:
     logger.info("Fetching %s to %s", link, path)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(
+        *columns, console=console, disable=not (console.is_terminal and logger.isEnabledFor(logging.INFO))
+    ) as progress:
         downloader = pooch.HTTPDownloader(
             progressbar=_DownloadBar(progress, path.name),
             chunk_size=CHUNK_BYTES,

@@ -13,7 +13,6 @@ import pandas as pd
 import pytorch_lightning as pl
 import torch
 from pymatgen.core import Structure
-from rich.progress import Progress
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset
 
@@ -21,6 +20,7 @@ from moe_mat.crystals.datasets import load_matminer, load_quickstart
 from moe_mat.crystals.errors import CrystalError, LeftOut
 from moe_mat.crystals.readers import iter_crystals, read_structures
 from moe_mat.crystals.splits import random_split, read_split
+from moe_mat.files.progress import Progress
 from moe_mat.mixture.batch import Batch, side_by_side
 from moe_mat.mixture.crystal_inputs import CrystalInputs
 from moe_mat.mixture.heads.last_convolution import collate_partial
@@ -193,10 +193,9 @@ class CrystalDataModule(EmbeddingDataModule):
 
     def _embed(self, structures: list[Structure], table: pd.DataFrame) -> tuple[list[Structure], pd.DataFrame]:
         """Set the embeddings; returns the crystals that all experts can represent, and their rows."""
-        with Progress(transient=True) as progress, EmbeddingCache() as cache:
-            task = progress.add_task("embedding crystals", total=len(structures))
+        with Progress("embedding crystals", total=len(structures)) as progress, EmbeddingCache() as cache:
             cards = find_cards(self.experts)
-            embedded = embed(cards, structures, cache=cache, advance=lambda n: progress.update(task, advance=n))
+            embedded = embed(cards, structures, cache=cache, advance=progress.advance)
         for row, reason in embedded.refused.items():
             self._leave_out(LeftOut(self.place, table["material_id"].iloc[row], None, reason))
         kept = np.array([row not in embedded.refused for row in range(len(table))], dtype=bool)

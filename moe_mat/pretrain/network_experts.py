@@ -10,9 +10,9 @@ from typing import cast
 
 import numpy as np
 import torch
-from rich.progress import Progress
 from torch import Tensor, nn
 
+from moe_mat.files.progress import Progress
 from moe_mat.pretrain.batches import SourceInputs
 from moe_mat.pretrain.export import Experts
 from moe_mat.pretrain.job import SourceJob
@@ -58,9 +58,8 @@ def train_network_experts(job: SourceJob, training: NetworkTraining) -> list[Exp
 
 def _embed(source: SourceData, trunk: Sequence[ExpertCard], recipe: SourceRecipe) -> tuple[SourceData, Tensor]:
     """The crystals that the trunk can represent, and its embeddings of them, side by side ``[n, dim]``."""
-    with Progress(transient=True) as progress, EmbeddingCache() as cache:
-        task = progress.add_task("embedding crystals", total=len(source.ids))
-        embedded = embed(trunk, source.samples, cache=cache, advance=lambda n: progress.update(task, advance=n))
+    with Progress("embedding crystals", total=len(source.ids)) as progress, EmbeddingCache() as cache:
+        embedded = embed(trunk, source.samples, cache=cache, advance=progress.advance)
     for row, reason in embedded.refused.items():
         logger.info("left out: %s, crystal %s: %s", recipe.file, source.ids[row], reason)
     values = np.concatenate(list(embedded.values.values()), axis=1)

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pymatgen.core import Structure
-from rich.progress import Progress
 
 from moe_mat.crystals.errors import LeftOut, UnsupportedCrystalError
 from moe_mat.crystals.readers import iter_crystals
 from moe_mat.crystals.structures import Crystal
 from moe_mat.crystals.training_crystals import PARTS, TrainingCrystals, part_of
+from moe_mat.files.progress import Progress
 from moe_mat.pretrain.errors import RecipeError
 from moe_mat.pretrain.recipes import SourceRecipe
 
@@ -94,10 +94,9 @@ def read_source(
         raise FileNotFoundError(f"recipe {recipe.name}: there is no {path}; name the folder of {recipe.file} by --data")
     left_out: list[LeftOut] = []
     reader = _SourceReader(recipe, targets=targets, max_atoms=max_atoms, prepare=prepare, exclude=exclude)
-    with Progress(*Progress.get_default_columns()[:1], "{task.completed} crystals", transient=True) as progress:
-        task = progress.add_task(f"reading {recipe.file}", total=None)
+    with Progress(f"reading {recipe.file}") as progress:
         for chunk in _chunks(iter_crystals(path, targets=reader.columns, on_error="skip", left_out=left_out)):
-            progress.update(task, advance=len(chunk))
+            progress.advance(len(chunk))
             reader.add(chunk)
     data = reader.finish(n_unusable=len(left_out))
     require_values(recipe, data, targets)

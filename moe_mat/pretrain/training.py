@@ -193,13 +193,14 @@ def _trainer(
     every: list[Callback] = [*callbacks, *added.pop("callbacks", [])]
     if settings.patience is not None:
         every.append(EarlyStopping("val_loss", mode="min", patience=settings.patience))
-    if sys.stderr.isatty():
+    show_bar = sys.stderr.isatty() and logger.isEnabledFor(logging.INFO)
+    if show_bar:
         every.append(RichProgressBar(leave=False))
     defaults: dict[str, Any] = {
         "max_epochs": settings.max_epochs,
         "accelerator": "auto",
         "logger": CSVLogger(folder, name="log"),
-        "enable_progress_bar": sys.stderr.isatty(),
+        "enable_progress_bar": show_bar,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
         "log_every_n_steps": 1,  # all is logged by epoch; more than an epoch has would be a warning

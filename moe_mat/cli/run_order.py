@@ -1,0 +1,78 @@
+"""How a run begins and ends in order: on the data it belongs to, and with nothing left behind where it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger
+
+from moe_mat.cli.run_callbacks import DATA_NOTE
+from moe_mat.cli.signals import Stopped
+from moe_mat.files.whole import naming
+from moe_mat.mixture.data import QUICKSTART
+from moe_mat.zoo.checkpoints import read_checkpoint
+
+# Of a run that has trained nothing.
+TRACES = {"config.yaml", "hparams.yaml"}
+
+
+def check_quickstart(checkpoint: str | None) -> None:
+    """Make sure that a checkpoint is of the quickstart, which is what is taken where no data is given.
+
+    Raises:
+        ValueError: When it is of other data; names them.
+    """
+    if checkpoint is None or not Path(checkpoint).is_file():
+        return
+    note = read_checkpoint(Path(checkpoint)).get(DATA_NOTE, {})
+    place = note.get("path") or note.get("dataset")
+    if note and place in (None, QUICKSTART):
+        return
+    known = f"{checkpoint} was trained on {place}" if place else f"it is not known what {checkpoint} was trained on"
+    run = Path(checkpoint).parent.parent / "config.yaml"
+    raise ValueError(f"no data is given, and {known}: name the data, or its run by --config {run} before --ckpt_path")
+
+
+def checkpoints_folder(trainer: pl.Trainer) -> Path:
+    """Where a training keeps its checkpoints."""
+    return Path(str(cast(ModelCheckpoint, trainer.checkpoint_callback).dirpath))
+
+
+@contextmanager
+def in_order(trainer: pl.Trainer, command: str) -> Iterator[None]:
+    """A run that fails names what is full, says how to go on, and leaves no folder in which there is nothing.
+
+    Args:
+        trainer: That runs in the block.
+        command: The command of Lightning.
+    """
+    folder = Path(trainer.log_dir or ".")
+    try:
+        with naming(folder):
+            yield
+    except BaseException as error:
+        if isinstance(trainer.logger, CSVLogger):
+            remove_traces(folder)
+        if isinstance(error, Stopped) and command == "fit":
+            last, config = checkpoints_folder(trainer) / "last.ckpt", folder / "config.yaml"
+            if last.is_file():
+                known = f" --config {config}" if config.is_file() else " and the same options,"
+                error.advice = f"go on by moe-mat fit{known} --ckpt_path {last}"
+        raise
+
+
+def remove_traces(folder: Path) -> None:
+    """Remove the folder of a run that has trained nothing, and those above it that are empty then."""
+    if not folder.is_dir() or {path.name for path in folder.iterdir()} - TRACES:
+        return
+    for path in folder.iterdir():
+        path.unlink()
+    for empty in (folder, folder.parent, folder.parent.parent):
+        if empty == Path() or any(empty.iterdir()):
+            return
+        empty.rmdir()

@@ -1,0 +1,53 @@
+"""What fit and test show of a run, and what they tell programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.table import Column, Table
+
+from moe_mat.cli.screen import Facts, screen
+from moe_mat.mixture.data import CrystalDataModule
+from moe_mat.mixture.run_folder import RunReport
+
+# Experts below this gate weight are summed up on the screen; gate_weights.csv has them all.
+SHOWN_WEIGHT = 0.005
+
+
+def run_facts(report: RunReport, *, data: CrystalDataModule, folder: Path, checkpoint: str | None) -> Facts:
+    """A run as plain data."""
+    return {
+        "data": data.name,
+        "rows": report.rows,
+        "left_out": [str(one) for one in data.left_out],
+        "metrics": json.loads(report.metrics.to_json(orient="records", double_precision=15)),
+        "gate_weights": report.gate_weights,
+        "run_folder": folder,
+        "checkpoint": checkpoint,
+    }
+
+
+def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, checkpoint: str | None) -> None:
+    """Show the split, the errors beside those of the training median, and the gate weights."""
+    rows = ", ".join(f"{count} {part}" for part, count in report.rows.items())
+    screen.print(f"\n[bold]{data.name}[/bold]: {rows} rows; {len(data.left_out)} crystals left out")
+    if data.left_out:
+        screen.text(f"  first: {data.left_out[0]}; all in left_out.csv")
+    scores = Table(Column("target", overflow="fold"), "part", "rows", "MAE", "MAE of the training median", "RMSE", "R2")
+    for row in report.metrics.to_dict("records"):
+        numbers = [f"{row[name]:.4g}" for name in ("mae", "median_mae", "rmse", "r2")]
+        style = "bold" if row["part"] == "test" else None
+        scores.add_row(str(row["target"]), str(row["part"]), str(row["n"]), *numbers, style=style)
+    screen.print(scores)
+    weights = Table("expert", "gate weight")
+    ordered = sorted(report.gate_weights.items(), key=lambda item: -item[1])
+    shown = [(tag, weight) for tag, weight in ordered if weight >= SHOWN_WEIGHT]
+    for tag, weight in shown:
+        weights.add_row(tag, f"{weight:.3f}")
+    if hidden := len(ordered) - len(shown):
+        weights.add_row(f"{hidden} others", f"{sum(weight for _, weight in ordered[len(shown) :]):.3f}")
+    screen.print(weights)
+    screen.text(f"run folder: {folder}")
+    if checkpoint:
+        screen.text(f"predict new crystals: moe-mat predict <crystals> --ckpt_path {checkpoint}")
