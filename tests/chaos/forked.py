@@ -111,7 +111,7 @@ def _make_batches_small() -> None:
 
 
 def _watch_changes(at: int | None, signal: int) -> list[str]:
-    """Count what changes the disk: files opened for writing, copied, flushed, renamed, removed, and SQLite's statements.
+    """Count changes of the disk: files opened for writing, copied, flushed, renamed and removed, and SQL statements.
 
     Returns:
         The kinds of changes so far, which grow.

@@ -41,13 +41,6 @@ class Ended:
     seconds: float
     changes: Sequence[str]
 
-    @property
-    def by_signal(self) -> int | None:
-        """The signal that ended it, as a shell tells it."""
-        if self.status < 0:
-            return -self.status
-        return self.status - 128 if self.status > 128 else None
-
 
 @contextlib.contextmanager
 def fork_server(*paths: Path) -> Iterator[None]:

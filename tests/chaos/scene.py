@@ -62,9 +62,14 @@ class Scene:
         (self.whole[command.name],) = command.outcomes(place.work)
         self.undisturbed[command.name] = ended
 
-    def place(self, name: str) -> Place:
-        """A new folder to run a command in."""
-        return Place(self.base / "places" / name, self.temporary / name)
+    def place(self, name: str, *, on: Path | None = None) -> Place:
+        """A new folder to run a command in.
+
+        Args:
+            name: Of the folder.
+            on: Folder that has it; by default that of the scene.
+        """
+        return Place((on or self.base / "places") / name, self.base / "logs" / name, self.temporary / name)
 
 
 @dataclass(frozen=True)
@@ -72,17 +77,19 @@ class Place:
     """Folders of the runs of one point.
 
     Attributes:
-        folder: Of everything.
+        folder: To work in, and the cache.
+        logs: What the runs said.
         temporary: Of temporary files.
         number: Counts the runs.
     """
 
     folder: Path
+    logs: Path
     temporary: Path
     number: Any = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
-        for path in (self.work, self.temporary):
+        for path in (self.work, self.logs, self.temporary):
             path.mkdir(parents=True)
 
     @property
@@ -98,14 +105,14 @@ class Place:
             more: Further arguments.
             settings: See `Job`.
         """
-        known = {"folder": self.work, "cache": self.folder / "cache", "log": self.folder / f"run{next(self.number)}"}
+        known = {"folder": self.work, "cache": self.folder / "cache", "log": self.logs / f"run{next(self.number)}"}
         return Job(command.program, command.arguments + more, temporary=self.temporary, **(known | settings))
 
     def leave(self, findings: Sequence[Finding]) -> None:
         """Remove the folders, unless there is something to look at."""
         if not findings:
-            shutil.rmtree(self.folder)
-            shutil.rmtree(self.temporary)
+            for path in (self.folder, self.logs, self.temporary):
+                shutil.rmtree(path)
 
 
 def both(action: Callable[[Point], Any], points: Iterable[Point]) -> list[Any]:
@@ -130,6 +137,29 @@ def check_left(command: Command, place: Place, whole: Contents, ended: Ended, *,
             lost = [name for name in names if name not in there]
             findings += [Finding("lost", f"{where}: {name} was reported ({line!r}) and is not there") for name in lost]
     return findings
+
+
+def check_refusal(command: Command, ended: Ended, *, where: str, status: int | None = None) -> list[Finding]:
+    """A run that could not be finished says why in one line, and by its exit status."""
+    findings = []
+    if ended.status <= 0 or ended.status != (status or ended.status):
+        findings.append(Finding("unclear", f"{where}: the exit status is {ended.status}: {ended.err[-1500:]}"))
+    if "Traceback" in ended.err:
+        findings.append(Finding("unclear", f"{where}: a traceback: {ended.err[-1500:]}"))
+    elif ended.status > 0 and not ended.err.split("\n")[-2:][0].startswith(command.says):
+        findings.append(Finding("unclear", f"{where}: the last line is not from {command.says}: {ended.err[-500:]}"))
+    return findings
+
+
+def check_tidy(place: Place, *, where: str) -> list[Finding]:
+    """Nothing half-written is left."""
+    left = [path for folder in (place.work, place.temporary) for path in folder.rglob("*") if _half_written(path)]
+    return [Finding("unclear", f"{where}: {path} is left over") for path in left]
+
+
+def _half_written(path: Path) -> bool:
+    # The name of a temporary file has no suffix, and all others have one.
+    return path.suffix in ("", ".part") and not path.is_dir()
 
 
 def check_repeated(
