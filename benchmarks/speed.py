@@ -17,6 +17,7 @@ import torch
 from benchmarks.cells.worker import provenance
 from benchmarks.measurements.embedding import experts, stream
 from benchmarks.measurements.encoder import encoder
+from benchmarks.measurements.mixed_folder import mixed
 from benchmarks.measurements.tools import say
 from benchmarks.measurements.training import head, scaling, training
 from moe_mat.files import write_text
@@ -30,7 +31,11 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "training": training,
     "scaling": scaling,
     "stream": stream,
+    "mixed": mixed,
 }
+
+# Where they are not 1,000.
+N_CRYSTALS = {"stream": 100_000, "mixed": 2000}
 
 
 def _processor() -> str:
@@ -52,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--threads", type=int, default=1)
         one.add_argument("--output", type=Path, default=RESULTS, help="folder of the JSON files")
         if name != "training":
-            one.add_argument("-n", type=int, default=100_000 if name == "stream" else 1000, help="number of crystals")
+            one.add_argument("-n", type=int, default=N_CRYSTALS.get(name, 1000), help="number of crystals")
         default = "CGCNNs with random weights" if name == "encoder" else "the default ones"
         one.add_argument("--experts", nargs="+", default=[], help=f"tags, patterns or folders; by default {default}")
     options = measurements.choices

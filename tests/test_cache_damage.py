@@ -191,14 +191,43 @@ def test_full_disk_keeps_what_was_there(tmp_path, caplog):
         assert list(cache.spaces()["space"]) == [SPACE]
 
 
-def _use_as_another_user(folder: Path, results: Connection) -> None:
-    if os.geteuid() == 0:  # for whom nothing is read-only
-        os.setuid(65534)
+def _use_where_no_file_may_grow(folder: Path, results: Connection) -> None:
+    import resource  # not everywhere
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20 * 1024, resource.RLIM_INFINITY))
+    cache, messages = EmbeddingCache(folder), _messages()
+    for _ in range(2):
+        cache.put_many(SPACE, some_rows(3))
+        assert cache.get_many(SPACE, list(some_rows(3))) == {}
+    results.send(messages)
+
+
+@needs_fork
+def test_a_disk_that_was_full_from_the_start(tmp_path):
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = start(_use_where_no_file_may_grow, tmp_path, sender)
+    sender.close()
+    assert len(receiver.recv()) == 1
+    process.join()
+    assert [path.name for path in tmp_path.iterdir()] == ["layers-1.sqlite3"]
+    with EmbeddingCache(tmp_path) as cache:  # when there is space again
+        cache.put_many(SPACE, some_rows(3))
+        assert_same(cache.get_many(SPACE, list(some_rows(3))), some_rows(3))
+
+
+def _messages() -> list[str]:
+    """Warnings from now on."""
     messages: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
     logging.getLogger("moe_mat").addHandler(handler)
-    cache = EmbeddingCache(folder)
+    return messages
+
+
+def _use_as_another_user(folder: Path, results: Connection) -> None:
+    if os.geteuid() == 0:  # for whom nothing is read-only
+        os.setuid(65534)
+    cache, messages = EmbeddingCache(folder), _messages()
     before = len(cache.get_many(SPACE, [b"old"]))
     cache.put_many(SPACE, {b"new": row_of(np.ones(2))})
     results.send((before, sorted(cache.get_many(SPACE, [b"old", b"new"])), messages))

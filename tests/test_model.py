@@ -15,7 +15,7 @@ from toy_mixture import HEADS, ROWS, embeddings, finish, fit, new_model, predict
 
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.module import gate_weights
-from moe_mat.mixture.run_folder import evaluate
+from moe_mat.mixture.report import evaluate
 from moe_mat.zoo.cards import ExpertCard
 
 

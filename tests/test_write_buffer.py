@@ -87,9 +87,8 @@ def test_without_a_cache_nothing_is_kept(cards: list[EncoderCard]) -> None:
 
 
 def _written_to_the_disk() -> int:
-    return int(
-        cast(str, dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())["write_bytes"])
-    )
+    counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(counters["write_bytes"])
 
 
 def _fill(folder: Path, cards: list[EncoderCard]) -> tuple[int, int]:

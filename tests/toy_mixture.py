@@ -12,7 +12,7 @@ from torch import Tensor
 
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.module import MixtureOfExperts
-from moe_mat.mixture.run_folder import RunReport, evaluate
+from moe_mat.mixture.report import RunReport, evaluate
 from moe_mat.mixture.training import complete
 from moe_mat.zoo.cards import ExpertCard
 

@@ -53,7 +53,7 @@ class EmbeddedTasks:
         seconds: task -> time to read and embed it.
         fidelity: task -> where its rows and splits come from.
         problems: task -> why it cannot be used, with traceback.
-        embeddings: space -> structure key -> embedding, for workers that do not share this one's cache.
+        embeddings: encoder -> structure key -> pooled layers, for workers that do not share this one's cache.
     """
 
     seconds: dict[str, float]

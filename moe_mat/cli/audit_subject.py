@@ -107,7 +107,8 @@ def read_errors(path: Path, subject: Subject) -> Errors:
         reason = f"crystals that {subject.title} does not have, or has twice: {strange}" if strange else "no test rows"
         raise ValueError(f"{path} holds {reason}; audit the data that were predicted")
     # What predict writes has no true values: they are those of the data.
-    true = table[target].to_numpy(float) if predicted != target else subject.table[target].to_numpy(float)[rows]
+    given = predicted != target and target in table
+    true = table[target].to_numpy(float) if given else subject.table[target].to_numpy(float)[rows]
     values = np.full(len(subject.ids), np.nan)
     values[rows] = np.abs(table[predicted].to_numpy(float) - true)
     return Errors(values)

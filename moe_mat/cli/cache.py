@@ -12,10 +12,11 @@ def cache_list() -> Facts:
     with zoo.EmbeddingCache() as cache:
         spaces = cache.spaces()
         screen.text(f"{cache}\n{spaces.to_string(index=False)}")
-        for path in cache.outdated():
+        outdated = cache.outdated()
+        for path in outdated:
             size = path.stat().st_size / 1e6
             screen.text(f"{path.name}: {size:.1f} MB of version 0.1, no longer read; moe-mat cache clear removes it")
-    return {"folder": cache_folder(), "spaces": spaces.to_dict("records")}
+    return {"folder": cache_folder(), "spaces": spaces.to_dict("records"), "outdated": outdated}
 
 
 def cache_clear(space: str | None = None) -> Facts:

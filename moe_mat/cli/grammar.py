@@ -111,10 +111,15 @@ class Grammar:
         raise UsageError(f"there is no option {typed}{self._hint(bare.replace('-', '_'))}")
 
     def _hint(self, name: str) -> str:
+        """Options of a similar name, or whose last part is similar."""
+        by_last: dict[str, list[str]] = {}
+        for one in self.options:
+            by_last.setdefault(one.rpartition(".")[2].removesuffix("+"), []).append(one.removesuffix("+"))
         last = name.rpartition(".")[2]
-        same = [one for one in self.options if one.rpartition(".")[2] == last and "help" not in one]
-        close = same or difflib.get_close_matches(name, [*self.options, *self.aliases], n=2, cutoff=0.7)
-        return f"; did you mean {' or '.join(f'--{one}' for one in close[:3])}?" if close else ""
+        close = difflib.get_close_matches(name, [*self.options, *self.aliases], n=2, cutoff=0.8) or [
+            one for part in difflib.get_close_matches(last, by_last, n=1, cutoff=0.7) for one in by_last[part]
+        ]
+        return f"; did you mean {' or '.join(f'--{one}' for one in dict.fromkeys(close[:3]))}?" if close else ""
 
 
 def _is_option(word: str) -> bool:

@@ -27,13 +27,15 @@ def allow_imports(modules: Sequence[str]) -> None:
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*KNOWN, *modules])
 
 
-def denied_import(message: str) -> str | None:
-    """What to say when the parser has refused to import a class; None for other problems."""
-    found = re.search(r"Importing '([\w.]+)' is not allowed", message)
-    if found is None:
-        return None
-    module = found[1].rpartition(".")[0] or found[1]
-    return (
-        f"{found[1]} is not imported, because that would run code: it is no class of Lightning, torch or moe_mat; if "
-        f"you trust it, add --allow-import {module}"
-    )
+def class_problem(message: str) -> str | None:
+    """What is wrong with a class that is named, out of all that the parser says; None for other problems."""
+    text = " ".join(message.split())
+    if denied := re.search(r"Importing '([\w.]+)' is not allowed", text):
+        module = denied[1].rpartition(".")[0] or denied[1]
+        return (
+            f"{denied[1]} is not imported, because that would run code: it is no class of Lightning, torch or moe_mat; "
+            f"if you trust it, add --allow-import {module}"
+        )
+    if found := re.search(r"Problem with given class_path '([\w.]+)': (.+?)(?: - Expected a|$)", text):
+        return f"{found[1]}: {found[2]}"
+    return None

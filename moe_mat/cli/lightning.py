@@ -15,16 +15,18 @@ from pytorch_lightning.loggers import CSVLogger
 from moe_mat.cli.grammar import Given, Grammar, with_word_as
 from moe_mat.cli.options import DATA_OPTIONS
 from moe_mat.cli.outputs import check_output
-from moe_mat.cli.run_callbacks import PredictionWriter, RunCheckpoint, TrainingProgress
+from moe_mat.cli.run_callbacks import BestCheckpoint, PredictionWriter, TrainingProgress
 from moe_mat.cli.run_options import COMMANDS, PATIENCE, add_output_option, add_run_options
 from moe_mat.cli.run_order import check_quickstart, checkpoints_folder, in_order
 from moe_mat.cli.run_screen import print_report, run_facts
 from moe_mat.cli.screen import Facts, screen
-from moe_mat.mixture.checkpoints import check_run_checkpoint
+from moe_mat.mixture.checkpoints import RunCheckpoints, check_run_checkpoint
 from moe_mat.mixture.data import QUICKSTART, QUICKSTART_TARGET, CrystalDataModule
+from moe_mat.mixture.data_checks import DataChecks
 from moe_mat.mixture.heads.base import get_head
 from moe_mat.mixture.module import MixtureOfExperts
-from moe_mat.mixture.run_folder import RunReport, evaluate, write_run
+from moe_mat.mixture.report import RunReport, evaluate, score
+from moe_mat.mixture.run_folder import write_run
 from moe_mat.mixture.settings import DataSettings, MixtureSettings, TrainingSettings
 from moe_mat.mixture.training import MONITORED, Schedule, member_seeds, new_model, schedule, train
 
@@ -75,7 +77,7 @@ class MoeMatCLI(LightningCLI):
         self.config = parser.parse_args([command, *map(str, given)])
         checkpoint = self.config[command].get("ckpt_path")
         if checkpoint and Path(checkpoint).is_file():
-            check_run_checkpoint(Path(checkpoint))
+            check_run_checkpoint(Path(checkpoint), resumes=command == "fit")
 
     def before_instantiate_classes(self) -> None:
         """Tell data, model and trainer what they need to know of each other."""
@@ -115,8 +117,7 @@ class MoeMatCLI(LightningCLI):
 
     def _schedule(self) -> Schedule:
         """How long is trained; the configuration keeps what was asked for, so that it can be used again."""
-        trainer, stopping = self._get(self.config, "trainer"), self._get(self.config, "early_stopping")
-        given = TrainingSettings(max_epochs=trainer["max_epochs"], patience=stopping["patience"])
+        given = TrainingSettings(max_epochs=self._get(self.config, "trainer")["max_epochs"])
         return schedule(get_head(self._get(self.config, "model")["head"]), given)
 
     def instantiate_classes(self) -> None:
@@ -133,19 +134,21 @@ class MoeMatCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Log to ``runs/<data>/version_N`` unless another logger is asked for."""
         settings, plan = self._get(self.config_init, "trainer"), self._schedule()
-        self._get(self.config_init, "early_stopping").patience = plan.patience
+        every = settings["check_val_every_n_epoch"]
         kwargs["max_epochs"] = plan.max_epochs
-        if settings["check_val_every_n_epoch"] == 1:
-            kwargs["check_val_every_n_epoch"] = plan.validate_every
+        kwargs["check_val_every_n_epoch"] = plan.validate_every if every == 1 else every
+        stopping = self._get(self.config_init, "early_stopping")  # Lightning counts validations
+        stopping.patience = max(1, stopping.patience // (kwargs["check_val_every_n_epoch"] or 1))
+        kwargs["plugins"] = [*(settings["plugins"] or []), RunCheckpoints()]
         if settings["logger"] in (None, True):
             name = self.datamodule.name if self.subcommand == "fit" else f"{self.datamodule.name}_{self.subcommand}"
             folder = settings["default_root_dir"] or RUNS
             kwargs["logger"] = CSVLogger(folder, name=name) if self.subcommand != "predict" else False
         callbacks: list[Callback] = []
         if self.subcommand == "fit":
-            data = self.datamodule.settings
-            callbacks.append(RunCheckpoint(data, monitor=MONITORED, mode="min", filename="best"))
-            callbacks.append(RunCheckpoint(data, filename="last"))  # every epoch, with the best one's state
+            plain: dict[str, Any] = {"enable_version_counter": False}
+            callbacks.append(BestCheckpoint(monitor=MONITORED, mode="min", filename="best", **plain))
+            callbacks.append(BestCheckpoint(filename="last", **plain))  # every epoch, with the best one's state
             callbacks.append(TrainingProgress())
         else:
             kwargs["enable_checkpointing"] = False
@@ -172,24 +175,24 @@ class MoeMatCLI(LightningCLI):
             )
             report = before.joined(evaluate(model, datamodule, datamodule.target_columns, parts=("test",)))
             best = checkpoints_folder(self.trainer) / "best.ckpt"
-            self.trainer.save_checkpoint(best, weights_only=False)  # the whole state, as Lightning wrote it
-            self._report(report, best.parent.parent, str(best))
+            self.trainer.save_checkpoint(best, weights_only=True)  # the optimiser's state is in last.ckpt
+            self._report(report, best.parent.parent, checkpoint=str(best), checks=datamodule.checks)
 
-    def validate(self, model: MixtureOfExperts, datamodule: CrystalDataModule, **given: Any) -> None:
-        """Score the validation rows."""
-        with in_order(self.trainer, self.command):
-            scores = self.trainer.validate(model, datamodule=datamodule, verbose=False, **given)
-        numbers = {name: value for one in scores for name, value in one.items()}
-        for name, value in numbers.items():
-            screen.text(f"{name:<20} {value:.6g}")
-        self.facts = {"data": datamodule.name, "metrics": numbers}
+    def validate(self, model: MixtureOfExperts, datamodule: CrystalDataModule, ckpt_path: str, **rest: Any) -> None:
+        """Write what a fit writes, of the validation rows."""
+        self._score(model, datamodule, ckpt_path, part="val")
 
-    def test(self, model: MixtureOfExperts, datamodule: CrystalDataModule, **given: Any) -> None:
-        """Write what a fit writes, for the checkpoint that is tested."""
+    def test(self, model: MixtureOfExperts, datamodule: CrystalDataModule, ckpt_path: str, **rest: Any) -> None:
+        """Write what a fit writes, of the test rows."""
+        self._score(model, datamodule, ckpt_path, part="test")
+
+    def _score(self, model: MixtureOfExperts, data: CrystalDataModule, checkpoint: str, *, part: str) -> None:
         with in_order(self.trainer, self.command):
-            self.trainer.test(model, datamodule=datamodule, verbose=False, **given)
-            report = evaluate(model.cpu(), datamodule, datamodule.target_columns, parts=("test",))
-            self._report(report, Path(self.trainer.log_dir or "."), None)
+            report = score(model, data, Path(checkpoint), part=part)
+            for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, SaveConfigCallback):
+                    callback.setup(self.trainer, model, stage=part)
+            self._report(report, Path(self.trainer.log_dir or "."))
 
     def predict(self, model: MixtureOfExperts, datamodule: CrystalDataModule, **given: Any) -> None:
         """Predict, and say where the predictions are and what is missing."""
@@ -197,14 +200,19 @@ class MoeMatCLI(LightningCLI):
             self.trainer.predict(model, datamodule=datamodule, **given)
         writer = next(c for c in self.trainer.callbacks if isinstance(c, PredictionWriter))  # type: ignore[attr-defined]
         screen.print(f"{writer.rows} predictions in [bold]{writer.path}[/bold]")
+        if writer.in_sample:
+            screen.text(f"  {writer.in_sample} of them for crystals that the model has learned from: in_sample")
         left_out = [str(one) for one in datamodule.left_out]
         if left_out:
             screen.text("\n  ".join([f"{len(left_out)} crystals left out:", *left_out]))
-        self.facts = {"output": writer.path, "rows": writer.rows, "left_out": left_out}
+        self.facts = {"output": writer.path, "rows": writer.rows, "in_sample": writer.in_sample, "left_out": left_out}
 
-    def _report(self, report: RunReport, folder: Path, checkpoint: str | None) -> None:
+    def _report(
+        self, report: RunReport, folder: Path, *, checkpoint: str | None = None, checks: DataChecks | None = None
+    ) -> None:
         data = cast(CrystalDataModule, self.datamodule)
-        write_run(folder, report, seed=self._get(self.config, "seed_everything"), left_out=data.left_out)
+        seed = self._get(self.config, "seed_everything")
+        write_run(folder, report, seed=seed, left_out=data.left_out, checks=checks)
         print_report(report, data=data, folder=folder, checkpoint=checkpoint)
         self.facts = run_facts(report, data=data, folder=folder, checkpoint=checkpoint)
 

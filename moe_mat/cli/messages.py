@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 # Loggers that advertise, or say what the command says already, below this level.
 _NOISE = {
     "moe_mat.zoo.cache": logging.WARNING,  # its hits and misses come summed up
-    "pytorch_lightning": logging.WARNING,
     "pytorch_lightning.utilities.rank_zero": logging.WARNING,
-    "lightning_fabric": logging.WARNING,
+    "pytorch_lightning.trainer.connectors.signal_connector": logging.WARNING,
+    "lightning_fabric.utilities.seed": logging.WARNING,
 }
 _LEVELS: dict[Manner, int] = {"normal": logging.INFO, "json": logging.INFO, "quiet": logging.WARNING}
 _MEANT = (

@@ -52,7 +52,9 @@ class SplitOptions:
     Attributes:
         splits: JSON file with splits, as for ``fit --data.splits``; by default rows are split at random.
         split: Which of them, or the seed of the random one.
+        group: Rows that a random split keeps in one part, as for ``fit --data.group``.
     """
 
     splits: str | None = None
     split: int = 0
+    group: str | None = None

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import csv
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from moe_mat.files.progress import Progress
 from moe_mat.files.whole import whole_file
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.module import MixtureOfExperts
-from moe_mat.mixture.settings import DataSettings
-
-DATA_NOTE = "data_settings"
-"""Where a checkpoint says what it was trained on."""
 
 
 class PredictionWriter(Callback):
@@ -31,15 +25,15 @@ class PredictionWriter(Callback):
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
-        self.rows = 0
-        self.whole = ExitStack()  # holds the file while it is written
+        self.rows = self.in_sample = 0
+        self.whole = ExitStack()  # what went wrong may have gone wrong before the first prediction
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: D102
         part = self.whole.enter_context(whole_file(self.path))
         self.progress = self.whole.enter_context(Progress("predicting"))
         self.writer = csv.writer(self.whole.enter_context(part.open("w", newline="", encoding="utf-8")))
-        targets = pl_module.hparams["targets"]
-        self.writer.writerow(["material_id", *targets, *(f"{target}_std" for target in targets)])
+        columns = [f"{target}_{kind}" for target in pl_module.hparams["targets"] for kind in ("predicted", "std")]
+        self.writer.writerow(["material_id", "in_sample", *columns])
 
     def on_predict_batch_end(  # noqa: D102
         self,
@@ -50,11 +44,16 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        std = cast(MixtureOfExperts, pl_module).head.std(batch)
-        columns = outputs if std is None else torch.cat([outputs, std], dim=1)
-        for name, values in zip(batch.ids, columns.tolist(), strict=True):
-            self.writer.writerow([name, *values])
+        model = cast(MixtureOfExperts, pl_module)
+        assert model.outcome is not None
+        std = model.head.std(batch)
+        # A standard deviation that the head does not know is an empty field.
+        stds = [[None] * outputs.shape[1]] * len(outputs) if std is None else std.tolist()
+        in_sample = model.outcome.knows(batch.keys).tolist()
+        for name, known, *values in zip(batch.ids, in_sample, outputs.tolist(), stds, strict=True):
+            self.writer.writerow([name, known, *(number for pair in zip(*values, strict=True) for number in pair)])
         self.rows += len(batch.ids)
+        self.in_sample += sum(in_sample)
         self.progress.advance(len(batch.ids))
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: D102
@@ -64,22 +63,8 @@ class PredictionWriter(Callback):
         self.whole.__exit__(type(exception), exception, exception.__traceback__)
 
 
-class RunCheckpoint(ModelCheckpoint):
-    """A checkpoint that says what data it is of; a resumed run remembers the best score of the interrupted one.
-
-    Args:
-        data: Settings of the data.
-        given: Arguments of Lightning's ModelCheckpoint.
-    """
-
-    def __init__(self, data: DataSettings, **given: Any) -> None:
-        super().__init__(enable_version_counter=False, **given)
-        self.data = data
-
-    def on_save_checkpoint(  # noqa: D102
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        checkpoint[DATA_NOTE] = asdict(self.data)
+class BestCheckpoint(ModelCheckpoint):
+    """The epoch with the best validation MAE; a resumed run remembers that of the interrupted one."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the best score, although a resumed run writes into a folder of its own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,14 +12,13 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 
-from moe_mat.cli.run_callbacks import DATA_NOTE
-from moe_mat.cli.signals import Stopped
+from moe_mat.cli.signals import stopped_behind
 from moe_mat.files.whole import naming
-from moe_mat.mixture.data import QUICKSTART
-from moe_mat.zoo.checkpoints import read_checkpoint
+from moe_mat.mixture.checkpoints import read_run_checkpoint
+from moe_mat.mixture.data import QUICKSTART, CrystalDataModule
 
 # Of a run that has trained nothing.
-TRACES = {"config.yaml", "hparams.yaml"}
+TRACES = {"config.yaml", "hparams.yaml", "metrics.csv"}
 
 
 def check_quickstart(checkpoint: str | None) -> None:
@@ -29,7 +29,7 @@ def check_quickstart(checkpoint: str | None) -> None:
     """
     if checkpoint is None or not Path(checkpoint).is_file():
         return
-    note = read_checkpoint(Path(checkpoint)).get(DATA_NOTE, {})
+    note = read_run_checkpoint(Path(checkpoint)).get(CrystalDataModule.__qualname__, {})
     place = note.get("path") or note.get("dataset")
     if note and place in (None, QUICKSTART):
         return
@@ -58,21 +58,21 @@ def in_order(trainer: pl.Trainer, command: str) -> Iterator[None]:
     except BaseException as error:
         if isinstance(trainer.logger, CSVLogger):
             remove_traces(folder)
-        if isinstance(error, Stopped) and command == "fit":
+        stopped = stopped_behind(error)
+        if stopped is not None and command == "fit":
             last, config = checkpoints_folder(trainer) / "last.ckpt", folder / "config.yaml"
             if last.is_file():
                 known = f" --config {config}" if config.is_file() else " and the same options,"
-                error.advice = f"go on by moe-mat fit{known} --ckpt_path {last}"
+                stopped.advice = f"go on by moe-mat fit{known} --ckpt_path {last}"
         raise
 
 
 def remove_traces(folder: Path) -> None:
     """Remove the folder of a run that has trained nothing, and those above it that are empty then."""
-    if not folder.is_dir() or {path.name for path in folder.iterdir()} - TRACES:
+    if not folder.is_dir() or {path.name for path in folder.rglob("*") if path.is_file()} - TRACES:
         return
-    for path in folder.iterdir():
-        path.unlink()
-    for empty in (folder, folder.parent, folder.parent.parent):
+    shutil.rmtree(folder)
+    for empty in (folder.parent, folder.parent.parent):
         if empty == Path() or any(empty.iterdir()):
             return
         empty.rmdir()

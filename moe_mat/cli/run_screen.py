@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Column, Table
 
 from moe_mat.cli.screen import Facts, screen
 from moe_mat.mixture.data import CrystalDataModule
-from moe_mat.mixture.run_folder import RunReport
+from moe_mat.mixture.report import RunReport
 
 # Experts below this gate weight are summed up on the screen; gate_weights.csv has them all.
 SHOWN_WEIGHT = 0.005
@@ -21,7 +21,8 @@ def run_facts(report: RunReport, *, data: CrystalDataModule, folder: Path, check
         "data": data.name,
         "rows": report.rows,
         "left_out": [str(one) for one in data.left_out],
-        "metrics": json.loads(report.metrics.to_json(orient="records", double_precision=15)),
+        "warnings": [*report.notes, *data.checks.warnings],
+        "metrics": report.metrics_records(),
         "gate_weights": report.gate_weights,
         "run_folder": folder,
         "checkpoint": checkpoint,
@@ -38,8 +39,11 @@ def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, ch
     for row in report.metrics.to_dict("records"):
         numbers = [f"{row[name]:.4g}" for name in ("mae", "median_mae", "rmse", "r2")]
         style = "bold" if row["part"] == "test" else None
-        scores.add_row(str(row["target"]), str(row["part"]), str(row["n"]), *numbers, style=style)
+        part = f"{row['part']}, in sample" if row["in_sample"] and row["part"] != "train" else str(row["part"])
+        scores.add_row(str(row["target"]), part, str(row["n"]), *numbers, style=style)
     screen.print(scores)
+    for warning in (*report.notes, *data.checks.warnings):
+        screen.print(f"[yellow]warning[/yellow]: {escape(warning)}", highlight=False, soft_wrap=True)
     weights = Table("expert", "gate weight")
     ordered = sorted(report.gate_weights.items(), key=lambda item: -item[1])
     shown = [(tag, weight) for tag, weight in ordered if weight >= SHOWN_WEIGHT]

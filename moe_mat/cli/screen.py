@@ -14,6 +14,8 @@ from typing import Any, Literal, TextIO
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from moe_mat.files.whole import naming
+
 Manner = Literal["normal", "quiet", "verbose", "json"]
 Facts = Mapping[str, object]
 """What a command has done, as plain data."""
@@ -34,6 +36,7 @@ class PartlyFailedError(ValueError):
 
 # Of a table that goes to a file or a pipe: one line a row.
 FILE_WIDTH = 220
+STDOUT = Path("standard output")
 
 
 class Screen:
@@ -77,23 +80,28 @@ class Screen:
 
     def print(self, *what: RenderableType, **style: Any) -> None:
         """Print by rich, as `rich.console.Console.print`."""
-        Console(file=self.stream, quiet=self._silent).print(*what, **style)
+        with naming(STDOUT):
+            Console(file=self.stream, quiet=self._silent).print(*what, **style)
 
     def text(self, text: str) -> None:
         """Write a line as it is."""
         if not self._silent:
-            self.stream.write(f"{text}\n")
+            with naming(STDOUT):
+                self.stream.write(f"{text}\n")
 
     def table(self, table: Table) -> None:
         """Print a table as wide as the terminal, and without broken lines where there is none."""
         console = Console(file=self.stream, quiet=self._silent)
         width = None if console.is_terminal else max(console.width, FILE_WIDTH)
-        Console(file=self.stream, quiet=self._silent, width=width).print(table)
+        with naming(STDOUT):
+            Console(file=self.stream, quiet=self._silent, width=width).print(table)
 
     def facts(self, facts: Facts) -> None:
-        """Write what was done as JSON, where that is wanted."""
-        if self.manner == "json":
-            sys.stdout.write(json.dumps(plain(facts), allow_nan=False) + "\n")
+        """Write what was done as JSON, where that is wanted, and all that is not written yet."""
+        with naming(STDOUT):
+            if self.manner == "json":
+                sys.stdout.write(json.dumps(plain(facts), allow_nan=False) + "\n")
+            sys.stdout.flush()
 
 
 screen = Screen()

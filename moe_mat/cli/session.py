@@ -13,15 +13,19 @@ from typing import cast
 from moe_mat.cli.commands import LIGHTNING_COMMANDS, summaries
 from moe_mat.cli.dispatch import run
 from moe_mat.cli.grammar import UsageError
-from moe_mat.cli.imports import allow_imports, denied_import
+from moe_mat.cli.imports import allow_imports, class_problem
 from moe_mat.cli.messages import configure_log, counted_warnings
 from moe_mat.cli.options import ALLOW_IMPORT, MANNERS
 from moe_mat.cli.run_options import TRAINER_HELP, show_help, show_trainer_help
-from moe_mat.cli.screen import Facts, Manner, PartlyFailedError, screen
-from moe_mat.cli.signals import Stopped
+from moe_mat.cli.screen import STDOUT, Facts, Manner, PartlyFailedError, screen
+from moe_mat.cli.signals import Stopped, stopped_behind
 from moe_mat.crystals.errors import FetchError
 
 logger = logging.getLogger(__name__)
+
+# As shells say of a process that SIGPIPE has ended.
+CLOSED_PIPE = 128 + 13
+USAGE = 2
 
 
 def _usage() -> str:
@@ -49,10 +53,10 @@ def run_session(arguments: Sequence[str]) -> int:
         status, facts, problem = _attempt(words, modules)
         try:
             screen.facts({"command": words[0], "status": status, **facts})
-            sys.stdout.flush()
         except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
-            status, problem = status or 1, problem or f"standard output cannot be written: {error.strerror}"
+            failed, reason = _explain(error)
+            status, problem = status or failed, problem or reason
     if problem:
         sys.stderr.write(f"moe-mat {words[0]}: {problem}\n")
     return status
@@ -91,29 +95,36 @@ def _attempt(words: Sequence[str], modules: Sequence[str]) -> tuple[int, Facts, 
     Returns:
         Exit status, what was done, and what went wrong, if anything did.
     """
-    facts: Facts = {}
     try:
         with counted_warnings():
             allow_imports(modules)
             return 0, _run(words), ""
-    except Stopped as stopped:
-        status, problem = stopped.status, str(stopped)
-    except (ArgumentError, UsageError) as error:
-        reason = denied_import(str(error)) or " ".join(str(error).split())
-        status, problem = 2, f"{reason} (moe-mat {words[0]} --help tells the options)"
-    except BrokenPipeError:  # of head, which has seen enough
-        status, problem = 1, "standard output was closed before all was written"
-    except PartlyFailedError as error:
-        status, facts, problem = 1, error.facts, str(error)
-    except _refusals() as error:
+    except (Exception, Stopped) as error:
         logger.debug("", exc_info=True)
-        status, problem = 1, _sentence(error)
-    except Exception as error:
-        logger.debug("", exc_info=True)
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        status, problem = 1, f"unexpected {what} (--verbose shows where; please report it)"
-    problem = " ".join(problem.split())
-    return status, {"error": problem, **facts}, problem
+        status, problem = _explain(error)
+        problem = " ".join(problem.split())
+        if status == USAGE:
+            problem += f" (moe-mat {words[0]} --help tells the options)"
+        facts = error.facts if isinstance(error, PartlyFailedError) else {}
+        return status, {"error": problem, **facts}, problem
+
+
+def _explain(error: BaseException) -> tuple[int, str]:
+    """Exit status and a line on what went wrong, if there is anything to say."""
+    if stopped := stopped_behind(error):
+        return stopped.status, str(stopped)
+    if isinstance(error, ArgumentError | UsageError):
+        return USAGE, class_problem(str(error)) or str(error)
+    if isinstance(error, BrokenPipeError) and error.filename == str(STDOUT):  # who reads it has seen enough, as head
+        return CLOSED_PIPE, ""
+    if isinstance(error, KeyError):
+        return 1, str(error.args[0])
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return 1, f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}"
+    if isinstance(error, _refusals()):
+        return 1, class_problem(str(error)) or str(error)
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return 1, f"unexpected {what} (--verbose shows where; please report it)"
 
 
 def _run(words: Sequence[str]) -> Facts:
@@ -136,12 +147,3 @@ def _refusals() -> tuple[type[Exception], ...]:
     lightning = sys.modules.get("pytorch_lightning.utilities.exceptions")
     own = (ValueError, OSError, ImportError, KeyError, FetchError)
     return own if lightning is None else (*own, lightning.MisconfigurationException)
-
-
-def _sentence(error: Exception) -> str:
-    """What an error says, the file first."""
-    if isinstance(error, KeyError):
-        return str(error.args[0])
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}"
-    return str(error)

@@ -42,9 +42,20 @@ class Stopped(BaseException):
         return 128 + self.number
 
 
+def stopped_behind(error: BaseException | None) -> Stopped | None:
+    """The signal that an error comes from: Python and libraries raise another one where they are interrupted."""
+    while error is not None and not isinstance(error, Stopped):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 @contextmanager
-def signals_as_exceptions() -> Iterator[None]:
-    """Raise `Stopped` where the program is when a signal comes; one that is ignored (nohup) stays so."""
+def signals_as_exceptions(*, ignored_after: bool = False) -> Iterator[None]:
+    """Raise `Stopped` where the program is when a signal comes; one that is ignored (nohup) stays so.
+
+    Args:
+        ignored_after: Whether a signal means nothing afterwards, because all is done and the process ends.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -83,4 +94,4 @@ def signals_as_exceptions() -> Iterator[None]:
     finally:
         sys.unraisablehook = hook
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if ignored_after else handler)

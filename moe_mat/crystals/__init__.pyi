@@ -1,9 +1,11 @@
 from .checks import structure_problem
 from .datasets import fetch_matminer, list_matminer, load_matminer, load_quickstart, read_matminer
+from .duplicates import same_crystals
 from .errors import CrystalError, FetchError, LeftOut, OnError, UnsupportedCrystalError
+from .grouping import group_labels
 from .held_out import HeldOut
 from .readers import iter_crystals, read_structures
-from .splits import PARTS, Split, random_split, read_split
+from .splits import PARTS, Split, group_split, random_split, read_split
 from .structures import Crystal, as_structure, crystals_from_objects, structure_from_arrays, structure_key
 from .training_crystals import TrainingCrystals, formula_hash, part_of
 
@@ -22,6 +24,8 @@ __all__ = [
     "crystals_from_objects",
     "fetch_matminer",
     "formula_hash",
+    "group_labels",
+    "group_split",
     "iter_crystals",
     "list_matminer",
     "load_matminer",
@@ -31,6 +35,7 @@ __all__ = [
     "read_matminer",
     "read_split",
     "read_structures",
+    "same_crystals",
     "structure_from_arrays",
     "structure_key",
     "structure_problem",

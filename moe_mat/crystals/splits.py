@@ -1,9 +1,9 @@
-"""Splits into train, validation and test rows: seeded random ones, and published ones from a file."""
+"""Splits into train, validation and test rows: seeded random ones, by row or group, and published ones from a file."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,14 +32,59 @@ def random_split(n_rows: int, *, fractions: tuple[float, float, float] = (0.7, 0
     Raises:
         ValueError: When the shares do not sum to 1 or leave no training or validation row.
     """
+    n_train, n_val, _ = _sizes(n_rows, fractions)
+    order = np.random.default_rng(seed).permutation(n_rows)
+    return Split(*(np.sort(part) for part in np.split(order, [n_train, n_train + n_val])))
+
+
+def _sizes(n_rows: int, fractions: tuple[float, float, float]) -> tuple[int, int, int]:
     if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"the fractions {fractions} are not shares that sum to 1")
-    order = np.random.default_rng(seed).permutation(n_rows)
     n_val, n_test = (max(round(share * n_rows), share > 0) for share in fractions[1:])
     n_train = n_rows - n_val - n_test
     if n_train < 1 or n_val < 1:
         raise ValueError(f"{n_rows} rows are too few to split into {fractions}: at least one must be for validation")
-    return Split(*(np.sort(part) for part in np.split(order, [n_train, n_train + n_val])))
+    return n_train, n_val, n_test
+
+
+def group_split(
+    groups: Sequence[object], *, fractions: tuple[float, float, float] = (0.7, 0.15, 0.15), seed: int = 0
+) -> Split:
+    """Split rows at random so that all rows of a group are in one part.
+
+    Groups come in random order, after those that are large beside the smallest part, and each goes to the part that
+    lacks the most rows: the shares are met as closely as the groups allow.
+
+    Args:
+        groups: What each row belongs to ``[n]``.
+        fractions: Shares of train, validation and test rows; they sum to 1.
+        seed: The same seed gives the same split.
+
+    Raises:
+        ValueError: When the shares do not sum to 1, or there are too few groups for the parts.
+
+    Example:
+        >>> group_split(["a", "a", "b", "b", "c", "c", "d", "d"], fractions=(0.5, 0.25, 0.25)).train.tolist()
+        [0, 1, 2, 3]
+    """
+    lacking = list(_sizes(len(groups), fractions))
+    empty = {part for part in range(3) if lacking[part]}
+    codes, names = pd.factorize(np.array([*groups, None], dtype=object)[:-1])
+    if len(names) < len(empty):
+        raise ValueError(f"{len(names)} groups are too few for {len(empty)} parts: group by something finer")
+    counts = np.bincount(codes)
+    large = min(lacking[part] for part in empty) / 4
+    order = np.random.default_rng(seed).permutation(len(names)).tolist()
+    order.sort(key=lambda group: -counts[group] if counts[group] > large else 0)
+    part_of_group = np.empty(len(names), dtype=int)
+    for number, group in enumerate(order):
+        # The last groups are for parts that have none yet.
+        candidates = sorted(empty) if len(names) - number <= len(empty) else range(3)
+        part = max(candidates, key=lambda one: lacking[one])
+        part_of_group[group] = part
+        lacking[part] -= counts[group]
+        empty.discard(part)
+    return Split(*(np.flatnonzero(part_of_group[codes] == part) for part in range(3)))
 
 
 def read_split(

@@ -60,15 +60,15 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             with part.open("rb") as content, path.open("wb") as stream:
                 shutil.copyfileobj(content, stream)
         return
-    path = Path(os.path.realpath(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.part")
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.{uuid.uuid4().hex[:12]}.part")
     try:
         with naming(path):
             yield part
             with part.open("rb") as file:
                 os.fsync(file.fileno())
-            part.replace(path)
+            part.replace(target)
     finally:
         part.unlink(missing_ok=True)
 

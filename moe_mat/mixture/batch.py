@@ -20,12 +20,14 @@ class Batch:
         targets: ``[n, n_targets]``, NaN where there is no value; ``None`` when predicting.
         ids: The crystals' names.
         partial: The crystals as what is trained of the experts needs them, see `moe_mat.mixture.crystal_inputs`.
+        keys: What identifies their structures, see `moe_mat.crystals.structures.structure_key`; may be empty.
     """
 
     embeddings: Tensor
     targets: Tensor | None
     ids: Sequence[str]
     partial: Any = None
+    keys: Sequence[bytes] = ()
 
     def to(self, device: torch.device | str, **kwargs: Any) -> Batch:
         """Move to a device; Lightning calls this."""
@@ -34,6 +36,7 @@ class Batch:
             None if self.targets is None else self.targets.to(device),
             self.ids,
             None if self.partial is None else self.partial.to(device),
+            self.keys,
         )
 
 

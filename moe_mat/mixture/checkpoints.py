@@ -1,20 +1,102 @@
-"""Checkpoints of our runs."""
+"""Checkpoints of our runs: each carries the digest of its content, and knows whether its training is finished."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from moe_mat.zoo.checkpoints import read_checkpoint
 from moe_mat.zoo.weights import WeightsError
 
+DIGEST = "digest"
+FINISHED = "finished"
+"""Entries of a checkpoint; the second is `None`, or what a finished model keeps of its training."""
 
-def check_run_checkpoint(path: Path) -> None:
-    """Make sure that a file is a checkpoint of one of our runs before Lightning opens it.
+
+def content_digest(content: object) -> str:
+    """Hex SHA-256 of tensors, numbers, text and containers of them, the same after writing and reading.
+
+    Example:
+        >>> content_digest({"a": torch.zeros(2)}) == content_digest({"a": torch.tensor([0.0, -0.0])})
+        False
+    """
+    found = hashlib.sha256()
+    for piece in _pieces(content):
+        found.update(len(piece).to_bytes(8, "little"))
+        found.update(piece)
+    return found.hexdigest()
+
+
+def _pieces(content: object) -> Iterator[bytes]:
+    if isinstance(content, Mapping):
+        yield f"mapping of {len(content)}".encode()
+        for key, value in content.items():
+            yield repr(key).encode()
+            yield from _pieces(value)
+    elif isinstance(content, (list, tuple)):
+        yield f"sequence of {len(content)}".encode()
+        for value in content:
+            yield from _pieces(value)
+    elif isinstance(content, torch.Tensor):
+        yield f"tensor {content.dtype} {tuple(content.shape)}".encode()
+        yield content.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    else:
+        yield repr(content).encode()
+
+
+class RunCheckpoints(TorchCheckpointIO):
+    """Writes checkpoints with the digest of their content."""
+
+    def save_checkpoint(self, checkpoint: Mapping[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint, whole or not at all."""
+        super().save_checkpoint({**checkpoint, DIGEST: content_digest(checkpoint)}, path, storage_options)
+
+
+def read_run_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of one of our runs.
 
     Raises:
-        WeightsError: When it is not; names the file.
+        WeightsError: When it is none, or not as it was written; names the file.
     """
     content = read_checkpoint(path)
     settings = content.get("hyper_parameters") if isinstance(content, dict) else None
-    if not isinstance(settings, dict) or not {"experts", "targets"} <= settings.keys() or "state_dict" not in content:
-        raise WeightsError(f"{path} is not a checkpoint of moe-mat fit: pass best.ckpt or last.ckpt of a run folder")
+    known = isinstance(settings, dict) and {"experts", "targets"} <= settings.keys()
+    if not known or not {"state_dict", DIGEST, FINISHED} <= content.keys():
+        raise WeightsError(
+            f"{path} is not a checkpoint of this version's moe-mat fit: pass best.ckpt or last.ckpt of a run folder"
+        )
+    if content_digest({name: value for name, value in content.items() if name != DIGEST}) != content[DIGEST]:
+        raise WeightsError(f"{path} is not as it was written: it is damaged or edited; restore it, or fit again")
+    return content
+
+
+def check_run_checkpoint(path: Path, *, resumes: bool) -> None:
+    """Make sure, before Lightning opens it, that a file is a checkpoint of one of our runs that serves its purpose.
+
+    Args:
+        path: The file.
+        resumes: Whether a training is to go on from it, in place of using the model.
+
+    Raises:
+        WeightsError: When it is none, damaged, or finished or unfinished where the other is needed; names the file and
+            the remedy.
+    """
+    finished = read_run_checkpoint(path)[FINISHED] is not None
+    if resumes and finished:
+        raise WeightsError(f"{path} is finished: there is nothing to go on with; fit without --ckpt_path trains anew")
+    if not resumes and not finished:
+        raise WeightsError(f"{path} is of a training that is not finished, so it cannot predict: {_remedy(path)}")
+
+
+def _remedy(path: Path) -> str:
+    best, last = path.with_name("best.ckpt"), path.with_name("last.ckpt")
+    if best != path and best.is_file() and read_run_checkpoint(best)[FINISHED] is not None:
+        return f"the finished model is {best}"
+    config = path.parent.parent / "config.yaml"
+    settings = f"--config {config}" if config.is_file() else "<the options of its fit>"
+    return f"finish it by moe-mat fit {settings} --ckpt_path {last if last.is_file() else path}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,15 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDa
 
 from moe_mat.crystals.datasets import load_matminer, load_quickstart
 from moe_mat.crystals.errors import CrystalError, LeftOut
+from moe_mat.crystals.grouping import group_labels
 from moe_mat.crystals.readers import iter_crystals, read_structures
-from moe_mat.crystals.splits import random_split, read_split
+from moe_mat.crystals.splits import Split, group_split, random_split, read_split
+from moe_mat.crystals.structures import structure_key
 from moe_mat.files.progress import Progress
 from moe_mat.mixture.batch import Batch, side_by_side
 from moe_mat.mixture.crystal_inputs import CrystalInputs
+from moe_mat.mixture.data_checks import DataChecks, check_data
+from moe_mat.mixture.data_digest import DataDigest
 from moe_mat.mixture.heads.last_convolution import collate_partial
 from moe_mat.mixture.settings import DataSettings, Trainable
 from moe_mat.zoo.cache import EmbeddingCache
@@ -83,6 +87,12 @@ class EmbeddingDataModule(pl.LightningDataModule):
         self.partial, self.collate = partial, collate
         self.batch_size = batch_size
         self.needs_partial = True  # the model says when it does not
+        self.keys: list[bytes] = []  # of the structures, where they are known
+
+    @property
+    def digest(self) -> DataDigest:
+        """What identifies crystals, targets and split."""
+        return DataDigest.of(self.ids, self.keys, self.targets, self.rows)
 
     def part(self, *names: str) -> Batch:
         """All rows of some parts, ``train``, ``val`` or ``test``, as one batch."""
@@ -126,9 +136,10 @@ class CrystalDataModule(EmbeddingDataModule):
         name: What run folders are called after.
         target_columns: Names of the targets.
         left_out: Crystals that could not be used.
+        checks: What is wrong with data and split, looked for before a training.
 
     Raises:
-        ValueError: When both a path and a data set are given.
+        ValueError: When both a path and a data set are given, or both a file of splits and groups.
     """
 
     def __init__(
@@ -136,6 +147,8 @@ class CrystalDataModule(EmbeddingDataModule):
     ) -> None:
         if settings.path is not None and settings.dataset is not None:
             raise ValueError("data.path and data.dataset are both given: choose one")
+        if settings.splits is not None and settings.group is not None:
+            raise ValueError("data.group is for random splits, and data.splits gives others: choose one")
         if settings.path is None and settings.dataset is None:
             settings = replace(settings, dataset=QUICKSTART, target=settings.target or QUICKSTART_TARGET)
         super().__init__(torch.empty(0), torch.empty(0), {}, ids=[], batch_size=settings.batch_size)
@@ -144,6 +157,7 @@ class CrystalDataModule(EmbeddingDataModule):
         target = settings.target
         self.target_columns = [target] if isinstance(target, str) else list(target or [])
         self.left_out: list[LeftOut] = []
+        self.checks = DataChecks()
         self._loaded = False
 
     @property
@@ -178,18 +192,30 @@ class CrystalDataModule(EmbeddingDataModule):
         self.ids = table["material_id"].astype(str).tolist()
         inputs = CrystalInputs(self.trainable, find_cards(self.experts))
         self.partial, self.collate = inputs(structures), inputs.collate
-        split = (
-            read_split(settings.splits, settings.split, table, left_out={left.material_id for left in self.left_out})
-            if settings.splits
-            else random_split(len(table), fractions=settings.fractions, seed=settings.split)
-        )
-        self.rows = {part: torch.as_tensor(rows) for part, rows in split._asdict().items()}
+        self.keys = [structure_key(structure) for structure in structures]
+        self.rows = {part: torch.as_tensor(rows) for part, rows in self._split(structures, table)._asdict().items()}
+        if stage == "fit":
+            self.checks = check_data(structures, self.ids, self.targets, self.rows, self.target_columns)
         self._loaded = True
+
+    def _split(self, structures: list[Structure], table: pd.DataFrame) -> Split:
+        settings = self.settings
+        if settings.splits:
+            left_out = {left.material_id for left in self.left_out}
+            return read_split(settings.splits, settings.split, table, left_out=left_out)
+        if settings.group is None:
+            return random_split(len(table), fractions=settings.fractions, seed=settings.split)
+        groups = group_labels(settings.group, structures, table)
+        return group_split(groups, fractions=settings.fractions, seed=settings.split)
 
     @property
     def place(self) -> str:
         """The path or the name of the data set, for messages."""
         return str(self.settings.path or self.settings.dataset)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: where its data were, for messages."""
+        return asdict(self.settings)
 
     def _embed(self, structures: list[Structure], table: pd.DataFrame) -> tuple[list[Structure], pd.DataFrame]:
         """Set the embeddings; returns the crystals that all experts can represent, and their rows."""
@@ -230,4 +256,5 @@ class _Stream(IterableDataset[Batch]):
         for chunk, values in embed_stream(self.cards, crystals, refuse=data._leave_out):
             items = inputs([crystal.structure for crystal in chunk])
             partial = None if items is None else inputs.collate(items)
-            yield Batch(side_by_side(values), None, [crystal.material_id for crystal in chunk], partial)
+            ids, keys = zip(*((one.material_id, structure_key(one.structure)) for one in chunk), strict=True)
+            yield Batch(side_by_side(values), None, ids, partial, keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -11,8 +12,11 @@ from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, R2Score
 
 from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.checkpoints import FINISHED
 from moe_mat.mixture.data import EmbeddingDataModule
+from moe_mat.mixture.data_digest import DataDigest
 from moe_mat.mixture.heads.base import get_head
+from moe_mat.mixture.outcome import Outcome
 from moe_mat.mixture.settings import MixtureSettings, settings_of_head
 from moe_mat.mixture.transforms import TargetTransform
 from moe_mat.zoo.card_files import CardError
@@ -46,6 +50,8 @@ class MixtureOfExperts(pl.LightningModule):
         head = get_head(settings.head)
         self.head = head(self.cards, self.transform, settings_of_head(head.Settings, settings))
         self.head.start_gates([card.tag for card in self.cards])
+        self.data_digest: DataDigest | None = None
+        self.outcome: Outcome | None = None
         self.val_metrics, self.test_metrics = (
             nn.ModuleList(
                 _metrics(stage, f"/{target}" if len(settings.targets) > 1 else "") for target in settings.targets
@@ -67,6 +73,7 @@ class MixtureOfExperts(pl.LightningModule):
         assert train.targets is not None
         if self.head.full_batch:
             data.batch_size = max(data.batch_size, len(train.ids))
+        self.data_digest, self.outcome = data.digest, None
         self.transform.fit(train.targets)
         self.head.seed = self.seed
         self.head.fit_constants(train)
@@ -140,22 +147,47 @@ class MixtureOfExperts(pl.LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note which experts the gate was trained on."""
+        """Note the experts, the data, and, of a finished model, what it has learned from."""
         checkpoint["expert_digests"] = {card.tag: card.digest for card in self.cards}
+        checkpoint["data"] = None if self.data_digest is None else asdict(self.data_digest)
+        checkpoint[FINISHED] = None if self.outcome is None else self.outcome.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint whose experts have changed since.
+        """Refuse a checkpoint whose experts have changed since, or that does not fit what is to be done with it.
 
         Raises:
             CardError: Names the experts.
+            ValueError: When a training would go on with other data, or an unfinished model is to be used.
         """
-        noted = checkpoint.get("expert_digests", {})
-        changed = [card.tag for card in self.cards if noted.get(card.tag) != card.digest]
+        self._check_experts(checkpoint.get("expert_digests", {}))
+        data, finished = checkpoint.get("data"), checkpoint.get(FINISHED)
+        noted = None if data is None else DataDigest(**data)
+        task = None if self._trainer is None else self._trainer.state.fn
+        if task == "fit" and noted is not None and self.data_digest is not None:
+            if difference := noted.difference(self.data_digest):
+                raise ValueError(
+                    f"the checkpoint is of a training on {difference}: go on with the data and split of its run, which "
+                    "its config.yaml names, or train anew without the checkpoint"
+                )
+        elif task is not None and finished is None:
+            raise ValueError("the checkpoint is of a training that is not finished: go on with it by fit")
+        if task != "fit":
+            self.data_digest, self.outcome = noted, None if finished is None else Outcome.of_dict(finished)
+
+    def _check_experts(self, noted: Mapping[str, str]) -> None:
+        present = {card.tag: card.digest for card in self.cards}
+        if list(noted.items()) == list(present.items()):
+            return
+        changed = [tag for tag in noted if tag in present and noted[tag] != present[tag]]
         if changed:
             raise CardError(
                 f"the checkpoint was trained on other versions of these experts: {', '.join(changed)}; "
                 "restore their cards and weights, or fit again"
             )
+        raise CardError(
+            f"the checkpoint was trained on the experts {', '.join(noted)}, in this order, and not on "
+            f"{', '.join(present)}: name the same ones"
+        )
 
 
 def _metrics(stage: str, postfix: str) -> MetricCollection:

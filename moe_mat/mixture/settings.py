@@ -116,6 +116,8 @@ class DataSettings:
             material ids or row numbers. Without it, rows are split at random.
         split: Which of the splits; without ``splits``, the seed of the random one.
         fractions: Shares of train, validation and test rows in a random split.
+        group: Rows that a random split keeps in one part: those of one ``formula``, ``structure`` or
+            ``chemical_system``, or of one value of a column.
         batch_size: Crystals in a batch.
         id_column: Column with the crystals' names; found when not given.
         structure_column: Column with structures or their files; found when not given.
@@ -128,6 +130,7 @@ class DataSettings:
     splits: str | None = None
     split: int = 0
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    group: str | None = None
     batch_size: int = 128
     id_column: str | None = None
     structure_column: str | None = None

@@ -17,10 +17,14 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from sklearn.utils import check_random_state
 
 from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.checkpoints import DIGEST, read_run_checkpoint
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.heads.base import Head
 from moe_mat.mixture.module import MixtureOfExperts
+from moe_mat.mixture.outcome import Outcome
+from moe_mat.mixture.report import RunReport
 from moe_mat.mixture.settings import MixtureSettings, TrainingSettings
+from moe_mat.zoo.checkpoints import read_checkpoint
 
 MONITORED = "val_mae"
 
@@ -91,9 +95,14 @@ def train(
         best = next(
             one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint) and one.monitor == MONITORED
         )
-        weights = torch.load(best.best_model_path, weights_only=True, map_location="cpu")["state_dict"]
-        model.cpu().load_state_dict(weights)
+        model.cpu().load_state_dict(_weights(Path(best.best_model_path)))
         return complete(model, data, before_refit=before_refit)
+
+
+def _weights(path: Path) -> dict[str, torch.Tensor]:
+    """Of a checkpoint; where it carries a digest, as those of a run folder do, it is checked."""
+    content = read_checkpoint(path)
+    return (read_run_checkpoint(path) if DIGEST in content else content)["state_dict"]
 
 
 def complete(model: MixtureOfExperts, data: EmbeddingDataModule, *, before_refit: Callable[[], Report]) -> Report:
@@ -102,6 +111,11 @@ def complete(model: MixtureOfExperts, data: EmbeddingDataModule, *, before_refit
     model.eval()
     report = before_refit()
     model.head.refit(data.part("train", "val"))
+    model.head.forget()
+    parts = ("train", "val") if model.head.learns_from_validation else ("train",)
+    rows = torch.cat([data.rows[part] for part in parts]).tolist() if data.keys else []
+    validation = report.to_dict("val") if isinstance(report, RunReport) else {}
+    model.outcome = Outcome(parts, frozenset(data.keys[row] for row in rows), validation)
     return report
 
 

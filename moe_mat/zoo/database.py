@@ -140,7 +140,7 @@ class CacheDatabase:
                 f"Set {CACHE_VARIABLE} to a folder that can."
             )
             if self._file.is_file() and os.access(self._file, os.R_OK):
-                self._connection = _connection(self._file, read_only=True)
+                self._connection = self._open_to_read()
         return self._connection
 
     def _is_remote(self) -> bool:
@@ -176,6 +176,14 @@ class CacheDatabase:
             raise
         return connection
 
+    def _open_to_read(self) -> sqlite3.Connection | None:
+        connection = _connection(self._file, read_only=True)
+        with contextlib.suppress(sqlite3.OperationalError):
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+                return connection
+        connection.close()  # a full disk, say, on which it was begun and came no further
+        return None
+
     def _problem(self) -> str:
         """What an examination of the whole file finds wrong with it; empty where it is sound, or cannot be examined."""
         self.close()
@@ -190,7 +198,7 @@ class CacheDatabase:
         if found != "ok":
             return str(found)
         ours = {statement.replace(" IF NOT EXISTS", "") for statement in self.schema}
-        return "" if ours <= tables else "its tables are not those of this version"
+        return "" if ours <= tables or not tables else "its tables are not those of this version"
 
     def _current_file(self) -> Path:
         """The file in use. Its number is above those set aside, so that no process sets aside another's fresh file."""

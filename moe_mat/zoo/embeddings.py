@@ -17,6 +17,7 @@ from moe_mat.crystals.structures import Crystal, structure_key
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.encoder_pass import EncoderPass
+from moe_mat.zoo.expert_weights import check_weights
 from moe_mat.zoo.experts import ExpertLoader
 from moe_mat.zoo.pooled_layers import embeddings_of
 from moe_mat.zoo.trunks import EmbeddingOrder
@@ -87,6 +88,7 @@ def _embed(
     loader: ExpertLoader,
 ) -> Embedded:
     # A network reads other experts' embeddings, so only the experts at its root are computed from crystals, and kept.
+    check_weights([*order.roots.values(), *(step.card for step in order.networks.values())])
     keys = [structure_key(structure) for structure in structures]
     passes = [EncoderPass(space, cards, buffer.get_many(space, keys)) for space, cards in order.passes.items()]
     missing = {key: s for key, s in zip(keys, structures, strict=True) if any(one.lacks(key) for one in passes)}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import version
 
 from torch import Tensor, nn
 
 from moe_mat.encoders.adapter import adapter_names
-from moe_mat.files.checksum import file_sha256
+from moe_mat.files.checksum import known_sha256
 from moe_mat.zoo.card_parts import PackageWeights, WeightsFile
 from moe_mat.zoo.cards import ExpertCard, ModuleCard, find_backbone
 from moe_mat.zoo.weights import WeightsError, read_weights
@@ -23,9 +24,38 @@ def read_expert_weights(card: ExpertCard) -> dict[str, Tensor] | None:
     if path is None or not isinstance(card.weights, WeightsFile):
         return None
     weights = read_weights(path)
-    if file_sha256(path) != card.weights.sha256:
-        raise WeightsError(f"{path} does not have the SHA-256 of its card {card.path}: fetch the file again")
+    _check_file(card)
     return weights
+
+
+def check_weights(cards: Iterable[ExpertCard]) -> None:
+    """Make sure that experts still have the weights of their cards, without loading them.
+
+    Embeddings that come from a cache are those of the card; whoever uses them should learn that the file beside it is
+    another one by now, and not when the first new crystal comes.
+
+    Raises:
+        WeightsError: When a file is missing or not the one of its card, or a package is installed in another version.
+        CardError: When the backbone of a module is not there.
+    """
+    for card in cards:
+        if isinstance(card.weights, PackageWeights):
+            _check_package(card.weights, card.tag)
+        _check_file(card)
+        if isinstance(card, ModuleCard) and card.is_adapter:
+            check_weights([find_backbone(card)])
+
+
+def _check_file(card: ExpertCard) -> None:
+    path = card.weights_file
+    if path is None or not isinstance(card.weights, WeightsFile):
+        return
+    try:
+        found = known_sha256(path)
+    except FileNotFoundError as error:
+        raise WeightsError(f"the weights file {path} is missing") from error
+    if found != card.weights.sha256:
+        raise WeightsError(f"{path} does not have the SHA-256 of its card {card.path}: fetch the file again")
 
 
 def load_weights(module: nn.Module, card: ExpertCard) -> None:

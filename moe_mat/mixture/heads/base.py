@@ -22,8 +22,8 @@ class Head(nn.Module, ABC):
 
     The training (`moe_mat.mixture.training.train`) calls, in this order: `fit_constants` once; then for each epoch
     `before_epoch`, `loss` of every batch, and, every `validate_every` epochs, `before_validation` and the head itself;
-    with the best epoch's weights, `finish`; and last `refit`. Everything but `embed`, `forward`, `loss` and `optimizer`
-    has a default that does nothing. What a checkpoint must keep is a parameter or a buffer.
+    with the best epoch's weights, `finish`; then `refit`, and last `forget`. Everything but `embed`, `forward`, `loss`
+    and `optimizer` has a default that does nothing. What a checkpoint must keep is a parameter or a buffer.
 
     Attributes:
         name: Under which settings name it, see `register_head`.
@@ -85,6 +85,14 @@ class Head(nn.Module, ABC):
 
     def refit(self, batch: Batch) -> None:
         """Learn from these rows, training and validation, with everything that was chosen as it is."""
+
+    def forget(self) -> None:
+        """Drop what only the training needed: what remains predicts, and is pickled."""
+
+    @property
+    def learns_from_validation(self) -> bool:
+        """Whether a finished head has learned from the validation rows: if it has a `refit`."""
+        return type(self).refit is not Head.refit
 
     def std(self, batch: Batch) -> Tensor | None:
         """Standard deviation of a new measurement in the targets' units ``[n, n_targets]``, where the head knows it."""

@@ -115,6 +115,10 @@ class GaussianProcess(GrowingModule):
         self.register_buffer("widths", torch.zeros(n_gates, dtype=torch.long))
         self._factor: Tensor | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the factor, which is as large as the covariance of the support and can be computed from it."""
+        return {**self.__dict__, "_factor": None}
+
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         self._factor = None
         super()._load_from_state_dict(state, prefix, *rest)

@@ -220,6 +220,10 @@ class KernelHead(Head):
                 machine = cast(VectorMachine, self.machines[column])
                 machine.fit(covariance, rows.targets, rows.outputs, self._chosen[column])
 
+    def forget(self) -> None:
+        """Drop what the likelihood sees: distances in all experts' embeddings, many times the size of the support."""
+        self._seen = []
+
     def _rows(self, batch: Batch, column: int) -> _TargetRows:
         assert batch.targets is not None
         present = batch.targets[:, column].isfinite()
