@@ -156,6 +156,9 @@ def _sweep(options: argparse.Namespace, console: Console) -> int:
     start = time.monotonic()
     try:
         n_problems, n_failed = _run(plan, engine, options.output, console)
+    except OSError as error:  # of a file that cannot be written
+        console.print(f"benchmarks.sweep: {escaped(str(error))}; the same command goes on from here", soft_wrap=True)
+        return 1
     finally:
         engine.close()
     minutes, seconds = divmod(round(time.monotonic() - start), 60)

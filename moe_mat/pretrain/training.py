@@ -18,8 +18,10 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor, nn
 
+from moe_mat.mixture.checkpoints import RunCheckpoints, read_intact_checkpoint
 from moe_mat.pretrain.batches import SourceBatches
 from moe_mat.pretrain.settings import Training
+from moe_mat.zoo.weights import WeightsError
 
 logger = logging.getLogger(__name__)
 
@@ -160,6 +162,7 @@ def fit_source_module(
 
     Raises:
         ValueError: When an option is not one of the Trainer's.
+        WeightsError: When a checkpoint in the folder is damaged.
     """
     timer = Timer()
     best_epoch = ModelCheckpoint(folder, filename="best", monitor="val_loss", mode="min", enable_version_counter=False)
@@ -169,11 +172,12 @@ def fit_source_module(
     trainer = _trainer(module.training_settings, callbacks, folder=folder, options=options or {})
     last = folder / "last.ckpt"
     if last.exists():
+        _read(last)  # or Lightning would go on from damaged numbers
         logger.info("%s: going on from %s", name, last)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
-    best = torch.load(best_epoch.best_model_path, weights_only=True, map_location="cpu")
+    best = _read(Path(best_epoch.best_model_path))
     module.cpu().load_state_dict(best["state_dict"])
     module.eval()
     round_parameters(module)
@@ -183,6 +187,13 @@ def fit_source_module(
         seconds=timer.time_elapsed("train"),
         is_main=trainer.is_global_zero,
     )
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    try:
+        return read_intact_checkpoint(checkpoint)
+    except WeightsError as error:
+        raise WeightsError(f"{error}; without the folder {checkpoint.parent} the training begins anew") from error
 
 
 def _trainer(
@@ -206,6 +217,7 @@ def _trainer(
         "log_every_n_steps": 1,  # all is logged by epoch; more than an epoch has would be a warning
         "use_distributed_sampler": False,  # the data know of the processes
     }
+    added["plugins"] = [*added.get("plugins", []), RunCheckpoints()]
     try:
         return pl.Trainer(**(defaults | added), callbacks=every)
     except TypeError as error:

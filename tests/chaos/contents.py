@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ Contents = Mapping[str, Any]
 
 # What two runs of one command may differ in.
 TIMES = {"seconds", "commit"}
+# A result notes when the cache could not be written.
+OF_RESULTS = {*PASSING, "warnings"}
 
 
 class Broken:
@@ -36,6 +39,29 @@ def read(path: Path, folder: Path) -> Any:
         return READERS.get(path.suffix, lambda one, _: one.read_bytes())(path, folder)
     except Exception as error:  # a damaged file fails in any way
         return Broken(error)
+
+
+def same(one: Any, other: Any, *, tolerance: float = 0.0) -> bool:
+    """Whether two contents are the same.
+
+    Args:
+        one: A content.
+        other: Another.
+        tolerance: By how much numbers may differ, relative to the larger or to 1; pictures and the like may then too.
+    """
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same(one[n], other[n], tolerance=tolerance) for n in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(same(*pair, tolerance=tolerance) for pair in zip(one, other, strict=True))
+    if one == other or (one != one and other != other):
+        return True
+    if isinstance(one, bytes) and isinstance(other, bytes):
+        return tolerance > 0
+    try:
+        numbers = float(one), float(other)
+    except (TypeError, ValueError):
+        return False
+    return abs(numbers[0] - numbers[1]) <= tolerance * max(*map(abs, numbers), 1)
 
 
 def predictions(folder: Path) -> Contents:
@@ -78,9 +104,13 @@ def _trained(version: Path) -> Contents:
 
 
 def _tensors(checkpoint: Path) -> Contents:
-    """The tensors of a checkpoint."""
     state = torch.load(checkpoint, weights_only=True)["state_dict"]
-    return {name: (value.shape, value.numpy().tobytes()) for name, value in state.items()}
+    return {name: [list(value.shape), *value.flatten().tolist()] for name, value in state.items()}
+
+
+def _table(path: Path, _: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
 
 
 def _files(folder: Path, *patterns: str) -> dict[str, Any]:
@@ -101,7 +131,7 @@ def _yaml(path: Path, folder: Path) -> Any:
 
 def _json(path: Path, folder: Path) -> Any:
     content = json.loads(path.read_text(encoding="utf-8"))
-    return {name: value for name, value in content.items() if name not in PASSING}
+    return {name: value for name, value in content.items() if name not in OF_RESULTS}
 
 
 def _without_times(content: Any) -> Any:
@@ -113,6 +143,7 @@ def _without_times(content: Any) -> Any:
 READERS: dict[str, Callable[[Path, Path], Any]] = {
     ".yaml": _yaml,
     ".json": _json,
+    ".csv": _table,
     ".ckpt": lambda path, _: _tensors(path),
     ".parquet": lambda path, _: pq.read_table(path).to_pydict(),
 }

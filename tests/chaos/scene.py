@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,69 +119,3 @@ def both(action: Callable[[Point], Any], points: Iterable[Point]) -> list[Any]:
     """Do something at all points, some at once."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(action, points))
-
-
-def check_left(command: Command, place: Place, whole: Contents, ended: Ended, *, where: str) -> list[Finding]:
-    """What a disturbed run left: nothing that was reported is missing, and nothing that is there is wrong."""
-    outcomes = command.outcomes(place.work)
-    findings = [
-        Finding("wrong", f"{where}: {place.work / name} is not that of an undisturbed run")
-        for outcome in outcomes
-        for name, content in outcome.items()
-        if content != whole.get(name)
-    ]
-    there = outcomes[-1] if outcomes else {}
-    for line, files in command.reports.items():
-        if line in ended.out + ended.err:
-            names = whole if list(files) == ["*"] else files
-            lost = [name for name in names if name not in there]
-            findings += [Finding("lost", f"{where}: {name} was reported ({line!r}) and is not there") for name in lost]
-    return findings
-
-
-def check_refusal(command: Command, ended: Ended, *, where: str, status: int | None = None) -> list[Finding]:
-    """A run that could not be finished says why in one line, and by its exit status."""
-    findings = []
-    if ended.status <= 0 or ended.status != (status or ended.status):
-        findings.append(Finding("unclear", f"{where}: the exit status is {ended.status}: {ended.err[-1500:]}"))
-    if "Traceback" in ended.err:
-        findings.append(Finding("unclear", f"{where}: a traceback: {ended.err[-1500:]}"))
-    elif ended.status > 0 and not ended.err.split("\n")[-2:][0].startswith(command.says):
-        findings.append(Finding("unclear", f"{where}: the last line is not from {command.says}: {ended.err[-500:]}"))
-    return findings
-
-
-def check_tidy(place: Place, *, where: str) -> list[Finding]:
-    """Nothing half-written is left."""
-    left = [path for folder in (place.work, place.temporary) for path in folder.rglob("*") if _half_written(path)]
-    return [Finding("unclear", f"{where}: {path} is left over") for path in left]
-
-
-def _half_written(path: Path) -> bool:
-    # The name of a temporary file has no suffix, and all others have one.
-    return path.suffix in ("", ".part") and not path.is_dir()
-
-
-def check_repeated(
-    command: Command, place: Place, whole: Contents, before: Sequence[Contents], ended: Ended, *, where: str
-) -> list[Finding]:
-    """What the next run made of it: all that an undisturbed run makes, and nothing is gone that was there."""
-    if ended.status != 0:
-        return [Finding("lost", f"{where}: the next run ends with {ended.status}: {ended.err[-1500:]}")]
-    outcomes = command.outcomes(place.work)
-    findings = _differences(outcomes[-1], whole, where=f"{where}, next run")
-    for old, new in zip(before[: len(outcomes) - 1], outcomes, strict=False):
-        findings += [
-            Finding("lost", f"{where}: {name} of the first run changed") for name in old if old[name] != new.get(name)
-        ]
-    return findings
-
-
-def _differences(found: Contents, whole: Mapping[str, Any], *, where: str) -> list[Finding]:
-    missing = [Finding("lost", f"{where}: {name} is missing") for name in whole if name not in found]
-    wrong = [
-        Finding("wrong", f"{where}: {name} differs from that of an undisturbed run")
-        for name, content in found.items()
-        if content != whole.get(name)
-    ]
-    return missing + wrong

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import pytest
 
 from chaos.runs import Ended, Run, run
-from chaos.scene import Place, Scene, both, check_left, check_refusal, check_repeated, check_tidy
+from chaos.scene import Place, Scene, both
 from chaos.tally import Finding, note
 from chaos.toys import CHECKPOINTS, Command
+from chaos.witness import Witness
 
 pytestmark = pytest.mark.slow
 
@@ -65,40 +66,23 @@ def test_a_run_that_ends_at_any_point_loses_nothing(name: str, number: signal.Si
 
 def disturb(command: Command, point: Point, number: signal.Signals, scene: Scene) -> list[Finding]:
     """End a run at a point, look at what it left, and run it again."""
-    where, whole = f"{command.name}, {number.name} {point}", scene.whole[command.name]
     place = scene.place(f"{command.name}-{number.name}-{point.number}")
+    witness = Witness(command, place, scene.whole[command.name], f"{command.name}, {number.name} {point}")
     first = Run(place.job(command, at=point.change, signal=number))
     if point.change is None:
         first.send(number, after=point.seconds, group=command.ending == "group")
     ended = first.end()
-    findings = check_left(command, place, whole, ended, where=where)
-    if ended.status == 0:
-        findings += [Finding("lost", f"{where}: it ended with 0 before it was done")] * (
-            not is_done(command, place, whole)
-        )
-    elif number == signal.SIGTERM:
-        findings += check_ending(command, place, ended, where=where)
+    findings = witness.left(ended)
+    if number == signal.SIGTERM and ended.status != 0:
+        findings += witness.tidy()
+        if ended.status != -signal.SIGTERM:  # with which it ends before the command has begun
+            findings += witness.refusal(ended, status=128 + signal.SIGTERM)
     if command.name == "fit":
-        findings += check_model(place, scene, where=where)
-    before = command.outcomes(place.work)
-    again = run(place.job(command, *command.resume(place.work)))
-    findings += check_repeated(command, place, whole, before, again, where=where)
+        findings += check_model(place, scene, where=witness.where)
+    before = witness.outcomes()
+    findings += witness.repeated(before, run(place.job(command, *command.resume(place.work))))
     place.leave(findings)
     return findings
-
-
-def is_done(command: Command, place: Place, whole: object) -> bool:
-    """Whether all is there that an undisturbed run leaves."""
-    outcomes = command.outcomes(place.work)
-    return bool(outcomes) and outcomes[-1] == whole
-
-
-def check_ending(command: Command, place: Place, ended: Ended, *, where: str) -> list[Finding]:
-    """A command that is asked to end says so in one line, by its exit status, and leaves nothing half-written."""
-    findings = check_tidy(place, where=where)
-    if ended.status == -signal.SIGTERM:  # it came before the command had begun
-        return findings
-    return findings + check_refusal(command, ended, where=where, status=128 + signal.SIGTERM)
 
 
 def check_model(place: Place, scene: Scene, *, where: str) -> list[Finding]:
@@ -108,12 +92,10 @@ def check_model(place: Place, scene: Scene, *, where: str) -> list[Finding]:
         return []
     command, other = scene.commands["predict"], scene.place(f"{place.folder.name}-model")
     arguments = tuple(str(path) if one == str(scene.base / "model.ckpt") else one for one in command.arguments)
-    ended = run(other.job(replace(command, arguments=arguments)))
-    if ended.status == 0:
-        (found,) = command.outcomes(other.work)
-        wrong = found != scene.whole["predict"]
-        other.leave([])
-        return [Finding("wrong", f"{where}: a checkpoint that is not finished predicts")] * wrong
-    if str(path) not in ended.err:
-        return [Finding("unclear", f"{where}: the checkpoint that is not finished is not named: {ended.err[-1500:]}")]
-    return check_refusal(command, ended, where=f"{where}, predict", status=1)
+    witness = Witness(replace(command, arguments=arguments), other, scene.whole["predict"], f"{where}, predict")
+    ended = run(other.job(witness.command))
+    findings = witness.left(ended)
+    if ended.status != 0:
+        findings += witness.refusal(ended, status=1, named=[path])
+    other.leave(findings)
+    return findings

@@ -44,9 +44,11 @@ class Command:
     resume: Callable[[Path], tuple[str, ...]] = lambda folder: ()
 
     @property
-    def says(self) -> tuple[str, ...]:
-        """How a line may begin in which it says why it ended."""
-        return (f"moe-mat {self.name}: ", "moe-mat: ") if self.program == "moe-mat" else ("benchmarks.sweep: ",)
+    def says(self) -> str:
+        """How a line begins in which it says why it ended."""
+        return (
+            rf"moe-mat( {self.name})?: " if self.program == "moe-mat" else r"benchmarks\.sweep: |\d+ cells finished, \d"
+        )
 
 
 def _once(read: Callable[[Path], Contents]) -> Callable[[Path], Sequence[Contents]]:
