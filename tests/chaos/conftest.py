@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from chaos.disks import mount
 from chaos.runs import fork_server
 from chaos.scene import Scene
 from chaos.tally import ROWS, table
 
 TESTS = Path(__file__).parents[1]
+DISK_BYTES = 64 * 2**20
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +25,18 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         made = Scene.of(tmp_path_factory.mktemp("chaos"))
         yield made
     shutil.rmtree(made.temporary)
+
+
+@pytest.fixture(scope="session")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A small disk of its own."""
+    folder = tmp_path_factory.mktemp("disk")
+    try:
+        mount("-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder))
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"this user may not mount a small disk: {error}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -8,9 +8,11 @@ import resource
 import sqlite3
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 # In place of 128 and 256: a run over a few crystals writes as often as one over thousands.
@@ -118,11 +120,15 @@ def _watch_changes(at: int | None, signal: int) -> list[str]:
     """
     process, seen = os.getpid(), list[str]()
 
-    def change(kind: str) -> None:
+    def change(kind: str, *, later: bool = False) -> None:
         if os.getpid() != process:  # a worker
             return
         seen.append(kind)
-        if len(seen) == at:
+        if len(seen) != at:
+            return
+        if later and signal != SIGKILL:  # an exception that is raised here ends nothing but the call from SQLite
+            threading.Timer(0.001, os.kill, (process, signal)).start()
+        else:
             os.kill(process, signal)
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
@@ -140,7 +146,7 @@ def _watch_changes(at: int | None, signal: int) -> list[str]:
 
     def connected(*given: Any, **settings: Any) -> sqlite3.Connection:
         connection = connect(*given, **settings)
-        connection.set_trace_callback(lambda statement: change(statement.split()[0]))
+        connection.set_trace_callback(lambda statement: change(statement.split()[0], later=True))
         return connection
 
     sqlite3.connect = connected

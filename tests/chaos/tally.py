@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["lost", "wrong", "unclear"]
@@ -22,6 +22,19 @@ class Finding:
     text: str
 
 
+@dataclass(frozen=True)
+class Tried:
+    """A point that was tried.
+
+    Attributes:
+        stopped: Whether the run could not end as if nothing had been.
+        findings: What was broken.
+    """
+
+    stopped: bool
+    findings: Sequence[Finding]
+
+
 @dataclass
 class Row:
     """A row of the table.
@@ -29,14 +42,17 @@ class Row:
     Attributes:
         what: What was done.
         command: To which.
-        points: How often.
-        findings: What was broken.
+        tried: The points.
     """
 
     what: str
     command: str
-    points: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    tried: Sequence[Tried]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Those of all points."""
+        return [one for point in self.tried for one in point.findings]
 
     def count(self, kind: Kind) -> int:
         """The number of findings of a kind."""
@@ -46,23 +62,26 @@ class Row:
 ROWS: list[Row] = []
 
 
-def note(what: str, command: str, findings: Sequence[Sequence[Finding]]) -> None:
+def note(what: str, command: str, tried: Sequence[Tried], *, stops: bool = True) -> None:
     """Add a row to the table, and fail where something was broken.
 
     Args:
         what: What was done.
         command: To which.
-        findings: Of each point.
+        tried: The points.
+        stops: Whether some of the runs must have ended early.
     """
-    row = Row(what, command, len(findings), [one for of_point in findings for one in of_point])
+    row = Row(what, command, tried)
     ROWS.append(row)
     assert not row.findings, "\n".join(f"{one.kind}: {one.text}" for one in row.findings)
+    assert not stops or any(point.stopped for point in tried), "all runs ended as if nothing had been"
 
 
 def table() -> str:
     """All that was tried so far, as Markdown."""
-    lines = ["| what | command | points | lost | wrong | unclear |", "|---|---|---:|---:|---:|---:|"]
+    lines = ["| what | command | points | ended early | lost | wrong | unclear |", "|---|---|---:|---:|---:|---:|---:|"]
     for row in ROWS:
-        counts = " | ".join(str(row.count(kind)) for kind in ("lost", "wrong", "unclear"))
-        lines.append(f"| {row.what} | {row.command} | {row.points} | {counts} |")
+        counts = [len(row.tried), sum(point.stopped for point in row.tried)]
+        counts += [row.count(kind) for kind in ("lost", "wrong", "unclear")]
+        lines.append(f"| {row.what} | {row.command} | {' | '.join(map(str, counts))} |")
     return "\n".join(lines)

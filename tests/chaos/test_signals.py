@@ -10,7 +10,7 @@ import pytest
 
 from chaos.runs import Ended, Run, run
 from chaos.scene import Place, Scene, both
-from chaos.tally import Finding, note
+from chaos.tally import Finding, Tried, note
 from chaos.toys import CHECKPOINTS, Command
 from chaos.witness import Witness
 
@@ -64,7 +64,7 @@ def test_a_run_that_ends_at_any_point_loses_nothing(name: str, number: signal.Si
     note(number.name, name, found)
 
 
-def disturb(command: Command, point: Point, number: signal.Signals, scene: Scene) -> list[Finding]:
+def disturb(command: Command, point: Point, number: signal.Signals, scene: Scene) -> Tried:
     """End a run at a point, look at what it left, and run it again."""
     place = scene.place(f"{command.name}-{number.name}-{point.number}")
     witness = Witness(command, place, scene.whole[command.name], f"{command.name}, {number.name} {point}")
@@ -82,7 +82,7 @@ def disturb(command: Command, point: Point, number: signal.Signals, scene: Scene
     before = witness.outcomes()
     findings += witness.repeated(before, run(place.job(command, *command.resume(place.work))))
     place.leave(findings)
-    return findings
+    return Tried(ended.status != 0, findings)
 
 
 def check_model(place: Place, scene: Scene, *, where: str) -> list[Finding]:
