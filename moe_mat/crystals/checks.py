@@ -10,9 +10,16 @@ from pymatgen.core import DummySpecies, Lattice, Structure
 from scipy.spatial import cKDTree
 
 from moe_mat.crystals.errors import UnsupportedCrystalError
+from moe_mat.crystals.neighbours import search
 
 MIN_DISTANCE = 0.1
-"""Two sites closer than this (Å) are one site written twice, not a bond."""
+"""Two sites closer than this (Å) are one site written twice, not a bond; a cell thinner than two of it is flat."""
+
+SHORTEST_DISTANCE = 0.6
+"""Of two atoms in any crystal (Å), with room to spare: in 193,000 computed ones it is 0.73, that of hydrogen."""
+
+VOLUME_PER_ATOM = (1.0, 1e5)
+"""Of any crystal (Å³), with room to spare: in 193,000 computed ones it is 4.5 to 740."""
 
 _MAX_LENGTH = 1e6
 """Lattice vectors (Å) and fractional coordinates beyond this are debris: no digits are left for the positions."""
@@ -22,7 +29,7 @@ def structure_problem(structure: Structure) -> str | None:
     """What makes a structure unusable, in words that name the site; None for a good one.
 
     Found are: no sites, a lattice that is not finite, flat or not periodic in three directions, non-finite coordinates,
-    disordered sites, dummy species, and sites closer than ``MIN_DISTANCE``.
+    disordered sites, dummy species, more or less space than any crystal has, and atoms closer than in any crystal.
     """
     if not len(structure):
         return "the cell is empty: it has no sites"
@@ -35,10 +42,7 @@ def structure_problem(structure: Structure) -> str | None:
     if not usable.all():
         site = int(np.argmin(usable.all(axis=1)))
         return f"the coordinates of {_site_name(structure, site)} are not finite numbers: {fractional[site].tolist()}"
-    if (pair := _overlapping_sites(structure.lattice, fractional)) is not None:
-        first, second = (_site_name(structure, site) for site in pair)
-        return f"{first} and {second} lie within {MIN_DISTANCE} Å of each other: remove one of them"
-    return None
+    return _volume_problem(structure) or _distance_problem(structure)
 
 
 def check_elements(structure: Structure, *, known: Collection[int], encoder: str) -> None:
@@ -65,7 +69,7 @@ def _heights(lattice: Lattice) -> NDArray[np.float64]:
 
 
 def _compact(lattice: Lattice) -> Lattice:
-    """A cell of the same lattice in which any two points closer than ``MIN_DISTANCE`` differ by under half a vector."""
+    """A cell of the same lattice that is not thin because it is skewed."""
     if _heights(lattice).min() > 2 * MIN_DISTANCE:
         return lattice
     return lattice.get_lll_reduced_lattice()
@@ -112,18 +116,60 @@ def _species_problem(structure: Structure) -> str | None:
     return None
 
 
-def _overlapping_sites(lattice: Lattice, fractional: NDArray[np.float64]) -> tuple[int, int] | None:
-    if len(fractional) == 1:
-        return None
-    compact = _compact(lattice)
-    if compact is not lattice:
-        fractional = fractional @ lattice.matrix @ compact.inv_matrix
-    wrapped = fractional - np.floor(fractional)
-    wrapped[wrapped >= 1] = 0  # -1e-17 wraps to 1.0
-    reach = float(MIN_DISTANCE / _heights(compact).min())
-    pairs = cKDTree(wrapped, boxsize=1).query_pairs(reach, p=np.inf)
-    for first, second in sorted(pairs):
-        difference = wrapped[first] - wrapped[second]
-        if np.linalg.norm((difference - np.rint(difference)) @ compact.matrix) < MIN_DISTANCE:
-            return first, second
+def _volume_problem(structure: Structure) -> str | None:
+    least, most = VOLUME_PER_ATOM
+    volume = structure.volume / len(structure)
+    has = f"the cell has {volume:.2g} Å³ an atom"
+    if volume < least:
+        return (
+            f"{has}, less than any crystal: check that the lattice vectors are in Å, not in nm or in units of "
+            "a lattice constant, and that no site is there twice"
+        )
+    if volume > most:
+        return (
+            f"{has}, more than any crystal: check that the lattice vectors are in Å, not in pm, and that no sites are "
+            "missing"
+        )
     return None
+
+
+def _distance_problem(structure: Structure) -> str | None:
+    """Two atoms that are too close; finding them takes no longer when there are many."""
+    fractional, matrix = structure.frac_coords, structure.lattice.matrix
+    positions = (fractional - np.floor(fractional)) @ matrix
+    found = _closest_in_cell(positions) or _closest_of_all(positions, matrix)
+    if found is None:
+        return None
+    first, second, distance = found
+    names = f"{_site_name(structure, first)} and {_site_name(structure, second)}"
+    if first == second:
+        names = f"{_site_name(structure, first)} and its image in the next cell"
+    if distance < MIN_DISTANCE:
+        return f"{names} lie within {MIN_DISTANCE} Å of each other: remove one of them"
+    return (
+        f"{names} are {distance:.2f} Å apart, closer than atoms in any crystal (in H2 it is 0.74 Å): check that the "
+        "lattice vectors are in Å and not in nm, and that the coordinates are not fractional where Cartesian ones are "
+        "meant, or the other way round"
+    )
+
+
+def _closest_in_cell(positions: NDArray[np.float64]) -> tuple[int, int, float] | None:
+    """Two sites within the cell that are too close, and their distance in Å, from positions ``[n_atoms, 3]``."""
+    if len(positions) == 1:
+        return None
+    # The two nearest of each: with several in one place, either may be the site itself.
+    distances, nearest = cKDTree(positions).query(positions, k=2)
+    site = int(distances[:, 1].argmin())
+    distance = float(distances[site, 1])
+    other = int(nearest[site, 1] if nearest[site, 0] == site else nearest[site, 0])
+    return None if distance >= SHORTEST_DISTANCE else (min(site, other), max(site, other), distance)
+
+
+def _closest_of_all(positions: NDArray[np.float64], matrix: NDArray[np.float64]) -> tuple[int, int, float] | None:
+    """Two sites that are too close across the faces of the cell; those within it are not."""
+    found = search(positions, matrix, SHORTEST_DISTANCE)
+    if not len(found.centers):
+        return None
+    pair = int(found.distances.argmin())
+    first, second = sorted((int(found.centers[pair]), int(found.neighbors[pair])))
+    return first, second, float(found.distances[pair])

@@ -1,4 +1,4 @@
-from .base import Encoder, Features, pool
+from .base import Encoder, Features, pool, prepare_checked
 from .cgcnn import CGCNNConvolution, CGCNNEncoder, gaussian_expansion
 from .descriptors.encoders import DescriptorEncoder, LocalEnvironmentEncoder
 from .registry import get_encoder, register_encoder
@@ -13,5 +13,6 @@ __all__ = [
     "gaussian_expansion",
     "get_encoder",
     "pool",
+    "prepare_checked",
     "register_encoder",
 ]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from pymatgen.core import Structure
 from torch import Tensor, nn
+
+from moe_mat.crystals.errors import UnsupportedCrystalError
+
+# Bytes: a crystal whose graph needs more is refused.
+MOST_MEMORY = 2**30
 
 
 @dataclass
@@ -67,6 +72,17 @@ class Encoder(nn.Module, ABC):
             UnsupportedCrystalError: When this encoder has no representation for the crystal.
         """
 
+    def memory(self, sample: Any) -> int:
+        """Bytes, roughly, that a prepared crystal takes in a batch; 0 where it is next to nothing.
+
+        Batches are made so that they fit into memory, and a crystal that does not fit alone is refused.
+        """
+        return 0
+
+    def only(self, layers: Collection[str]) -> Encoder:
+        """This encoder, asked for some layers; by default all are computed, because each is a step to the next."""
+        return self
+
     @abstractmethod
     def collate(self, samples: list[Any]) -> Any:
         """Join samples into one batch."""
@@ -74,6 +90,21 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: Any) -> Features:
         """Compute the features of every layer for one batch."""
+
+
+def prepare_checked(encoder: Encoder, structure: Structure) -> Any:
+    """One sample of an encoder that fits into memory.
+
+    Raises:
+        UnsupportedCrystalError: When the encoder has no representation for the crystal, or one that does not fit.
+    """
+    sample = encoder.prepare(structure)
+    if (needed := encoder.memory(sample)) > MOST_MEMORY:
+        raise UnsupportedCrystalError(
+            f"the graph of its {len(structure)} atoms needs about {needed / 2**30:.1f} GiB of memory, more than "
+            f"{MOST_MEMORY / 2**30:.0f}: take a smaller cell of this crystal, or leave it or this expert out"
+        )
+    return sample
 
 
 def pool(nodes: Tensor, crystal_of_node: Tensor, n_crystals: int, *, statistics: list[str]) -> Tensor:

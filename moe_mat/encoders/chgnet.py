@@ -15,6 +15,7 @@ from pymatgen.core import Structure
 from torch import Tensor, nn
 
 from moe_mat.crystals.checks import check_elements
+from moe_mat.crystals.errors import UnsupportedCrystalError
 from moe_mat.encoders.adapter import Adapter
 from moe_mat.encoders.base import Encoder, Features, pool
 from moe_mat.encoders.registry import register_encoder
@@ -28,6 +29,11 @@ CHECKPOINTS = {
     "0.3.0": "0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar",
     "r2scan": "r2scan/chgnet_r2scan_transfer_learning_e15f36s161m23.pth.tar",
 }
+
+
+MOST_ANGLES = 1_000_000  # of one crystal; diamond has 400,000 in 1,728 atoms
+ROWS_AT_ONCE = 131_072  # bonds or angles whose messages are computed at once, which take some 4 kB each
+ROW_BYTES = 1000  # what a bond or an angle takes all the while
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,11 @@ def gated_mlp(block: Any, parts: list[tuple[Tensor, Tensor | None]]) -> Tensor:
     return core_rows * torch.sigmoid(block.bn2(gate[first + 1 :](gate_rows)))
 
 
+def slices(n_rows: int) -> list[slice]:
+    """Ranges of rows that are computed at once; one that is empty where there are none."""
+    return [slice(start, start + ROWS_AT_ONCE) for start in range(0, max(1, n_rows), ROWS_AT_ONCE)]
+
+
 @register_encoder("chgnet")
 class CHGNetEncoder(Encoder):
     """CHGNet with the weights that ship in the chgnet package; no download, no forces.
@@ -175,6 +186,12 @@ class CHGNetEncoder(Encoder):
         one_of_two, bond = undirected_bonds(graph.centers, graph.neighbors, graph.images)
         lengths = graph.lengths
         short = np.flatnonzero(lengths < BOND_CUTOFF)
+        n_angles = int((np.bincount(graph.centers[short]) ** 2).sum())
+        if n_angles > MOST_ANGLES:
+            raise UnsupportedCrystalError(
+                f"its {len(structure)} atoms form about {n_angles / 1e6:.0f} million angles between bonds of up to "
+                f"{BOND_CUTOFF:g} Å, more than fit into memory: take a smaller cell, or leave it or this expert out"
+            )
         looking, seen = (short[i] for i in pairs_of_bonds(graph.centers[short]))
         directions = np.zeros_like(graph.vectors)
         directions[short] = graph.vectors[short] / lengths[short, None]
@@ -187,6 +204,9 @@ class CHGNetEncoder(Encoder):
             # CHGNet keeps the arccosine away from its poles by the same factor.
             angles=np.arccos(cosines * (1 - 1e-6)).astype(np.float32),
         )
+
+    def memory(self, sample: CHGNetSample) -> int:  # noqa: D102
+        return ROW_BYTES * (sample.directed.shape[1] + sample.angled.shape[1])
 
     def collate(self, samples: list[CHGNetSample]) -> CHGNetBatch:  # noqa: D102
         n_atoms = np.array([len(sample.atomic_numbers) for sample in samples])
@@ -219,21 +239,32 @@ class CHGNetEncoder(Encoder):
         layers = {"embedding": atoms}
         center, neighbor, bond = batch.directed
         vertex, looking, seen = batch.angled
+
+        def of_angles(some: slice) -> list[tuple[Tensor, Tensor | None]]:
+            return [(bonds, looking[some]), (bonds, seen[some]), (angles[some], None), (atoms, vertex[some])]
+
         for i, layer in enumerate(model.atom_conv_layers):
-            messages = gated_mlp(layer.twoBody_atom, [(atoms, center), (bonds, bond), (atoms, neighbor)])
-            messages *= atom_weights[bond]
-            atoms = atoms + layer.mlp_out(torch.zeros_like(atoms).index_add_(0, center, messages))
+            summed = torch.zeros_like(atoms)
+            for some in slices(len(bond)):
+                messages = gated_mlp(
+                    layer.twoBody_atom, [(atoms, center[some]), (bonds, bond[some]), (atoms, neighbor[some])]
+                )
+                messages *= atom_weights[bond[some]]
+                summed = summed.index_add_(0, center[some], messages)
+            atoms = atoms + layer.mlp_out(summed)
             if self.adapters:
                 atoms = self.adapters[i](atoms)
             layers[f"conv{i + 1}"] = atoms
             if i == len(model.bond_conv_layers):
                 break
-            layer = model.bond_conv_layers[i]
-            messages = gated_mlp(layer.twoBody_bond, [(bonds, looking), (bonds, seen), (angles, None), (atoms, vertex)])
-            messages *= bond_weights[looking] * bond_weights[seen]
-            bonds = bonds + layer.mlp_out(torch.zeros_like(bonds).index_add_(0, looking, messages))
+            layer, summed = model.bond_conv_layers[i], torch.zeros_like(bonds)
+            for some in slices(len(vertex)):
+                messages = gated_mlp(layer.twoBody_bond, of_angles(some))
+                messages *= bond_weights[looking[some]] * bond_weights[seen[some]]
+                summed = summed.index_add_(0, looking[some], messages)
+            bonds = bonds + layer.mlp_out(summed)
             layer = model.angle_layers[i].twoBody_bond
-            angles = angles + gated_mlp(layer, [(bonds, looking), (bonds, seen), (angles, None), (atoms, vertex)])
+            angles = torch.cat([angles[some] + gated_mlp(layer, of_angles(some)) for some in slices(len(vertex))])
 
         readout = model.readout_norm(atoms)
         energies = model.mlp(readout) + model.composition_model.fc.weight.T[batch.atomic_numbers - 1]

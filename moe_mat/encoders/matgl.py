@@ -17,7 +17,13 @@ from torch import Tensor
 from moe_mat.crystals.checks import check_elements
 from moe_mat.encoders.base import Encoder, Features
 from moe_mat.encoders.registry import register_encoder
-from moe_mat.graphs.radius import RadiusBatch, RadiusGraph, batch_radius_graphs, radius_graph
+from moe_mat.graphs.radius import (
+    RadiusBatch,
+    RadiusGraph,
+    batch_radius_graphs,
+    radius_graph,
+    radius_graph_memory,
+)
 
 ARCHITECTURES = ("M3GNet", "QET", "TensorNet")
 
@@ -98,6 +104,9 @@ class MatGLEncoder(Encoder):
         model = self.potential.model
         check_elements(structure, known=self.type_of_element, encoder=f"this {type(model).__name__}")
         return radius_graph(structure, cutoff=float(model.cutoff))
+
+    def memory(self, sample: RadiusGraph) -> int:  # noqa: D102
+        return radius_graph_memory(sample)
 
     def collate(self, samples: list[RadiusGraph]) -> RadiusBatch:  # noqa: D102
         return batch_radius_graphs(samples)

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from moe_mat.crystals.checks import check_elements
 from moe_mat.encoders.base import Encoder, Features, pool
 from moe_mat.encoders.registry import register_encoder
-from moe_mat.graphs.radius import RadiusBatch, RadiusGraph, batch_radius_graphs, radius_graph
+from moe_mat.graphs.radius import (
+    RadiusBatch,
+    RadiusGraph,
+    batch_radius_graphs,
+    radius_graph,
+    radius_graph_memory,
+)
 
 CHECKPOINT = "7net-0"  # the release of July 2024, which ships in the wheel
 BONDS_AT_ONCE = 1024
@@ -76,6 +82,9 @@ class SevenNetEncoder(Encoder):
     def prepare(self, structure: Structure) -> RadiusGraph:  # noqa: D102
         check_elements(structure, known=self.type_of_element, encoder="SevenNet-0")
         return radius_graph(structure, cutoff=self.cutoff)
+
+    def memory(self, sample: RadiusGraph) -> int:  # noqa: D102
+        return radius_graph_memory(sample)
 
     def collate(self, samples: list[RadiusGraph]) -> RadiusBatch:  # noqa: D102
         return batch_radius_graphs(samples)

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 # What a write fails with, and the remedy.
 _REMEDIES = {
@@ -21,6 +22,7 @@ _REMEDIES = {
     errno.EIO: "the disk may be failing: write elsewhere",
     errno.EPIPE: "who reads it has ended",
 }
+_OPEN_ALREADY = re.compile(r"/dev/(stdout|stderr)|/(?:dev|proc/self)/fd/(\d+)")
 # How Rust and C++ write of the same in errors that carry no number.
 _NUMBER_IN_WORDS = re.compile(r"(?:os error|errno|code:)\s*(\d+)", re.IGNORECASE)
 
@@ -57,7 +59,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder, naming(path):
             part = Path(folder) / "content"
             yield part
-            with part.open("rb") as content, path.open("wb") as stream:
+            with part.open("rb") as content, _open(path) as stream:
                 shutil.copyfileobj(content, stream)
         return
     target = Path(os.path.realpath(path))
@@ -88,6 +90,15 @@ def is_stream(path: Path) -> bool:
     except OSError:
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a stream; one that is open already where it stands, so that what it holds is not overwritten."""
+    found = _OPEN_ALREADY.fullmatch(os.path.abspath(path))
+    if found is None:
+        return path.open("wb")
+    number = {"stdout": 1, "stderr": 2}.get(found[1]) or int(found[2])
+    return os.fdopen(os.dup(number), "wb")
 
 
 @contextmanager

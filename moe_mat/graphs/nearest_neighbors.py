@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from pymatgen.core import Structure
 
+from moe_mat.crystals.neighbours import neighbour_list
 from moe_mat.graphs.ties import Ties
 
 # Distances closer than this belong to one shell: it is far above the noise of a rotation and far below any physics.
@@ -58,10 +59,11 @@ def neighbor_graph(
             edges.
 
     Raises:
+        UnsupportedCrystalError: When there are too many neighbours.
         ValueError: When there is no such rule.
     """
     atomic_numbers = np.array(structure.atomic_numbers, dtype=np.int64)
-    centers, neighbors, _, distances = structure.get_neighbor_list(cutoff, exclude_self=True)
+    centers, neighbors, _, distances = neighbour_list(structure, cutoff=cutoff)
 
     if ties == "canonical":
         by_distance = np.lexsort((distances, centers))

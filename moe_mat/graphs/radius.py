@@ -9,6 +9,8 @@ import torch
 from pymatgen.core import Structure
 from torch import Tensor
 
+from moe_mat.crystals.neighbours import neighbour_list
+
 
 @dataclass(frozen=True, slots=True)
 class RadiusGraph:
@@ -35,9 +37,13 @@ class RadiusGraph:
 
 
 def radius_graph(structure: Structure, *, cutoff: float) -> RadiusGraph:
-    """Connect every atom with all others within ``cutoff`` Å. An atom that has none keeps no bonds."""
+    """Connect every atom with all others within ``cutoff`` Å. An atom that has none keeps no bonds.
+
+    Raises:
+        UnsupportedCrystalError: When there are too many bonds.
+    """
     atomic_numbers = np.array(structure.atomic_numbers, dtype=np.int64)
-    centers, neighbors, images, _ = structure.get_neighbor_list(cutoff, exclude_self=True)
+    centers, neighbors, images, _ = neighbour_list(structure, cutoff=cutoff)
     order = np.argsort(centers, kind="stable")
     centers, neighbors, images = centers[order], neighbors[order], images[order]
     fractional = structure.frac_coords
@@ -46,6 +52,15 @@ def radius_graph(structure: Structure, *, cutoff: float) -> RadiusGraph:
     return RadiusGraph(
         atomic_numbers, centers.astype(np.int64), neighbors.astype(np.int64), images.astype(np.int64), vectors
     )
+
+
+BYTES_A_BOND = 4000
+BYTES_AN_ATOM = 80_000
+
+
+def radius_graph_memory(graph: RadiusGraph) -> int:
+    """Bytes, roughly, that equivariant message passing on a graph takes at its peak."""
+    return BYTES_A_BOND * len(graph.centers) + BYTES_AN_ATOM * len(graph.atomic_numbers)
 
 
 def pairs_of_bonds(centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pymatgen.core import Structure
 
 from moe_mat.crystals.errors import CrystalError, LeftOut, UnsupportedCrystalError
 from moe_mat.crystals.structures import Crystal, structure_key
+from moe_mat.encoders import Encoder, prepare_checked
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.encoder_pass import EncoderPass
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 # A batch ends at either limit: many small cells, or a few large ones.
 MAX_CRYSTALS = 128
 MAX_ATOMS = 1024
+# Bytes: a batch that would need more is computed in parts.
+BATCH_MEMORY = 512 * 2**20
 # Crystals that are read and embedded at once when files of any length are streamed.
 STREAM_CHUNK = 256
 
@@ -162,7 +165,7 @@ def _embed_batch(
     structures: dict[bytes, Structure], passes: Sequence[EncoderPass], buffer: WriteBuffer, reasons: dict[bytes, str]
 ) -> None:
     """Pass one batch through every encoder that lacks some of it; adds the refused crystals to ``reasons``."""
-    prepared: dict[Any, tuple[list[bytes], Any]] = {}
+    prepared: dict[Hashable, list[_Part]] = {}
     for one in passes:
         if not any(one.lacks(key) for key in structures):
             continue
@@ -171,11 +174,33 @@ def _embed_batch(
             samples = {}
             for key, structure in structures.items():
                 try:
-                    samples[key] = encoder.prepare(structure)
+                    samples[key] = prepare_checked(encoder, structure)
                 except UnsupportedCrystalError as error:
                     reasons.setdefault(key, f"expert {one.cards[0].tag}: {error}")
-            batch = encoder.collate(list(samples.values())) if samples else None
-            prepared[encoder.prepare_key] = (list(samples), batch)
-        keys, batch = prepared[encoder.prepare_key]
-        if batch is not None:
-            buffer.put_many(one.space, one.run(keys, batch), cards=one.cards)
+            prepared[encoder.prepare_key] = [
+                _Part(keys, encoder.collate([samples[key] for key in keys])) for keys in _parts(encoder, samples)
+            ]
+        for part in prepared[encoder.prepare_key]:
+            buffer.put_many(one.space, one.run(part.keys, part.batch), cards=one.cards)
+
+
+class _Part(NamedTuple):
+    """What of a batch goes through an encoder at once."""
+
+    keys: list[bytes]
+    batch: Any
+
+
+def _parts(encoder: Encoder, samples: dict[bytes, Any]) -> Iterator[list[bytes]]:
+    """The keys of prepared crystals, all at once or, where they need too much memory together, in parts."""
+    part: list[bytes] = []
+    needed = 0
+    for key, sample in samples.items():
+        memory = encoder.memory(sample)
+        if part and needed + memory > BATCH_MEMORY:
+            yield part
+            part, needed = [], 0
+        part.append(key)
+        needed += memory
+    if part:
+        yield part

@@ -44,8 +44,8 @@ class EncoderPass:
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder, after `load`."""
-        return self._experts[0].encoder
+        """The encoder, asked for what its experts read, after `load`."""
+        return self._experts[0].encoder.only({layer for card in self.cards for layer in card.readout.layers})
 
     def run(self, keys: Sequence[bytes], batch: Any) -> dict[bytes, PooledLayers]:
         """Pass a batch through the encoder.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from moe_mat.crystals.errors import UnsupportedCrystalError
 from moe_mat.crystals.structures import Crystal, crystals_from_objects
-from moe_mat.encoders import Encoder, Features, get_encoder
+from moe_mat.encoders import Encoder, Features, get_encoder, prepare_checked
 from moe_mat.zoo.card_files import CardError
 from moe_mat.zoo.cards import EncoderCard, ExpertCard, NetworkCard
 from moe_mat.zoo.expert_weights import load_weights
@@ -110,17 +110,19 @@ class EncoderExpert(Expert):
     def embed(self, structures: Sequence[Structure], *, batch_size: int = 64) -> np.ndarray:  # noqa: D102
         crystals = crystals_from_objects(structures)
         batches = [np.zeros((0, self.dim), dtype=np.float32)]
+        encoder = self.encoder.only(self.card.readout.layers)
         for start in range(0, len(crystals), batch_size):
-            samples = [self._prepare(crystal) for crystal in crystals[start : start + batch_size]]
+            samples = [_prepare(encoder, crystal) for crystal in crystals[start : start + batch_size]]
             with torch.inference_mode():
-                batches.append(self(self.encoder(self.encoder.collate(samples))).float().numpy())
+                batches.append(self(encoder(encoder.collate(samples))).float().numpy())
         return np.concatenate(batches)
 
-    def _prepare(self, crystal: Crystal) -> Any:
-        try:
-            return self.encoder.prepare(crystal.structure)
-        except UnsupportedCrystalError as error:
-            raise UnsupportedCrystalError(f"{crystal.source}: {error}") from error
+
+def _prepare(encoder: Encoder, crystal: Crystal) -> Any:
+    try:
+        return prepare_checked(encoder, crystal.structure)
+    except UnsupportedCrystalError as error:
+        raise UnsupportedCrystalError(f"{crystal.source}: {error}") from error
 
 
 class NetworkExpert(Expert):

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from own_runs import shell
+
+from cli.own_runs import shell
 
 # The mounts are read from another file; all else is the command as it is.
 ON_A_NETWORK = """

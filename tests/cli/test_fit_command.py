@@ -15,7 +15,19 @@ import torch
 import yaml
 from toy_experts import cgcnn_expert
 
-from cli.own_runs import WRITERS, Run, checkpoint, crystals, metrics, run_folder, shell, small, write_parquet
+from cli.own_runs import (
+    TESTS,
+    WRITERS,
+    Run,
+    checkpoint,
+    crystals,
+    killed,
+    metrics,
+    run_folder,
+    shell,
+    small,
+    write_parquet,
+)
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 REFERENCE_EXPERTS = Path(os.environ.get("MOE_MAT_DATA", "missing")).parent / "reference_experts"
@@ -105,12 +117,8 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(head: str, run: Run, 
     settings = {"kernel": {}, "mlp": {"model.learning_rate": 0.02, "data.batch_size": 5, "data.split": 1}}[head]
     arguments = ["fit", *small(**{"model.head": head, "trainer.max_epochs": 24, **settings}), *own]
     assert run(*arguments) == 0
-    killed = shell(
-        *arguments,
-        *("--trainer.callbacks", "cli.own_runs.Killed", "--trainer.callbacks.epoch", 16),
-        PYTHONPATH=str(Path(__file__).parents[1]),
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    ended = shell(*arguments, *killed(16), PYTHONPATH=TESTS)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
     last = run_folder(version=1) / "checkpoints" / "last.ckpt"
     # That of the last validation, and the kernel head validates every fifth epoch.
     assert torch.load(last, weights_only=True)["epoch"] == {"kernel": 14, "mlp": 15}[head]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
@@ -22,6 +22,7 @@ from moe_mat.encoders.registry import register_encoder
 
 LAYERS = ("composition", "structure")
 FARTHEST = 10.0  # standard deviations: some descriptors are zero but for a few crystals, and would be huge for those
+OF_SHELLS = {"environment": environment_features, "spring": spring_features, "packing": packing_features}
 TRIAL = Structure(Lattice.cubic(4.0), ["Fe"], [[0, 0, 0]])  # any crystal shows how wide the layers are
 
 
@@ -47,13 +48,15 @@ class DescriptorEncoder(StandardisedEncoder):
         if unknown or not layers:
             raise ValueError(f"descriptor layers are {' and '.join(LAYERS)}, not {', '.join(unknown) or 'none'}")
         self._layers = list(layers)
-        super().__init__({layer: len(values) for layer, values in self.describe(TRIAL).items()})
+        super().__init__({layer: len(values) for layer, values in self.describe(TRIAL, layers).items()})
 
-    def describe(self, structure: Structure) -> dict[str, np.ndarray]:  # noqa: D102
+    def describe(self, structure: Structure, layers: Collection[str]) -> dict[str, np.ndarray]:  # noqa: D102
         check_in_table(structure)
         atomic_numbers = np.array(structure.atomic_numbers)
         described = {}
         for layer in self._layers:
+            if layer not in layers:
+                continue
             if layer == "composition":
                 described[layer] = magpie_statistics(atomic_numbers)
             else:
@@ -69,10 +72,6 @@ class DescriptorEncoder(StandardisedEncoder):
         """Cut at 10 standard deviations: the shipped property networks were trained on that."""
         return standardised.clamp(-FARTHEST, FARTHEST)
 
-    @property
-    def prepare_key(self) -> Hashable:  # noqa: D102
-        return ("descriptors", *self._layers)
-
 
 @register_encoder("local_environment")
 class LocalEnvironmentEncoder(StandardisedEncoder):
@@ -83,21 +82,22 @@ class LocalEnvironmentEncoder(StandardisedEncoder):
     atom, so that it does not change when a cell is repeated. Nothing here repeats the layers of `DescriptorEncoder`.
     """
 
-    def __init__(self) -> None:
-        super().__init__({layer: len(values) for layer, values in self.describe(TRIAL).items()})
+    LAYERS = ("environment", "spring", "symmetry", "packing")
 
-    def describe(self, structure: Structure) -> dict[str, np.ndarray]:  # noqa: D102
+    def __init__(self) -> None:
+        super().__init__({layer: len(values) for layer, values in self.describe(TRIAL, self.LAYERS).items()})
+
+    def describe(self, structure: Structure, layers: Collection[str]) -> dict[str, np.ndarray]:  # noqa: D102
         check_in_table(structure)
         primitive = primitive_cell(structure)
-        shells = neighbour_shells(primitive)
-        described = {
-            "environment": environment_features(shells),
-            "spring": spring_features(shells),
-            "symmetry": site_symmetry_features(find_symmetry(primitive)),
-            "packing": packing_features(shells),
-        }
-        return {layer: np.array(list(features.values())) for layer, features in described.items()}
-
-    @property
-    def prepare_key(self) -> Hashable:  # noqa: D102
-        return "local_environment"
+        shells = neighbour_shells(primitive) if {*layers} - {"symmetry"} else None
+        described = {}
+        for layer in self.LAYERS:
+            if layer not in layers:
+                continue
+            if shells is None or layer == "symmetry":
+                features = site_symmetry_features(find_symmetry(primitive))
+            else:
+                features = OF_SHELLS[layer](shells)
+            described[layer] = np.array(list(features.values()))
+        return described

@@ -7,10 +7,13 @@ from itertools import product
 import numpy as np
 import spglib
 
+from moe_mat.crystals.errors import UnsupportedCrystalError
 from moe_mat.encoders.descriptors.geometry import volume_of_spheres
 from moe_mat.encoders.descriptors.shells import Shells
 
 NARROWEST = 1.5  # Å: narrower gaps between planes of atoms are in every crystal
+MOST_PLANES = 1_000_000  # families of lattice planes: a cell of 1,728 atoms has 100,000
+HEIGHTS_AT_ONCE = 1_000_000  # of atoms over planes, which bounds the memory
 VACUUM = 3.0  # Å between planes of atom centres, about that between the sulfur planes of molybdenite
 
 
@@ -19,19 +22,30 @@ def empty_slabs(shells: Shells) -> tuple[float, float]:
 
     All families of planes are tried whose spacing can hold a slab wider than 1.5 Å, which is what is returned when none
     does. A slab counts to the share with what its width exceeds 3 Å by. Both are the same for all cells of a crystal.
+
+    Raises:
+        UnsupportedCrystalError: When the cell is so large that there are millions of families.
     """
     largest = np.floor(np.linalg.norm(shells.lattice, axis=1) / NARROWEST).astype(int)
+    if np.prod(2 * largest + 1.0) > MOST_PLANES:
+        raise UnsupportedCrystalError(
+            f"its primitive cell of {shells.volume:.3g} Å³ has more than {MOST_PLANES // 10**6} million families of "
+            "lattice planes: leave this crystal or this expert out"
+        )
     planes = np.array(list(product(*(range(-n, n + 1) for n in largest))))
     planes = planes[len(planes) // 2 + 1 :]  # of hkl and its opposite one
     spacings = 1 / np.linalg.norm(planes @ np.linalg.inv(shells.lattice).T, axis=1)
     wide = spacings > NARROWEST
     planes, spacings = planes[wide], spacings[wide]
-    if not len(planes):
-        return NARROWEST, 0.0
-    heights = np.sort((planes @ shells.positions.T) % 1, axis=1)
-    gaps = np.diff(heights, axis=1, append=heights[:, :1] + 1) * spacings[:, None]
-    vacuum = np.maximum(gaps - VACUUM, 0).sum(axis=1) / spacings
-    return max(float(gaps.max()), NARROWEST), float(vacuum.max())
+    widest, emptiest = NARROWEST, 0.0
+    at_once = max(1, HEIGHTS_AT_ONCE // shells.n_atoms)
+    for start in range(0, len(planes), at_once):
+        spacing = spacings[start : start + at_once]
+        heights = np.sort((planes[start : start + at_once] @ shells.positions.T) % 1, axis=1)
+        gaps = np.diff(heights, axis=1, append=heights[:, :1] + 1) * spacing[:, None]
+        vacuum = np.maximum(gaps - VACUUM, 0).sum(axis=1) / spacing
+        widest, emptiest = max(widest, float(gaps.max())), max(emptiest, float(vacuum.max()))
+    return widest, emptiest
 
 
 def packing_features(shells: Shells) -> dict[str, float]:

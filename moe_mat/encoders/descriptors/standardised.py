@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Collection, Hashable, Iterable
+from copy import copy
 
 import numpy as np
 import torch
@@ -37,17 +38,32 @@ class StandardisedEncoder(Encoder):
     def __init__(self, widths: dict[str, int]) -> None:
         super().__init__()
         self._widths = dict(widths)
+        self._wanted = frozenset(widths)
         width = sum(widths.values())
         self.register_buffer("mean", torch.zeros(width, dtype=torch.float64))
         self.register_buffer("std", torch.ones(width, dtype=torch.float64))
 
     @abstractmethod
-    def describe(self, structure: Structure) -> dict[str, np.ndarray]:
-        """Layer name to its numbers ``[width]``, NaN where there is no value.
+    def describe(self, structure: Structure, layers: Collection[str]) -> dict[str, np.ndarray]:
+        """Layer name to its numbers ``[width]``, NaN where there is no value, in the order of all layers.
+
+        Args:
+            structure: The crystal.
+            layers: Those that are wanted.
 
         Raises:
             UnsupportedCrystalError: When an element is not known.
         """
+
+    def only(self, layers: Collection[str]) -> StandardisedEncoder:
+        """This encoder with the same constants, which computes some layers only: none of them needs another."""
+        some = copy(self)
+        some._wanted = self._wanted & frozenset(layers)
+        return some
+
+    @property
+    def prepare_key(self) -> Hashable:  # noqa: D102
+        return (self.name, *(layer for layer in self._widths if layer in self._wanted))
 
     def restrain(self, standardised: Tensor) -> Tensor:
         """Keep what is far out in sight ``[n_crystals, width]``."""
@@ -62,14 +78,19 @@ class StandardisedEncoder(Encoder):
         return dict(self._widths)
 
     def prepare(self, structure: Structure) -> np.ndarray:  # noqa: D102
-        return np.concatenate(list(self.describe(structure).values()))
+        return np.concatenate(list(self.describe(structure, self._wanted).values()))
 
     def collate(self, samples: list[np.ndarray]) -> Tensor:  # noqa: D102
         return torch.from_numpy(np.stack(samples))
 
     def forward(self, batch: Tensor) -> Features:  # noqa: D102
-        values = self.restrain(torch.nan_to_num((batch - self.mean) / self.std, nan=0.0)).float()
-        layers = dict(zip(self._widths, values.split(list(self._widths.values()), dim=1), strict=True))
+        wanted = {layer: width for layer, width in self._widths.items() if layer in self._wanted}
+        mean, std = self.mean, self.std
+        if len(wanted) < len(self._widths):
+            computed = torch.cat([torch.full((w,), layer in wanted) for layer, w in self._widths.items()])
+            mean, std = mean[computed], std[computed]
+        values = self.restrain(torch.nan_to_num((batch - mean) / std, nan=0.0)).float()
+        layers = dict(zip(wanted, values.split(list(wanted.values()), dim=1), strict=True))
         no_atoms = torch.zeros(0, dtype=torch.long, device=batch.device)
         return Features({}, crystal_of_node=no_atoms, n_crystals=len(batch), crystals=layers)
 
