@@ -14,11 +14,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar, Timer
+from pytorch_lightning.callbacks import Callback, EarlyStopping, RichProgressBar, Timer
 from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor, nn
 
 from moe_mat.mixture.checkpoints import RunCheckpoints, read_intact_checkpoint
+from moe_mat.mixture.resumed_checkpoint import ResumedCheckpoint
 from moe_mat.pretrain.batches import SourceBatches
 from moe_mat.pretrain.settings import Training
 from moe_mat.zoo.weights import WeightsError
@@ -165,9 +166,11 @@ def fit_source_module(
         WeightsError: When a checkpoint in the folder is damaged.
     """
     timer = Timer()
-    best_epoch = ModelCheckpoint(folder, filename="best", monitor="val_loss", mode="min", enable_version_counter=False)
+    best_epoch = ResumedCheckpoint(
+        folder, filename="best", monitor="val_loss", mode="min", enable_version_counter=False
+    )
     # save_last would only follow the best epoch
-    every_epoch = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
+    every_epoch = ResumedCheckpoint(folder, filename="last", enable_version_counter=False)
     callbacks = [timer, _EpochLog(name), best_epoch, every_epoch]
     trainer = _trainer(module.training_settings, callbacks, folder=folder, options=options or {})
     last = folder / "last.ckpt"
