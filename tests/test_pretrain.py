@@ -125,11 +125,11 @@ def test_a_killed_run_goes_on_and_a_rerun_repeats(recipe, data, tmp_path, only):
 
 def test_a_killed_run_goes_on_in_a_folder_that_was_moved(recipe, data, tmp_path):
     """The best epoch lies before the kill, and its checkpoint is no longer where it was written."""
-    changes = {"networks": RECIPE["networks"] | {"learning_rate": 0.3}}
+    changes = {"networks": RECIPE["networks"] | {"learning_rate": 0.2}}
     whole = run(recipe(**changes), data, tmp_path / "whole", only="toy_networks")
     assert whole["toy_hardness"].training["best_epoch"] < 4
+    stopped = {"logger": False, "callbacks": [_Stop()]}
     with pytest.raises(RuntimeError, match="killed"):
-        stopped = {"logger": False, "callbacks": [_Stop()]}
         run(recipe(**changes), data, tmp_path / "killed", only="toy_networks", trainer=stopped)
     (tmp_path / "killed").rename(tmp_path / "moved")
     moved = run(recipe(**changes), data, tmp_path / "moved", only="toy_networks")

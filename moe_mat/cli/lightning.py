@@ -10,7 +10,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from pytorch_lightning.loggers import CSVLogger
 
 from moe_mat.cli.grammar import Given, Grammar, with_word_as
 from moe_mat.cli.options import DATA_OPTIONS
@@ -28,6 +27,7 @@ from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.report import RunReport, evaluate, score
 from moe_mat.mixture.resumed_checkpoint import ResumedCheckpoint
 from moe_mat.mixture.run_folder import write_run
+from moe_mat.mixture.run_logger import RunLogger
 from moe_mat.mixture.settings import DataSettings, MixtureSettings, TrainingSettings
 from moe_mat.mixture.training import MONITORED, Schedule, member_seeds, new_model, schedule, train
 
@@ -144,7 +144,7 @@ class MoeMatCLI(LightningCLI):
         if settings["logger"] in (None, True):
             name = self.datamodule.name if self.subcommand == "fit" else f"{self.datamodule.name}_{self.subcommand}"
             folder = settings["default_root_dir"] or RUNS
-            kwargs["logger"] = CSVLogger(folder, name=name) if self.subcommand != "predict" else False
+            kwargs["logger"] = RunLogger(folder, name=name) if self.subcommand != "predict" else False
         callbacks: list[Callback] = []
         if self.subcommand == "fit":
             plain: dict[str, Any] = {"enable_version_counter": False}

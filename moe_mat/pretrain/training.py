@@ -15,11 +15,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, RichProgressBar, Timer
-from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor, nn
 
 from moe_mat.mixture.checkpoints import RunCheckpoints, read_intact_checkpoint
 from moe_mat.mixture.resumed_checkpoint import ResumedCheckpoint
+from moe_mat.mixture.run_logger import RunLogger
 from moe_mat.pretrain.batches import SourceBatches
 from moe_mat.pretrain.settings import Training
 from moe_mat.zoo.weights import WeightsError
@@ -213,7 +213,7 @@ def _trainer(
     defaults: dict[str, Any] = {
         "max_epochs": settings.max_epochs,
         "accelerator": "auto",
-        "logger": CSVLogger(folder, name="log"),
+        "logger": RunLogger(folder, name="log"),
         "enable_progress_bar": show_bar,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,

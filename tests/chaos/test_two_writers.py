@@ -24,7 +24,7 @@ def at_once(place: Place, commands: Sequence[Command], chance: random.Random) ->
     started = []
     for command in chance.sample(commands, len(commands)):
         started.append(Run(place.job(command)))
-        started[-1].send(0, after=chance.uniform(0, 0.2))  # no signal: a pause
+        started[-1].send(0, after=chance.uniform(0, 0.05))  # no signal: a pause
     return [one.end() for one in started]
 
 
