@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,15 +17,20 @@ from chaos.tally import ROWS, table
 
 TESTS = Path(__file__).parents[1]
 DISK_BYTES = 64 * 2**20
+ROOM_BYTES = 2**29
 
 
 @pytest.fixture(scope="session")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """All commands, run once without a disturbance."""
-    with fork_server(TESTS, TESTS.parent):
-        made = Scene.of(tmp_path_factory.mktemp("chaos"))
-        yield made
-    shutil.rmtree(made.temporary)
+    with fork_server(TESTS, TESTS.parent), tempfile.TemporaryDirectory(dir=memory()) as base:
+        yield Scene.of(Path(base), tmp_path_factory.mktemp("temporary"))
+
+
+def memory() -> Path | None:
+    """A disk in memory, which need not be waited for, and is another than that of temporary files, as on a cluster."""
+    folder = Path("/dev/shm")
+    return folder if folder.is_dir() and shutil.disk_usage(folder).free > ROOM_BYTES else None
 
 
 @pytest.fixture(scope="session")

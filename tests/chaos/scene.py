@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -42,10 +41,9 @@ class Scene:
     undisturbed: dict[str, Ended] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, base: Path) -> Scene:
+    def of(cls, base: Path, temporary: Path) -> Scene:
         """Write the data, and run each command once."""
-        memory = Path("/dev/shm")
-        scene = cls(base, Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None)))
+        scene = cls(base, temporary)
         toys.write_data(base)
         first = scene.place("undisturbed-fit")
         scene._run_undisturbed(toys.fit(base), first)

@@ -21,7 +21,7 @@ from chaos.witness import LAST_DIGITS, Witness
 
 pytestmark = pytest.mark.slow
 
-N_EACH = 3
+N_EACH = 2
 
 
 def kinds() -> list[tuple[int, str]]:

@@ -36,7 +36,7 @@ def test_a_full_disk_loses_nothing(name: str, scene: Scene, disk: Path) -> None:
     note("full disk", name, found)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ["fit", "embed", "sweep"])
 def test_a_limit_on_the_size_of_files_loses_nothing(name: str, scene: Scene) -> None:
     chance = random.Random(f"limit {name}")
     paths = (scene.base / "places" / f"undisturbed-{name}").rglob("*")
