@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from moe_mat.files.whole import whole_file
 from moe_mat.mixture.settings import MixtureSettings
 from moe_mat.zoo.checkpoints import read_checkpoint
 from moe_mat.zoo.find import find_cards
@@ -52,11 +54,36 @@ def _pieces(content: object) -> Iterator[bytes]:
 
 
 class RunCheckpoints(TorchCheckpointIO):
-    """Writes checkpoints with the digest of their content."""
+    """Writes checkpoints with the digest of their content, whole or not at all.
+
+    Lightning writes them to the folder of temporary files and moves them. To another file system that is no more than a
+    copy, of which a full disk or a kill leaves a half, where a whole checkpoint had been.
+    """
 
     def save_checkpoint(self, checkpoint: Mapping[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a checkpoint, whole or not at all."""
-        super().save_checkpoint({**checkpoint, DIGEST: content_digest(checkpoint)}, path, storage_options)
+        """Write a checkpoint."""
+        content = {**checkpoint, DIGEST: content_digest(checkpoint)}
+        if "://" in str(path):
+            super().save_checkpoint(content, path, storage_options)
+            return
+        written = io.BytesIO()  # where a disk is full, torch would not say so
+        torch.save(content, written)
+        with whole_file(path) as part:
+            part.write_bytes(written.getbuffer())
+
+
+def read_intact_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what `RunCheckpoints` wrote.
+
+    Raises:
+        WeightsError: When it is not as it was written; names the file.
+    """
+    content = read_checkpoint(path)
+    if not isinstance(content, dict) or DIGEST not in content:
+        raise WeightsError(f"{path} is not a checkpoint of this version's moe-mat")
+    if content_digest({name: value for name, value in content.items() if name != DIGEST}) != content[DIGEST]:
+        raise WeightsError(f"{path} is not as it was written: it is damaged or edited; restore it, or train anew")
+    return content
 
 
 def read_run_checkpoint(path: Path) -> dict[str, Any]:
@@ -65,15 +92,11 @@ def read_run_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         WeightsError: When it is none, or not as it was written; names the file.
     """
-    content = read_checkpoint(path)
-    settings = content.get("hyper_parameters") if isinstance(content, dict) else None
+    content = read_intact_checkpoint(path)
+    settings = content.get("hyper_parameters")
     known = isinstance(settings, dict) and {"experts", "targets"} <= settings.keys()
-    if not known or not {"state_dict", DIGEST, FINISHED} <= content.keys():
-        raise WeightsError(
-            f"{path} is not a checkpoint of this version's moe-mat fit: pass best.ckpt or last.ckpt of a run folder"
-        )
-    if content_digest({name: value for name, value in content.items() if name != DIGEST}) != content[DIGEST]:
-        raise WeightsError(f"{path} is not as it was written: it is damaged or edited; restore it, or fit again")
+    if not known or not {"state_dict", FINISHED} <= content.keys():
+        raise WeightsError(f"{path} is not of moe-mat fit: pass best.ckpt or last.ckpt of a run folder")
     return content
 
 
