@@ -31,7 +31,7 @@ class Stopped(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
-        self.advice = "what is embedded is in the cache: the same command goes on from there"
+        self.advice = "the same command goes on with the embeddings and checkpoints that are kept"
 
     def __str__(self) -> str:
         return f"stopped by {signal.Signals(self.number).name}; {self.advice}"

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 # What a write fails with, and the remedy.
 _REMEDIES = {
@@ -21,8 +22,12 @@ _REMEDIES = {
     errno.EIO: "the disk may be failing: write elsewhere",
     errno.EPIPE: "who reads it has ended",
 }
+_OPEN_ALREADY = re.compile(r"/dev/(stdout|stderr)|/(?:dev|proc/self)/fd/(\d+)")
 # How Rust and C++ write of the same in errors that carry no number.
 _NUMBER_IN_WORDS = re.compile(r"(?:os error|errno|code:)\s*(\d+)", re.IGNORECASE)
+
+# Each may lead to a plain file, which is not to be replaced.
+_STANDARD_STREAMS = {Path("/dev") / name for name in ("stdin", "stdout", "stderr")}
 
 
 @contextmanager
@@ -57,7 +62,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder, naming(path):
             part = Path(folder) / "content"
             yield part
-            with part.open("rb") as content, path.open("wb") as stream:
+            with part.open("rb") as content, _open(path) as stream:
                 shutil.copyfileobj(content, stream)
         return
     target = Path(os.path.realpath(path))
@@ -81,13 +86,23 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 def is_stream(path: Path) -> bool:
     """Whether a path leads to a device, a pipe, a socket, or to something that is open already (``/dev/stdout``)."""
-    if Path(os.path.abspath(path)).parts[:2] in (("/", "dev"), ("/", "proc")):
+    place = Path(os.path.abspath(path))
+    if place.is_relative_to("/dev/fd") or place.is_relative_to("/proc") or place in _STANDARD_STREAMS:
         return path.exists()
     try:
         mode = path.stat().st_mode
     except OSError:
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a stream; one that is open already where it stands, so that what it holds is not overwritten."""
+    found = _OPEN_ALREADY.fullmatch(os.path.abspath(path))
+    if found is None:
+        return path.open("wb")
+    number = {"stdout": 1, "stderr": 2}.get(found[1]) or int(found[2])
+    return os.fdopen(os.dup(number), "wb")
 
 
 @contextmanager

@@ -20,19 +20,26 @@ from pytorch_lightning.callbacks import Callback
 from moe_mat.crystals import load_quickstart
 
 N_CRYSTALS = 20
+TESTS = str(Path(__file__).parents[1])
 
 Run = Callable[..., int]
 
 
 class Killed(Callback):
-    """Ends the process as a power cut would."""
+    """Ends the process as a power cut would, or sends it another signal."""
 
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
+    def __init__(self, epoch: int, signal_name: str = "SIGKILL") -> None:
+        self.epoch, self.signal = epoch, getattr(signal, signal_name)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.current_epoch == self.epoch:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.signal)
+
+
+def killed(epoch: int, signal_name: str = "SIGKILL") -> list[str]:
+    """Options of a fit that is ended at an epoch; `TESTS` must be in PYTHONPATH."""
+    callback = ["--trainer.callbacks=cli.own_runs.Killed", f"--trainer.callbacks.epoch={epoch}"]
+    return [*callback, f"--trainer.callbacks.signal_name={signal_name}", "--allow-import=cli.own_runs"]
 
 
 def shell(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
