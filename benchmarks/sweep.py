@@ -23,6 +23,7 @@ from benchmarks.cells.protocols import resolve_tasks
 from benchmarks.cells.results import RESULTS, Cell, grid
 from benchmarks.cells.worker import SweepContext, provenance
 from benchmarks.methods.cards import Method, list_methods, load_method
+from moe_mat.cli import Stopped, signals_as_exceptions
 from moe_mat.files import data_folder, task_cards_folder
 from moe_mat.tasks import TaskCards
 
@@ -130,9 +131,18 @@ def _run(plan: Plan, engine: Engine, output: Path, console: Console) -> tuple[in
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a sweep; returns 1 when a cell or an audit failed, 2 when it could not start."""
-    options = _parser().parse_args(arguments)
-    console = Console(stderr=True)
+    """Run a sweep; returns 1 when a cell or an audit failed, 2 when it could not start, 128 + n for a signal n."""
+    options, console = _parser().parse_args(arguments), Console(stderr=True)
+    try:
+        with signals_as_exceptions():
+            return _sweep(options, console)
+    except Stopped as stopped:
+        stopped.advice = "what is written is kept: the same command goes on from there"
+        console.print(f"benchmarks.sweep: {stopped}", highlight=False, soft_wrap=True)
+        return stopped.status
+
+
+def _sweep(options: argparse.Namespace, console: Console) -> int:
     try:
         plan = Plan.of(options)
         for line in plan.lines():
@@ -146,9 +156,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start = time.monotonic()
     try:
         n_problems, n_failed = _run(plan, engine, options.output, console)
-    except KeyboardInterrupt:
-        console.print("interrupted; the same command goes on from here")
-        return 130
+    except OSError as error:  # of a file that cannot be written
+        console.print(f"benchmarks.sweep: {escaped(str(error))}; the same command goes on from here", soft_wrap=True)
+        return 1
     finally:
         engine.close()
     minutes, seconds = divmod(round(time.monotonic() - start), 60)

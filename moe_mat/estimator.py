@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from moe_mat.crystals.splits import Split, random_split
 from moe_mat.crystals.structures import crystals_from_objects
-from moe_mat.mixture.batch import Batch, side_by_side
-from moe_mat.mixture.crystal_inputs import CrystalInputs
+from moe_mat.mixture.batch import side_by_side
+from moe_mat.mixture.checkpoints import DIGEST, content_digest
+from moe_mat.mixture.crystal_inputs import CrystalInputs, EmbeddedCrystals
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
 from moe_mat.mixture.settings import (
@@ -35,6 +36,7 @@ from moe_mat.mixture.training import member_seeds, new_model, train_in_memory
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.embeddings import embed
 from moe_mat.zoo.find import find_cards
+from moe_mat.zoo.weights import WeightsError
 
 Crystals = Sequence[Structure] | Sequence[Atoms] | pd.Series | pd.DataFrame | NDArray[Any]
 
@@ -176,7 +178,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         if validation is not None:
             n_train = len(targets)
             targets = torch.cat([targets, _targets(validation[1], len(validation[0]))])
-            batch = _join(batch, self._batch(validation[0]))
+            batch = batch.joined(self._batch(validation[0]))
             given = Split(np.arange(n_train), np.arange(n_train, len(targets)), np.arange(0))
         seeds = member_seeds(self.random_state, self.n_members)
         training = TrainingSettings(max_epochs=self.max_epochs, patience=self.patience)
@@ -195,7 +197,9 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         self._one_dimensional = one_dimensional
         return self
 
-    def _data(self, batch: _Crystals, targets: torch.Tensor, given: Split | None, *, seed: int) -> EmbeddingDataModule:
+    def _data(
+        self, batch: EmbeddedCrystals, targets: torch.Tensor, given: Split | None, *, seed: int
+    ) -> EmbeddingDataModule:
         """The crystals with the split of one member."""
         fractions = (1 - self.validation_fraction, self.validation_fraction, 0.0)
         split = given or random_split(len(targets), fractions=fractions, seed=seed)
@@ -245,6 +249,20 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         with torch.inference_mode():
             return torch.cat([member.head.embed(batch)[0] for member in self.members_], dim=1).numpy()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), DIGEST: self._digest()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        noted = state.get(DIGEST)
+        super().__setstate__({name: value for name, value in state.items() if name != DIGEST})
+        if noted != self._digest():
+            raise WeightsError(
+                "this MoERegressor is not as it was pickled: the file is damaged; restore it, or fit again"
+            )
+
+    def _digest(self) -> str:
+        return content_digest([member.state_dict() for member in getattr(self, "members_", [])])
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array, tags.no_validation = False, True  # crystals are no array of numbers
@@ -254,7 +272,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
     def _names(self) -> list[str]:
         return [self.experts] if isinstance(self.experts, str) else list(self.experts)
 
-    def _batch(self, X: Crystals) -> _Crystals:
+    def _batch(self, X: Crystals) -> EmbeddedCrystals:
         if isinstance(X, pd.DataFrame):
             if "structure" not in X:
                 columns = ", ".join(map(str, X.columns))
@@ -267,22 +285,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
             embedded = embed(cards, structures, cache=None if trainable == "all" else cache)
         embedded.require_all(structures)
         inputs = CrystalInputs(trainable, cards)
-        return _Crystals(side_by_side(embedded.values), inputs(structures), inputs.collate)
-
-
-class _Crystals(NamedTuple):
-    embeddings: torch.Tensor
-    partial: list[Any] | None
-    collate: Callable[[list[Any]], Any]
-
-    @property
-    def batch(self) -> Batch:
-        return Batch(self.embeddings, None, [], None if self.partial is None else self.collate(self.partial))
-
-
-def _join(a: _Crystals, b: _Crystals) -> _Crystals:
-    partial = a.partial + b.partial if a.partial is not None and b.partial is not None else None
-    return _Crystals(torch.cat([a.embeddings, b.embeddings]), partial, a.collate)
+        return EmbeddedCrystals(side_by_side(embedded.values), inputs(structures), inputs.collate)
 
 
 def _targets(y: ArrayLike, n_crystals: int) -> torch.Tensor:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 from pytorch_lightning.callbacks import Callback
-from toy_binaries import run, write_binaries, write_recipe
+from toy_binaries import RECIPE, run, write_binaries, write_recipe
 
 from moe_mat.cli.main import main
 from moe_mat.crystals.structures import structure_from_arrays
@@ -20,6 +20,7 @@ from moe_mat.pretrain.errors import RecipeError
 from moe_mat.pretrain.networks import PropertyNetworks
 from moe_mat.zoo.experts import load_expert
 from moe_mat.zoo.find import find_cards
+from moe_mat.zoo.weights import WeightsError
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +121,31 @@ def test_a_killed_run_goes_on_and_a_rerun_repeats(recipe, data, tmp_path, only):
         assert again[tag].weights == resumed[tag].weights == card.weights
         assert again[tag].metrics == resumed[tag].metrics == card.metrics
         assert resumed[tag].training["epochs"] == 6
+
+
+def test_a_killed_run_goes_on_in_a_folder_that_was_moved(recipe, data, tmp_path):
+    """The best epoch lies before the kill, and its checkpoint is no longer where it was written."""
+    changes = {"networks": RECIPE["networks"] | {"learning_rate": 0.2}}
+    whole = run(recipe(**changes), data, tmp_path / "whole", only="toy_networks")
+    assert whole["toy_hardness"].training["best_epoch"] < 4
+    stopped = {"logger": False, "callbacks": [_Stop()]}
+    with pytest.raises(RuntimeError, match="killed"):
+        run(recipe(**changes), data, tmp_path / "killed", only="toy_networks", trainer=stopped)
+    (tmp_path / "killed").rename(tmp_path / "moved")
+    moved = run(recipe(**changes), data, tmp_path / "moved", only="toy_networks")
+    for tag, card in whole.items():
+        assert moved[tag].weights == card.weights
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt"])
+def test_a_damaged_checkpoint_is_refused_by_name(recipe, data, tmp_path, name):
+    run(recipe(), data, tmp_path, only="toy_networks")
+    (path,) = (tmp_path / "runs").glob(f"*/{name}")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=rf"{name} is .* damaged.* without the folder .* begins anew"):
+        run(recipe(), data, tmp_path, only="toy_networks")
 
 
 def test_a_finished_run_is_exported_again_and_a_changed_recipe_is_another_run(recipe, data, tmp_path, caplog):

@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,3 +116,15 @@ def test_standard_output_that_is_a_file_is_written_to(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", program], stdout=file, check=True)
     assert (tmp_path / "out.txt").read_text() == "1\n234\n"
     assert Path("/dev/stdout").is_symlink()
+
+
+def test_a_file_in_shared_memory_is_replaced_and_not_written_over() -> None:
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("there is no shared memory here")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder) / "numbers.txt"
+        path.write_text("old")
+        with path.open() as reader:
+            write_text(path, "new")
+            assert reader.read() == "old"
+        assert path.read_text() == "new"

@@ -101,6 +101,8 @@ class Sweep:
             problems = {cell.task: (f"{type(answer).__name__}: {answer}", "") for cell in cells}
         else:
             problems = answer.problems
+            for warning in answer.warnings:
+                self._tell(f"[yellow]{escaped(warning)}[/yellow]")
             for task, seconds in answer.seconds.items():
                 if task not in problems:
                     self._tell(f"[dim]{task}: read and embedded in {seconds:.0f} s; {answer.fidelity[task]}[/dim]")

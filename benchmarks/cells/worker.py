@@ -53,12 +53,14 @@ class EmbeddedTasks:
         seconds: task -> time to read and embed it.
         fidelity: task -> where its rows and splits come from.
         problems: task -> why it cannot be used, with traceback.
+        warnings: of the library meanwhile.
         embeddings: encoder -> structure key -> pooled layers, for workers that do not share this one's cache.
     """
 
     seconds: dict[str, float]
     fidelity: dict[str, str]
     problems: dict[str, tuple[str, str]]
+    warnings: list[str]
     embeddings: dict[str, dict[bytes, PooledLayers]]
 
 
@@ -72,17 +74,19 @@ def embed_tasks(names: Sequence[str], experts: Sequence[str], context: SweepCont
         collect: whether to return the embeddings.
     """
     torch.set_num_threads(1)
-    embedded = EmbeddedTasks({}, {}, {}, {})
-    for name in names:
-        start = time.perf_counter()
-        try:
-            task = _read(name, context)
-            embedded.fidelity[name] = task.fidelity
-            if experts:
-                _embed(task.structures, experts, embedded.embeddings if collect else None)
-        except Exception as error:  # whatever it is, it belongs to this task's cells and not to the others'
-            embedded.problems[name] = (f"{type(error).__name__}: {error}", traceback.format_exc())
-        embedded.seconds[name] = time.perf_counter() - start
+    embedded = EmbeddedTasks({}, {}, {}, [], {})
+    with _warnings() as warnings:
+        for name in names:
+            start = time.perf_counter()
+            try:
+                task = _read(name, context)
+                embedded.fidelity[name] = task.fidelity
+                if experts:
+                    _embed(task.structures, experts, embedded.embeddings if collect else None)
+            except Exception as error:  # whatever it is, it belongs to this task's cells and not to the others'
+                embedded.problems[name] = (f"{type(error).__name__}: {error}", traceback.format_exc())
+            embedded.seconds[name] = time.perf_counter() - start
+    embedded.warnings.extend(dict.fromkeys(warnings))
     return embedded
 
 

@@ -10,12 +10,11 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from pytorch_lightning.loggers import CSVLogger
 
 from moe_mat.cli.grammar import Given, Grammar, with_word_as
 from moe_mat.cli.options import DATA_OPTIONS
 from moe_mat.cli.outputs import check_output
-from moe_mat.cli.run_callbacks import BestCheckpoint, PredictionWriter, TrainingProgress
+from moe_mat.cli.run_callbacks import PredictionWriter, TrainingProgress
 from moe_mat.cli.run_options import COMMANDS, PATIENCE, add_output_option, add_run_options
 from moe_mat.cli.run_order import check_quickstart, checkpoints_folder, in_order
 from moe_mat.cli.run_screen import print_report, run_facts
@@ -26,7 +25,9 @@ from moe_mat.mixture.data_checks import DataChecks
 from moe_mat.mixture.heads.base import get_head
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.report import RunReport, evaluate, score
+from moe_mat.mixture.resumed_checkpoint import ResumedCheckpoint
 from moe_mat.mixture.run_folder import write_run
+from moe_mat.mixture.run_logger import RunLogger
 from moe_mat.mixture.settings import DataSettings, MixtureSettings, TrainingSettings
 from moe_mat.mixture.training import MONITORED, Schedule, member_seeds, new_model, schedule, train
 
@@ -77,7 +78,8 @@ class MoeMatCLI(LightningCLI):
         self.config = parser.parse_args([command, *map(str, given)])
         checkpoint = self.config[command].get("ckpt_path")
         if checkpoint and Path(checkpoint).is_file():
-            check_run_checkpoint(Path(checkpoint), resumes=command == "fit")
+            model = self.config[command]["model"].as_dict()
+            check_run_checkpoint(Path(checkpoint), resumes=command == "fit", given=model)
 
     def before_instantiate_classes(self) -> None:
         """Tell data, model and trainer what they need to know of each other."""
@@ -143,12 +145,12 @@ class MoeMatCLI(LightningCLI):
         if settings["logger"] in (None, True):
             name = self.datamodule.name if self.subcommand == "fit" else f"{self.datamodule.name}_{self.subcommand}"
             folder = settings["default_root_dir"] or RUNS
-            kwargs["logger"] = CSVLogger(folder, name=name) if self.subcommand != "predict" else False
+            kwargs["logger"] = RunLogger(folder, name=name) if self.subcommand != "predict" else False
         callbacks: list[Callback] = []
         if self.subcommand == "fit":
             plain: dict[str, Any] = {"enable_version_counter": False}
-            callbacks.append(BestCheckpoint(monitor=MONITORED, mode="min", filename="best", **plain))
-            callbacks.append(BestCheckpoint(filename="last", **plain))  # every epoch, with the best one's state
+            callbacks.append(ResumedCheckpoint(monitor=MONITORED, mode="min", filename="best", **plain))
+            callbacks.append(ResumedCheckpoint(filename="last", **plain))  # every epoch, with the best one's state
             callbacks.append(TrainingProgress())
         else:
             kwargs["enable_checkpointing"] = False

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 
 from moe_mat.files.progress import Progress
 from moe_mat.files.whole import whole_file
@@ -61,14 +61,6 @@ class PredictionWriter(Callback):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:  # noqa: D102
         self.whole.__exit__(type(exception), exception, exception.__traceback__)
-
-
-class BestCheckpoint(ModelCheckpoint):
-    """The epoch with the best validation MAE; a resumed run remembers that of the interrupted one."""
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the best score, although a resumed run writes into a folder of its own."""
-        super().load_state_dict({**state_dict, "dirpath": self.dirpath})
 
 
 class TrainingProgress(Callback):

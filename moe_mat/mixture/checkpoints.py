@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from moe_mat.files.whole import whole_file
+from moe_mat.mixture.settings import MixtureSettings
 from moe_mat.zoo.checkpoints import read_checkpoint
+from moe_mat.zoo.find import find_cards
 from moe_mat.zoo.weights import WeightsError
 
 DIGEST = "digest"
@@ -50,11 +54,36 @@ def _pieces(content: object) -> Iterator[bytes]:
 
 
 class RunCheckpoints(TorchCheckpointIO):
-    """Writes checkpoints with the digest of their content."""
+    """Writes checkpoints with the digest of their content, whole or not at all.
+
+    Lightning writes them to the folder of temporary files and moves them. To another file system that is no more than a
+    copy, of which a full disk or a kill leaves a half, where a whole checkpoint had been.
+    """
 
     def save_checkpoint(self, checkpoint: Mapping[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a checkpoint, whole or not at all."""
-        super().save_checkpoint({**checkpoint, DIGEST: content_digest(checkpoint)}, path, storage_options)
+        """Write a checkpoint."""
+        content = {**checkpoint, DIGEST: content_digest(checkpoint)}
+        if "://" in str(path):
+            super().save_checkpoint(content, path, storage_options)
+            return
+        written = io.BytesIO()  # where a disk is full, torch would not say so
+        torch.save(content, written)
+        with whole_file(path) as part:
+            part.write_bytes(written.getbuffer())
+
+
+def read_intact_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what `RunCheckpoints` wrote.
+
+    Raises:
+        WeightsError: When it is not as it was written; names the file.
+    """
+    content = read_checkpoint(path)
+    if not isinstance(content, dict) or DIGEST not in content:
+        raise WeightsError(f"{path} is not a checkpoint of this version's moe-mat")
+    if content_digest({name: value for name, value in content.items() if name != DIGEST}) != content[DIGEST]:
+        raise WeightsError(f"{path} is not as it was written: it is damaged or edited; restore it, or train anew")
+    return content
 
 
 def read_run_checkpoint(path: Path) -> dict[str, Any]:
@@ -63,34 +92,51 @@ def read_run_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         WeightsError: When it is none, or not as it was written; names the file.
     """
-    content = read_checkpoint(path)
-    settings = content.get("hyper_parameters") if isinstance(content, dict) else None
+    content = read_intact_checkpoint(path)
+    settings = content.get("hyper_parameters")
     known = isinstance(settings, dict) and {"experts", "targets"} <= settings.keys()
-    if not known or not {"state_dict", DIGEST, FINISHED} <= content.keys():
-        raise WeightsError(
-            f"{path} is not a checkpoint of this version's moe-mat fit: pass best.ckpt or last.ckpt of a run folder"
-        )
-    if content_digest({name: value for name, value in content.items() if name != DIGEST}) != content[DIGEST]:
-        raise WeightsError(f"{path} is not as it was written: it is damaged or edited; restore it, or fit again")
+    if not known or not {"state_dict", FINISHED} <= content.keys():
+        raise WeightsError(f"{path} is not of moe-mat fit: pass best.ckpt or last.ckpt of a run folder")
     return content
 
 
-def check_run_checkpoint(path: Path, *, resumes: bool) -> None:
+def check_run_checkpoint(path: Path, *, resumes: bool, given: Mapping[str, object]) -> None:
     """Make sure, before Lightning opens it, that a file is a checkpoint of one of our runs that serves its purpose.
 
     Args:
         path: The file.
         resumes: Whether a training is to go on from it, in place of using the model.
+        given: Settings of the model by name: those that are not left at their default must be the checkpoint's.
 
     Raises:
         WeightsError: When it is none, damaged, or finished or unfinished where the other is needed; names the file and
             the remedy.
+        ValueError: When settings are given that it does not have, which would be ignored; names them.
     """
-    finished = read_run_checkpoint(path)[FINISHED] is not None
+    content = read_run_checkpoint(path)
+    _check_settings(path, given, content["hyper_parameters"])
+    finished = content[FINISHED] is not None
     if resumes and finished:
         raise WeightsError(f"{path} is finished: there is nothing to go on with; fit without --ckpt_path trains anew")
     if not resumes and not finished:
         raise WeightsError(f"{path} is of a training that is not finished, so it cannot predict: {_remedy(path)}")
+
+
+def _check_settings(path: Path, given: Mapping[str, object], noted: Mapping[str, object]) -> None:
+    defaults, other = MixtureSettings(), []
+    for name, value in given.items():
+        if name == "targets" or value == getattr(defaults, name):
+            continue
+        if name == "experts":
+            value = [card.reference for card in find_cards(value if isinstance(value, str) else list(value))]  # type: ignore[call-overload]
+        if _as_lists(value) != _as_lists(noted.get(name)):
+            other.append(f"model.{name}")
+    if other:
+        raise ValueError(f"{path} was trained with other settings of {', '.join(other)}: leave them out, or fit anew")
+
+
+def _as_lists(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _remedy(path: Path) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from pymatgen.core import Structure
+from torch import Tensor
 
+from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.heads.last_convolution import collate_partial, partial_crystals
 from moe_mat.mixture.heads.whole_encoders import trainable_encoders
 from moe_mat.mixture.settings import Trainable
@@ -38,3 +42,28 @@ class CrystalInputs:
     def collate(self, inputs: list[Any]) -> Any:
         """Join inputs into a batch, which moves to a device by ``to``."""
         return self.encoder.collate(inputs) if self.encoder is not None else collate_partial(inputs)
+
+
+@dataclass(frozen=True)
+class EmbeddedCrystals:
+    """Crystals as gate and head see them, before they are batched.
+
+    Attributes:
+        embeddings: The experts' embeddings side by side ``[n, sum(dims)]``.
+        partial: One input of each crystal, where experts are trained.
+        collate: Joins some of these.
+    """
+
+    embeddings: Tensor
+    partial: list[Any] | None
+    collate: Callable[[list[Any]], Any]
+
+    @property
+    def batch(self) -> Batch:
+        """All of them, without targets."""
+        return Batch(self.embeddings, None, [], None if self.partial is None else self.collate(self.partial))
+
+    def joined(self, others: EmbeddedCrystals) -> EmbeddedCrystals:
+        """These, and others by the same experts."""
+        both = None if self.partial is None or others.partial is None else self.partial + others.partial
+        return EmbeddedCrystals(torch.cat([self.embeddings, others.embeddings]), both, self.collate)

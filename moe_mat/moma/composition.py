@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from pymatgen.core import Structure
 
 from moe_mat.crystals.structures import crystals_from_objects
+from moe_mat.files.documents import read_yaml
 from moe_mat.files.whole import write_text
 from moe_mat.mixture.transforms import TargetTransform
 from moe_mat.moma.amc import amc_weights, loo_knn_predictions
@@ -65,10 +66,7 @@ class Composition:
             ValueError: When the file is missing or is none; names it.
         """
         names = {field.name for field in fields(cls)}
-        try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ValueError(f"cannot read the composition {path}: {error}") from error
+        content = read_yaml(Path(path), what="composition")
         if not isinstance(content, dict) or set(content) != names:
             raise ValueError(f"{path} is no composition: it has not the fields {', '.join(sorted(names))}")
         try:

@@ -14,12 +14,15 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar, Timer
-from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.callbacks import Callback, EarlyStopping, RichProgressBar, Timer
 from torch import Tensor, nn
 
+from moe_mat.mixture.checkpoints import RunCheckpoints, read_intact_checkpoint
+from moe_mat.mixture.resumed_checkpoint import ResumedCheckpoint
+from moe_mat.mixture.run_logger import RunLogger
 from moe_mat.pretrain.batches import SourceBatches
 from moe_mat.pretrain.settings import Training
+from moe_mat.zoo.weights import WeightsError
 
 logger = logging.getLogger(__name__)
 
@@ -160,20 +163,24 @@ def fit_source_module(
 
     Raises:
         ValueError: When an option is not one of the Trainer's.
+        WeightsError: When a checkpoint in the folder is damaged.
     """
     timer = Timer()
-    best_epoch = ModelCheckpoint(folder, filename="best", monitor="val_loss", mode="min", enable_version_counter=False)
+    best_epoch = ResumedCheckpoint(
+        folder, filename="best", monitor="val_loss", mode="min", enable_version_counter=False
+    )
     # save_last would only follow the best epoch
-    every_epoch = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
+    every_epoch = ResumedCheckpoint(folder, filename="last", enable_version_counter=False)
     callbacks = [timer, _EpochLog(name), best_epoch, every_epoch]
     trainer = _trainer(module.training_settings, callbacks, folder=folder, options=options or {})
     last = folder / "last.ckpt"
     if last.exists():
+        _read(last)  # or Lightning would go on from damaged numbers
         logger.info("%s: going on from %s", name, last)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
-    best = torch.load(best_epoch.best_model_path, weights_only=True, map_location="cpu")
+    best = _read(Path(best_epoch.best_model_path))
     module.cpu().load_state_dict(best["state_dict"])
     module.eval()
     round_parameters(module)
@@ -183,6 +190,13 @@ def fit_source_module(
         seconds=timer.time_elapsed("train"),
         is_main=trainer.is_global_zero,
     )
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    try:
+        return read_intact_checkpoint(checkpoint)
+    except WeightsError as error:
+        raise WeightsError(f"{error}; without the folder {checkpoint.parent} the training begins anew") from error
 
 
 def _trainer(
@@ -199,13 +213,14 @@ def _trainer(
     defaults: dict[str, Any] = {
         "max_epochs": settings.max_epochs,
         "accelerator": "auto",
-        "logger": CSVLogger(folder, name="log"),
+        "logger": RunLogger(folder, name="log"),
         "enable_progress_bar": show_bar,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
         "log_every_n_steps": 1,  # all is logged by epoch; more than an epoch has would be a warning
         "use_distributed_sampler": False,  # the data know of the processes
     }
+    added["plugins"] = [*added.get("plugins", []), RunCheckpoints()]
     try:
         return pl.Trainer(**(defaults | added), callbacks=every)
     except TypeError as error:

@@ -180,7 +180,7 @@ def test_the_published_recipe(experts: str, run: Run, own: list[str], tmp_path: 
             cgcnn_expert(folder, f"toy{number}", seed=number)
     arguments = ["--config", CONFIGS / "published.yaml", "--model.experts", folder, "--trainer.accelerator=cpu"]
     assert run("fit", *arguments, *own, "--trainer.max_epochs=3", "--model.top_k=2") == 0
-    saved = torch.load(checkpoint(), weights_only=True)
+    saved = torch.load(checkpoint().with_name("last.ckpt"), weights_only=True)
     settings, state = saved["hyper_parameters"], saved["state_dict"]
     assert (settings["orthogonality"], settings["learning_rate"], settings["tuning_rate"]) == (
         0.01,
