@@ -26,9 +26,6 @@ _OPEN_ALREADY = re.compile(r"/dev/(stdout|stderr)|/(?:dev|proc/self)/fd/(\d+)")
 # How Rust and C++ write of the same in errors that carry no number.
 _NUMBER_IN_WORDS = re.compile(r"(?:os error|errno|code:)\s*(\d+)", re.IGNORECASE)
 
-# Each may lead to a plain file, which is not to be replaced.
-_STANDARD_STREAMS = {Path("/dev") / name for name in ("stdin", "stdout", "stderr")}
-
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -86,8 +83,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 def is_stream(path: Path) -> bool:
     """Whether a path leads to a device, a pipe, a socket, or to something that is open already (``/dev/stdout``)."""
-    place = Path(os.path.abspath(path))
-    if place.is_relative_to("/dev/fd") or place.is_relative_to("/proc") or place in _STANDARD_STREAMS:
+    place = os.path.abspath(path)
+    if _OPEN_ALREADY.fullmatch(place) or place.startswith("/proc/"):  # which may lead to a plain file
         return path.exists()
     try:
         mode = path.stat().st_mode
