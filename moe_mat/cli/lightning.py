@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -130,6 +131,9 @@ class MoeMatCLI(LightningCLI):
         seed = self._get(self.config, "seed_everything")
         (self.seed,) = member_seeds(seed if isinstance(seed, int) else torch.initial_seed() % 2**31, 1)
         self.datamodule = CrystalDataModule(data, experts=settings.experts, trainable=settings.trainable)
+        if self.command == "fit" and data.on_unknown_element == "drop_expert":
+            settings = replace(settings, experts=self.datamodule.choose_experts())
+            self.config[self.command]["model"]["experts"] = settings.experts
         self.model = new_model(settings, seed=self.seed)
         self.trainer = self.instantiate_trainer()
 

@@ -55,7 +55,7 @@ def check_elements(structure: Structure, *, known: Collection[int], encoder: str
         if number not in known:
             raise UnsupportedCrystalError(
                 f"element {structure[i].specie.symbol} (site {i}) is not among the {len(known)} elements of {encoder}; "
-                "leave this crystal out or leave this expert out"
+                "leave this crystal out, or fit without this expert (on_unknown_element: drop_expert)"
             )
 
 

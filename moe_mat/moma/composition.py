@@ -130,7 +130,7 @@ def compose_embedded(
     targets = torch.as_tensor(np.asarray(y, dtype=np.float64))
     if targets.ndim != 1 or not len(targets) or not bool(targets.isfinite().all()):
         raise ValueError(f"targets of shape {tuple(targets.shape)}: compose needs one finite number for each crystal")
-    learned = TargetTransform(settings.transform, 1)
+    learned = TargetTransform(settings.transform, ["target"])
     learned.fit(targets[:, None])
     outputs = learned.without_outliers_of(learned(targets[:, None])[:, 0], 0).numpy()
     # In the order of their tags, so that the result does not depend on the order in which they are named.
