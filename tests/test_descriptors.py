@@ -176,7 +176,8 @@ def test_any_crystal_is_described_the_same_in_any_cell(structure: Structure, see
     rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     other = rotated(structure * [[1, 0, 0], [1, 1, 0], [0, 0, 2]], rotation * np.sign(np.linalg.det(rotation)))
     encoder = LocalEnvironmentEncoder()
-    one, two = encoder.describe(structure), encoder.describe(other)
+    layers = list(encoder.crystal_layers)
+    one, two = encoder.describe(structure, layers), encoder.describe(other, layers)
     for layer in ("environment", "spring", "packing"):
         np.testing.assert_allclose(two[layer], one[layer], atol=1e-4, err_msg=layer)
 

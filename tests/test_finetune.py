@@ -117,7 +117,7 @@ def test_composed_tuned_tested_and_predicted_by_the_command_line(
     told = pd.read_csv(run / "predictions.csv").query("part == 'test'").set_index("material_id")
     checkpoint = ["--ckpt_path", str(run / "checkpoints" / "best.ckpt")]
     assert main(["predict", *checkpoint, *data]) == 0
-    predicted = pd.read_csv("predictions.csv").set_index("material_id")["gap"]
+    predicted = pd.read_csv("predictions.csv").set_index("material_id")["gap_predicted"]
     assert len(predicted) == N_CRYSTALS
     np.testing.assert_allclose(predicted[told.index], told["gap_predicted"], rtol=1e-4)
     assert main(["test", *checkpoint, *data]) == 0

@@ -60,7 +60,7 @@ def test_long_work_shows_one(clock: list[float], screen: io.StringIO, caplog: py
 
 
 def test_quiet_shows_neither(clock: list[float], screen: io.StringIO, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING)
+    caplog.set_level(logging.WARNING, logger="moe_mat.files.progress")
     with Progress("counting") as work:
         clock[0] += 100
         work.advance()

@@ -125,12 +125,12 @@ def test_a_column_of_zeros_has_a_scale() -> None:
 
 def test_log_of_what_has_no_logarithm_is_refused() -> None:
     values = torch.tensor([[1.0, 1.0], [2.0, -1.0], [3.0, 0.0]])
-    with pytest.raises(ValueError, match=r"target 1 has 2 training values that are not positive.*asinh"):
+    with pytest.raises(ValueError, match=r"target1 has 2 training values that are not positive.*asinh"):
         fitted("log", values)
 
 
 def test_a_column_without_values_is_refused() -> None:
-    with pytest.raises(ValueError, match="target 1 has no value"):
+    with pytest.raises(ValueError, match="target1 has no value"):
         fitted("standardise", torch.tensor([[1.0, NAN], [2.0, NAN]]))
 
 

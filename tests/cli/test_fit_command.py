@@ -133,9 +133,9 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(head: str, run: Run, 
         )
         assert expected.keys() == state.keys()
         for key, value in expected.items():
-            torch.testing.assert_close(state[key], value, rtol=1e-6, atol=1e-6)
+            torch.testing.assert_close(state[key], value, rtol=1e-5, atol=1e-5)
     expected, rows = (pd.read_csv(folder / "predictions.csv") for folder in (whole, resumed))
-    pd.testing.assert_frame_equal(rows, expected, rtol=1e-6)
+    pd.testing.assert_frame_equal(rows, expected, rtol=1e-5)
 
 
 def test_configs_merge_in_their_order(run: Run, own: list[str], tmp_path: Path) -> None:
