@@ -16,7 +16,7 @@ from chaos.witness import LAST_DIGITS, Witness
 
 pytestmark = pytest.mark.slow
 
-N_TIMES = 40
+N_TIMES = 3
 
 
 def at_once(place: Place, commands: Sequence[Command], chance: random.Random) -> list[Ended]:
