@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
-from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 from pymatgen.core import Structure
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from moe_mat.crystals.errors import OnUnknownElement
 from moe_mat.crystals.splits import Split, random_split
-from moe_mat.crystals.structures import crystals_from_objects
-from moe_mat.mixture.batch import Batch, side_by_side
-from moe_mat.mixture.crystal_inputs import CrystalInputs
+from moe_mat.mixture.checkpoints import DIGEST, content_digest
+from moe_mat.mixture.crystal_inputs import EmbeddedCrystals, embed_crystals
 from moe_mat.mixture.data import EmbeddingDataModule
+from moe_mat.mixture.given import Crystals, given_structures, given_targets, target_names
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
 from moe_mat.mixture.settings import (
     DataSettings,
@@ -32,11 +33,12 @@ from moe_mat.mixture.settings import (
     Transform,
 )
 from moe_mat.mixture.training import member_seeds, new_model, train_in_memory
-from moe_mat.zoo.cache import EmbeddingCache
-from moe_mat.zoo.embeddings import embed
+from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.find import find_cards
+from moe_mat.zoo.unknown_elements import KnowingExperts
+from moe_mat.zoo.weights import WeightsError
 
-Crystals = Sequence[Structure] | Sequence[Atoms] | pd.Series | pd.DataFrame | NDArray[Any]
+logger = logging.getLogger(__name__)
 
 
 class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
@@ -75,9 +77,12 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         max_epochs: Largest number of epochs; ``None`` for the usual one of the head.
         patience: Epochs without a better validation MAE after which training stops.
         validation_fraction: Share of the crystals that choose the epoch of each member.
+        on_unknown_element: ``"refuse"`` takes a crystal with an element that some expert does not know for one that
+            cannot be used; ``"drop_expert"`` fits without that expert, and says so.
         random_state: Seed or generator.
 
     Attributes:
+        experts_: The experts that are used, as names that find them.
         gate_weights_: Weight of each expert, the mean over members; sums to 1.
         validation_mae_: Mean best validation MAE of the members, in the target's unit (for several targets, in units of
             their spread).
@@ -124,6 +129,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         max_epochs: int | None = TrainingSettings.max_epochs,
         patience: int = TrainingSettings.patience,
         validation_fraction: float = 0.15,
+        on_unknown_element: OnUnknownElement = DataSettings.on_unknown_element,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.experts = experts
@@ -154,6 +160,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         self.max_epochs = max_epochs
         self.patience = patience
         self.validation_fraction = validation_fraction
+        self.on_unknown_element = on_unknown_element
         self.random_state = random_state
 
     def fit(self, X: Crystals, y: ArrayLike, *, validation: tuple[Crystals, ArrayLike] | None = None) -> MoERegressor:
@@ -171,20 +178,23 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         """
         if self.n_members < 1:
             raise ValueError(f"n_members is {self.n_members}: at least one gate and head are needed")
-        batch, one_dimensional = self._batch(X), np.ndim(y) == 1
-        targets, given = _targets(y, len(X)), None
+        structures, targets, given = given_structures(X), given_targets(y, len(X)), None
+        others = [] if validation is None else given_structures(validation[0])
+        cards = self._choose_experts([*structures, *others])
+        batch = embed_crystals(cards, structures, self.trainable)
         if validation is not None:
             n_train = len(targets)
-            targets = torch.cat([targets, _targets(validation[1], len(validation[0]))])
-            batch = _join(batch, self._batch(validation[0]))
+            targets = torch.cat([targets, given_targets(validation[1], len(others))])
+            batch = batch.joined(embed_crystals(cards, others, self.trainable))
             given = Split(np.arange(n_train), np.arange(n_train, len(targets)), np.arange(0))
+        settings = self._settings(target_names(y, targets.shape[1]))
         seeds = member_seeds(self.random_state, self.n_members)
         training = TrainingSettings(max_epochs=self.max_epochs, patience=self.patience)
         self.members_: list[MixtureOfExperts] = []
         scores = []
         for seed in seeds:
             data = self._data(batch, targets, given, seed=seed)
-            model = new_model(self._settings(targets.shape[1]), seed=seed)
+            model = new_model(settings, seed=seed)
             scores.append(train_in_memory(model, data, training, seed=seed))
             self.members_.append(model)
         weights = [gate_weights(member, batch.embeddings) for member in self.members_]
@@ -192,10 +202,12 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         self.validation_mae_ = float(np.mean(scores))
         self.tried_ = [member.head.tried for member in self.members_]
         self.n_targets_ = targets.shape[1]
-        self._one_dimensional = one_dimensional
+        self._one_dimensional = np.ndim(y) == 1
         return self
 
-    def _data(self, batch: _Crystals, targets: torch.Tensor, given: Split | None, *, seed: int) -> EmbeddingDataModule:
+    def _data(
+        self, batch: EmbeddedCrystals, targets: torch.Tensor, given: Split | None, *, seed: int
+    ) -> EmbeddingDataModule:
         """The crystals with the split of one member."""
         fractions = (1 - self.validation_fraction, self.validation_fraction, 0.0)
         split = given or random_split(len(targets), fractions=fractions, seed=seed)
@@ -209,12 +221,12 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
             batch_size=self.batch_size,
         )
 
-    def _settings(self, n_targets: int) -> MixtureSettings:
+    def _settings(self, targets: list[str]) -> MixtureSettings:
         """What the constructor was given, as the model's settings; sequences as plain data."""
         given = {one.name: getattr(self, one.name) for one in fields(MixtureSettings) if one.name != "targets"}
-        given |= {"experts": self._names(), "hidden": tuple(self.hidden)}
+        given |= {"experts": self.experts_, "hidden": tuple(self.hidden)}
         given |= {name: dict(given[name]) for name in ("initial_gate", "head_settings") if given[name] is not None}
-        return MixtureSettings(**given, targets=[f"target{i}" for i in range(n_targets)])
+        return MixtureSettings(**given, targets=targets)
 
     def predict(self, X: Crystals, return_std: bool = False) -> NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]:
         """Predict crystals.
@@ -227,7 +239,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
             Mean ``[n]`` or ``[n, n_targets]`` in the targets' units, and the standard deviation of the same shape.
         """
         check_is_fitted(self)
-        batch = self._batch(X).batch
+        batch = embed_crystals(find_cards(self.experts_), given_structures(X), self.trainable).batch
         with torch.inference_mode():
             of_members = torch.stack([member(batch) for member in self.members_]).double().numpy()
             own = [member.head.std(batch) for member in self.members_] if return_std else []
@@ -241,9 +253,23 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
     def transform(self, X: Crystals) -> NDArray[Any]:
         """Mixed embedding of crystals ``[n, width]``, those of members and gates side by side."""
         check_is_fitted(self)
-        batch = self._batch(X).batch
+        batch = embed_crystals(find_cards(self.experts_), given_structures(X), self.trainable).batch
         with torch.inference_mode():
             return torch.cat([member.head.embed(batch)[0] for member in self.members_], dim=1).numpy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), DIGEST: self._digest()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        noted = state.get(DIGEST)
+        super().__setstate__({name: value for name, value in state.items() if name != DIGEST})
+        if noted != self._digest():
+            raise WeightsError(
+                "this MoERegressor is not as it was pickled: the file is damaged; restore it, or fit again"
+            )
+
+    def _digest(self) -> str:
+        return content_digest([member.state_dict() for member in getattr(self, "members_", [])])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -251,47 +277,15 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         tags.target_tags.multi_output, tags.target_tags.single_output = True, True
         return tags
 
-    def _names(self) -> list[str]:
-        return [self.experts] if isinstance(self.experts, str) else list(self.experts)
-
-    def _batch(self, X: Crystals) -> _Crystals:
-        if isinstance(X, pd.DataFrame):
-            if "structure" not in X:
-                columns = ", ".join(map(str, X.columns))
-                raise ValueError(f"the DataFrame has no column 'structure' but {columns}: pass its column of crystals")
-            X = X["structure"]
-        structures = [crystal.structure for crystal in crystals_from_objects(list(X))]
-        cards, trainable = find_cards(self._names()), self.trainable
-        with EmbeddingCache() as cache:
-            # Encoders that are trained make their embeddings anew at every step: the first ones are not worth keeping.
-            embedded = embed(cards, structures, cache=None if trainable == "all" else cache)
-        embedded.require_all(structures)
-        inputs = CrystalInputs(trainable, cards)
-        return _Crystals(side_by_side(embedded.values), inputs(structures), inputs.collate)
-
-
-class _Crystals(NamedTuple):
-    embeddings: torch.Tensor
-    partial: list[Any] | None
-    collate: Callable[[list[Any]], Any]
-
-    @property
-    def batch(self) -> Batch:
-        return Batch(self.embeddings, None, [], None if self.partial is None else self.collate(self.partial))
-
-
-def _join(a: _Crystals, b: _Crystals) -> _Crystals:
-    partial = a.partial + b.partial if a.partial is not None and b.partial is not None else None
-    return _Crystals(torch.cat([a.embeddings, b.embeddings]), partial, a.collate)
-
-
-def _targets(y: ArrayLike, n_crystals: int) -> torch.Tensor:
-    targets = np.asarray(y, dtype=np.float32)
-    columns = targets[:, None] if targets.ndim == 1 else targets
-    if columns.ndim != 2 or len(columns) != n_crystals:
-        raise ValueError(f"{n_crystals} crystals need targets [n] or [n, n_targets], not of shape {targets.shape}")
-    if np.isinf(columns).any():
-        raise ValueError(f"the target of crystal {int(np.isinf(columns).any(1).argmax())} is infinite")
-    if np.isnan(columns).all(1).any():
-        raise ValueError(f"crystal {int(np.isnan(columns).all(1).argmax())} has no target value: leave it out")
-    return torch.as_tensor(columns)
+    def _choose_experts(self, structures: Sequence[Structure]) -> list[ExpertCard]:
+        """The experts that are used, which are noted."""
+        cards = find_cards(self.experts if isinstance(self.experts, str) else list(self.experts))
+        if self.on_unknown_element == "drop_expert":
+            knowing = KnowingExperts.of(cards, structures)
+            cards = knowing.cards
+            for line in knowing.left_out:
+                logger.warning(line)
+        elif self.on_unknown_element != "refuse":
+            raise ValueError(f"on_unknown_element is {self.on_unknown_element!r}: use 'refuse' or 'drop_expert'")
+        self.experts_ = [card.reference for card in cards]
+        return cards

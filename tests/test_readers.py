@@ -19,9 +19,9 @@ from pymatgen.io.vasp import Poscar
 from strategies import reference_crystals
 
 from moe_mat.crystals.errors import CrystalError
+from moe_mat.crystals.parquet_tables import OPTIMADE_COLUMNS
 from moe_mat.crystals.readers import iter_crystals, read_structures
 from moe_mat.crystals.structures import structure_key
-from moe_mat.crystals.tables import OPTIMADE_COLUMNS
 
 DATA = Path(os.environ.get("MOE_MAT_DATA", "absent"))
 TASKS = sorted((DATA / "benchmark").glob("*.parquet"))

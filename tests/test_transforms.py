@@ -27,7 +27,7 @@ def targets(n: int = 200) -> torch.Tensor:
 
 
 def fitted(kind: Transform, values: torch.Tensor) -> TargetTransform:
-    transform = TargetTransform(kind, values.shape[1])
+    transform = TargetTransform(kind, [f"target{i}" for i in range(values.shape[1])])
     transform.fit(values)
     return transform
 
@@ -75,7 +75,7 @@ def test_a_checkpoint_keeps_the_constants(kind: Transform) -> None:
     transform, file = fitted(kind, targets()), io.BytesIO()
     torch.save(transform.state_dict(), file)
     file.seek(0)
-    loaded = TargetTransform(kind, 3)
+    loaded = TargetTransform(kind, ["a", "b", "c"])
     loaded.load_state_dict(torch.load(file, weights_only=True))
     outputs = torch.randn(5, 3)
     assert torch.equal(loaded.inverse(outputs), transform.inverse(outputs))
@@ -136,4 +136,4 @@ def test_a_column_without_values_is_refused() -> None:
 
 def test_an_unknown_transform_is_refused() -> None:
     with pytest.raises(ValueError, match=r"unknown transform 'sqrt'; known: .*asinh"):
-        TargetTransform("sqrt", 1)  # type: ignore[arg-type]
+        TargetTransform("sqrt", ["gap"])  # type: ignore[arg-type]

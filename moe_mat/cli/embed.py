@@ -55,7 +55,7 @@ def embed(
     with (
         Progress("embedding crystals") as progress,
         whole_file(output) as part,
-        pq.ParquetWriter(part, schema) as writer,
+        pq.ParquetWriter(part, schema, write_page_checksum=True) as writer,
     ):
         for chunk, values in zoo.embed_stream(cards, found, refuse=refuse):
             columns: list[Any] = [pa.array([crystal.material_id for crystal in chunk])]

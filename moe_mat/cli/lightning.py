@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -78,7 +79,8 @@ class MoeMatCLI(LightningCLI):
         self.config = parser.parse_args([command, *map(str, given)])
         checkpoint = self.config[command].get("ckpt_path")
         if checkpoint and Path(checkpoint).is_file():
-            check_run_checkpoint(Path(checkpoint), resumes=command == "fit")
+            model = self.config[command]["model"].as_dict()
+            check_run_checkpoint(Path(checkpoint), resumes=command == "fit", given=model)
 
     def before_instantiate_classes(self) -> None:
         """Tell data, model and trainer what they need to know of each other."""
@@ -129,6 +131,9 @@ class MoeMatCLI(LightningCLI):
         seed = self._get(self.config, "seed_everything")
         (self.seed,) = member_seeds(seed if isinstance(seed, int) else torch.initial_seed() % 2**31, 1)
         self.datamodule = CrystalDataModule(data, experts=settings.experts, trainable=settings.trainable)
+        if self.command == "fit" and data.on_unknown_element == "drop_expert":
+            settings = replace(settings, experts=self.datamodule.choose_experts())
+            self.config[self.command]["model"]["experts"] = settings.experts
         self.model = new_model(settings, seed=self.seed)
         self.trainer = self.instantiate_trainer()
 

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import cast
 
 from moe_mat.cli.commands import LIGHTNING_COMMANDS, summaries
+from moe_mat.cli.configs import bound_configs
 from moe_mat.cli.dispatch import run
 from moe_mat.cli.grammar import UsageError
 from moe_mat.cli.imports import allow_imports, class_problem
@@ -98,6 +99,7 @@ def _attempt(words: Sequence[str], modules: Sequence[str]) -> tuple[int, Facts, 
     try:
         with counted_warnings():
             allow_imports(modules)
+            bound_configs(words)
             return 0, _run(words), ""
     except (Exception, Stopped) as error:
         logger.debug("", exc_info=True)

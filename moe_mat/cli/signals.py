@@ -16,6 +16,10 @@ from typing import Any
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
 # timeout(1) sends a signal twice: to its child, and to the group that this is in.
 REPEATED_WITHIN = 1.0
+# Where nothing can be raised now, it may be possible in a moment.
+RETRIED_AFTER = 0.02
+# A library may have caught what was raised, and the program goes on.
+SWALLOWED_AFTER = 15.0
 
 
 class Stopped(BaseException):
@@ -31,7 +35,7 @@ class Stopped(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
-        self.advice = "what is embedded is in the cache: the same command goes on from there"
+        self.advice = "the same command goes on with the embeddings and checkpoints that are kept"
 
     def __str__(self) -> str:
         return f"stopped by {signal.Signals(self.number).name}; {self.advice}"
@@ -49,6 +53,15 @@ def stopped_behind(error: BaseException | None) -> Stopped | None:
     return error
 
 
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: extensions (torch) go on with half of one where they are interrupted."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
 @contextmanager
 def signals_as_exceptions(*, ignored_after: bool = False) -> Iterator[None]:
     """Raise `Stopped` where the program is when a signal comes; one that is ignored (nohup) stays so.
@@ -60,28 +73,35 @@ def signals_as_exceptions(*, ignored_after: bool = False) -> Iterator[None]:
         yield
         return
     process, last = os.getpid(), -math.inf
+    timers: list[threading.Timer] = []
+
+    def send_again(number: int, *, seconds: float) -> None:
+        timers.append(threading.Timer(seconds, os.kill, (process, number)))
+        timers[-1].daemon = True
+        timers[-1].start()
 
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal last
         if os.getpid() != process:  # a child, which is not ours to unwind
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+        elif time.monotonic() - last < REPEATED_WITHIN:
             return
-        now = time.monotonic()
-        if now - last >= REPEATED_WITHIN:
-            last = now
+        elif _imports(frame):
+            send_again(number, seconds=RETRIED_AFTER)
+        else:
+            last = time.monotonic()
+            send_again(number, seconds=SWALLOWED_AFTER)
             raise Stopped(number)
 
-    def again(unraisable: Any) -> None:
-        """Python cannot raise from where an object is being deleted: try a moment later."""
+    def retry(unraisable: Any) -> None:
+        """Python cannot raise from where an object is being deleted."""
         nonlocal last
-        if not isinstance(unraisable.exc_value, Stopped):
+        if isinstance(unraisable.exc_value, Stopped):
+            last = -math.inf
+            send_again(unraisable.exc_value.number, seconds=RETRIED_AFTER)
+        else:
             hook(unraisable)
-            return
-        last = -math.inf
-        timer = threading.Timer(0.01, os.kill, (process, unraisable.exc_value.number))
-        timer.daemon = True
-        timer.start()
 
     before = {number: signal.getsignal(number) for number in ENDING}
     hook = sys.unraisablehook
@@ -89,9 +109,11 @@ def signals_as_exceptions(*, ignored_after: bool = False) -> Iterator[None]:
         for number, handler in before.items():
             if handler in (signal.SIG_DFL, signal.default_int_handler):
                 signal.signal(number, stop)
-        sys.unraisablehook = again
+        sys.unraisablehook = retry
         yield
     finally:
+        for timer in timers:
+            timer.cancel()
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if ignored_after else handler)

@@ -55,7 +55,7 @@ def check_elements(structure: Structure, *, known: Collection[int], encoder: str
         if number not in known:
             raise UnsupportedCrystalError(
                 f"element {structure[i].specie.symbol} (site {i}) is not among the {len(known)} elements of {encoder}; "
-                "leave this crystal out or leave this expert out"
+                "leave this crystal out, or fit without this expert (on_unknown_element: drop_expert)"
             )
 
 
@@ -80,7 +80,8 @@ def lattice_problem(lattice: Lattice) -> str | None:
     if not (np.abs(lattice.matrix) < _MAX_LENGTH).all():
         return f"the lattice vectors are not finite lengths in Å: {lattice.matrix.tolist()}"
     try:
-        height = float(_heights(_compact(lattice)).min())
+        # Reducing what has no volume at all would take for ever.
+        height = float(_heights(_compact(lattice)).min()) if lattice.volume > MIN_DISTANCE**3 else 0.0
     except np.linalg.LinAlgError:
         height = 0.0
     if height <= 2 * MIN_DISTANCE:

@@ -9,6 +9,10 @@ OnError = Literal["raise", "skip"]
 """What a bad crystal does: stop everything, or be left out and listed."""
 
 
+OnUnknownElement = Literal["refuse", "drop_expert"]
+"""What an element that some expert does not know does: its crystals cannot be used, or the expert is not."""
+
+
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """A crystal that cannot be used, and why."""

@@ -10,15 +10,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from monty.io import zopen
 from pymatgen.core import Structure
 
 from moe_mat.crystals.structure_files import KNOWN_NAMES, read_structure_file, structure_format, structure_stem
 from moe_mat.crystals.tables import Row, Table, UnreadableError
+from moe_mat.files.compressed import open_text
 
 logger = logging.getLogger(__name__)
 
 _PROBE_LINES = 50
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
 def file_row(path: Path, values: Mapping[str, Any]) -> Row:
@@ -79,7 +80,10 @@ class _Folder:
         if (file := self._by_name.get(name)) is not None:
             return file
         path = self.path / name
-        return path if structure_format(path) is not None and path.is_file() else None
+        try:
+            return path if structure_format(path) is not None and path.is_file() else None
+        except OSError:  # a name that is too long for one
+            return None
 
     def read(self, name: str | None) -> Structure:
         if not name:
@@ -94,12 +98,17 @@ class _Folder:
 
 def _csv_header(path: Path) -> list[str]:
     try:
-        with zopen(path, "rt", encoding="utf-8-sig", newline="") as stream:
+        with open_text(path, encoding="utf-8-sig", newline="") as stream:
             header = next(csv.reader(stream), [])
-    except (UnicodeDecodeError, csv.Error, OSError, EOFError) as error:
+    except (ValueError, csv.Error, OSError) as error:
         raise UnreadableError(f"{path} is not a CSV file in UTF-8 ({error})") from error
     if not header:
         raise UnreadableError(f"{path} is empty: its first line must name the columns")
+    separator = max(_SEPARATORS, key=header[0].count)
+    if len(header) == 1 and separator in header[0]:
+        raise UnreadableError(
+            f"{path} separates its columns by {_SEPARATORS[separator]}: save it with commas, and points in numbers"
+        )
     if len(set(header)) < len(header):
         raise UnreadableError(f"{path} names a column twice: {', '.join(header)}")
     return header
@@ -108,12 +117,12 @@ def _csv_header(path: Path) -> list[str]:
 def _csv_records(path: Path) -> Iterator[tuple[int, dict[Any, Any]]]:
     line = 1
     try:
-        with zopen(path, "rt", encoding="utf-8-sig", newline="") as stream:
+        with open_text(path, encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
             for record in reader:
                 line = reader.line_num
                 yield line, record
-    except (UnicodeDecodeError, csv.Error, OSError, EOFError) as error:
+    except (ValueError, csv.Error, OSError) as error:
         raise UnreadableError(f"{path} is damaged after line {line} ({error})") from error
 
 

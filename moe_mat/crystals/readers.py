@@ -10,6 +10,7 @@ import difflib
 import logging
 import math
 import os
+import reprlib
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -19,11 +20,14 @@ from typing import Any
 import pandas as pd
 from pymatgen.core import Structure
 
+from moe_mat.crystals.dataframe_tables import dataframe_table, json_table
 from moe_mat.crystals.errors import LeftOut, OnError
 from moe_mat.crystals.file_tables import csv_table, file_row, folder_table
+from moe_mat.crystals.frame_tables import frames_table
+from moe_mat.crystals.parquet_tables import parquet_table
 from moe_mat.crystals.structure_files import KNOWN_NAMES, is_web_page, structure_format
 from moe_mat.crystals.structures import Crystal, CrystalFilter
-from moe_mat.crystals.tables import Table, UnreadableError, dataframe_table, frames_table, json_table, parquet_table
+from moe_mat.crystals.tables import Table, UnreadableError
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +77,7 @@ def read_structures(
         structures.append(crystal.structure)
         records.append(crystal.values)
         ids.append(crystal.material_id)
-    table = pd.DataFrame.from_records(records, index=range(len(ids)))
+    table = pd.DataFrame.from_records(records, index=pd.RangeIndex(len(ids)) if ids else None)
     if "material_id" in table and table["material_id"].map(_as_id).tolist() != ids:
         table = table.rename(columns={"material_id": "material_id_in_file"})
     columns = [name for name in table.columns if name != "material_id"]
@@ -203,15 +207,15 @@ def _as_number(value: Any) -> tuple[float, str | None]:
         return math.nan, _NO_VALUE
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        return math.nan, f"{value!r} is not a number"
+    except (TypeError, ValueError, OverflowError):
+        return math.nan, f"{reprlib.repr(value)} is not a number"
     if math.isnan(number):
         return math.nan, _NO_VALUE
     return (math.nan, f"the value is {number}") if math.isinf(number) else (number, None)
 
 
 def _as_id(value: Any) -> str | None:
-    if value is None or value is pd.NA or value != value or value == "":
+    if value is None or (pd.api.types.is_scalar(value) and (pd.isna(value) or value == "")):
         return None
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
@@ -221,7 +225,7 @@ def _find_id_column(table: Table) -> str | None:
     if len(found) < 2:
         return found[0] if found else None
     for name in found:
-        if not _repeats(row.values.get(name) for row in table.rows()):
+        if not _repeats(_as_id(row.values.get(name)) for row in table.rows()):
             if name != found[0]:
                 logger.warning("%s: column %r repeats values, so the ids are those of %r", table.source, found[0], name)
             return name

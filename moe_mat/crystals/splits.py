@@ -65,7 +65,7 @@ def group_split(
 
     Example:
         >>> group_split(["a", "a", "b", "b", "c", "c", "d", "d"], fractions=(0.5, 0.25, 0.25)).train.tolist()
-        [0, 1, 2, 3]
+        [0, 1, 4, 5]
     """
     lacking = list(_sizes(len(groups), fractions))
     empty = {part for part in range(3) if lacking[part]}

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import warnings
+from io import StringIO
 from itertools import islice
 from pathlib import Path
 
 import ase.io
-from monty.io import zopen
 from pymatgen.core import Structure
 from pymatgen.io.cif import CifParser
 from pymatgen.io.vasp import Poscar
 
+from moe_mat.crystals.frame_tables import scan_frames
 from moe_mat.crystals.structures import as_structure
+from moe_mat.files.compressed import read_text
+
+_MOST_CHARACTERS = 2**24  # of a file with one crystal: 5,000 atoms take a million
 
 _FORMATS = {
     ".cif": "cif",
@@ -69,14 +73,14 @@ def read_structure_file(path: Path) -> Structure:
     if is_web_page(path):
         raise ValueError("this is a web page (HTML), not a crystal: the download failed, fetch the file again")
     try:
+        text = read_text(path, most=_MOST_CHARACTERS)
         if kind == "cif":
-            return _read_cif(path)
+            return _read_cif(text)
         if kind == "poscar":
-            return _read_poscar(path)
+            return _read_poscar(text)
         if kind == "json":
-            with zopen(path, "rt", encoding="utf-8") as stream:
-                return as_structure(json.load(stream))
-        return _read_with_ase(path, kind)
+            return as_structure(json.loads(text))
+        return _read_with_ase(path, text, kind)
     except _WrongContentError as error:
         raise ValueError(str(error)) from error
     except Exception as error:  # parsers of damaged files fail in any way there is
@@ -88,8 +92,11 @@ class _WrongContentError(ValueError):
     """The file could be parsed, and yet is not what it should be."""
 
 
-def _read_cif(path: Path) -> Structure:
-    parser = CifParser(str(path))
+def _read_cif(text: str) -> Structure:
+    try:
+        parser = CifParser.from_str(text)
+    except ZeroDivisionError as error:  # of entries by columns
+        raise _WrongContentError("a loop_ of the CIF is empty: it lists no atoms, or is cut off") from error
     issues: list[str] = parser.warnings  # type: ignore[attr-defined]
     try:
         structures = parser.parse_structures(primitive=False)
@@ -107,18 +114,29 @@ def _read_cif(path: Path) -> Structure:
     return structures[0]
 
 
-def _read_poscar(path: Path) -> Structure:
+def _read_poscar(text: str) -> Structure:
+    lines = text.splitlines()
+    for counts in (line.split() for line in lines[5:7]):
+        n_atoms = sum(map(int, counts)) if all(count.isdecimal() for count in counts) else 0
+        if n_atoms > len(lines):
+            raise ValueError(f"it counts {n_atoms} atoms and has {len(lines)} lines")
     with warnings.catch_warnings():
         # Without a line of symbols pymatgen counts the elements up from H and only warns.
         warnings.filterwarnings("error", message="Elements in POSCAR cannot be determined")
         try:
-            return Poscar.from_file(str(path), check_for_potcar=False, read_velocities=False).structure
+            return Poscar.from_str(text, read_velocities=False).structure
+        except ValueError as error:
+            if "at least 1 site" in str(error):
+                raise _WrongContentError("the cell is empty: the file lists no atoms") from error
+            raise
         except UserWarning as error:
             raise _WrongContentError("the POSCAR does not name its elements: add the line of symbols") from error
 
 
-def _read_with_ase(path: Path, kind: str) -> Structure:
-    frames = list(islice(ase.io.iread(path, index=":", format=kind), 2))
+def _read_with_ase(path: Path, text: str, kind: str) -> Structure:
+    if kind == "extxyz":
+        scan_frames(path)
+    frames = list(islice(ase.io.iread(StringIO(text), index=":", format=kind), 2))
     if len(frames) != 1:
         found = "several crystals: read the file by itself, not its folder" if frames else "no crystal"
         raise _WrongContentError(f"the file holds {found}")

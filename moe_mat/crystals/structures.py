@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import re
+import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +18,7 @@ from typing import Any, get_args
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from pymatgen.core import Composition, Lattice, PeriodicSite, Structure
 from pymatgen.core.structure import IStructure, SiteCollection
 
@@ -24,6 +26,9 @@ from moe_mat.crystals.checks import lattice_problem, periodicity_problem, struct
 from moe_mat.crystals.errors import CrystalError, LeftOut, OnError
 
 logger = logging.getLogger(__name__)
+
+# An element, with an oxidation state or a spin; pymatgen would evaluate what else follows.
+_SYMBOL = re.compile(r"[A-Za-z]+(\d*\.?\d*[+-])?(,spin=-?\d+(\.\d+)?)?")
 
 # Lengths of a key are counted in this step (Å). An irrational step of about 1e-8 Å: written coordinates such as
 # 5.430941 / 8 lie exactly between two multiples of 1e-8, where the last bit of a sum would decide the rounding.
@@ -104,6 +109,8 @@ class CrystalFilter:
 
 @lru_cache(maxsize=1024)
 def _composition(species: str) -> Composition:
+    if not _SYMBOL.fullmatch(species):
+        raise ValueError(f"{reprlib.repr(species)} is no element")
     return Composition({species: 1})
 
 
@@ -120,8 +127,7 @@ def structure_from_arrays(
     Raises:
         ValueError: wrong shapes, an unknown species, or a lattice without volume.
     """
-    matrix = np.asarray(lattice_vectors, dtype=np.float64)
-    positions = np.asarray(cartesian_positions, dtype=np.float64)
+    matrix, positions = _numbers("lattice vectors", lattice_vectors), _numbers("positions", cartesian_positions)
     if matrix.shape != (3, 3):
         raise ValueError(f"the lattice has the shape {matrix.shape}, not (3, 3)")
     if positions.shape != (len(species), 3) and (positions.size or len(species)):
@@ -136,6 +142,13 @@ def structure_from_arrays(
         for symbol, row in zip(species, fractional, strict=True)
     ]
     return structure
+
+
+def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"the {name} are not numbers: {error}") from error
 
 
 def as_structure(crystal: Structure | Atoms | Mapping[str, Any]) -> Structure:
@@ -174,7 +187,7 @@ def _structure_from_dict(crystal: Mapping[str, Any]) -> Structure:
         if not sites:
             return Structure(Lattice.from_dict(crystal["lattice"]), [], [])
         return Structure.from_dict({"lattice": crystal["lattice"], "sites": sites})
-    except (KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # pymatgen takes what is not as it expects in many ways
         raise ValueError(f"not the dict of a pymatgen Structure ({type(error).__name__}: {error})") from error
 
 

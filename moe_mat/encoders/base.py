@@ -64,6 +64,11 @@ class Encoder(nn.Module, ABC):
     def prepare_key(self) -> Hashable:
         """Encoders with equal keys share prepared samples and batches."""
 
+    @property
+    def known_elements(self) -> Collection[int] | None:
+        """Atomic numbers of the elements that it can represent; ``None`` where it does not say."""
+        return None
+
     @abstractmethod
     def prepare(self, structure: Structure) -> Any:
         """Turn one checked crystal into a sample, on the CPU.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from functools import lru_cache
 from pathlib import Path
 
@@ -173,6 +173,10 @@ class CGCNNEncoder(Encoder):
     @property
     def prepare_key(self) -> Hashable:  # noqa: D102
         return ("cgcnn", self.cutoff, self.max_neighbors, self.ties, self.pad)
+
+    @property
+    def known_elements(self) -> Collection[int]:  # noqa: D102
+        return known_elements()
 
     def prepare(self, structure: Structure) -> CrystalGraph:  # noqa: D102
         check_elements(structure, known=known_elements(), encoder="CGCNN")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -179,6 +179,10 @@ class CHGNetEncoder(Encoder):
     @property
     def prepare_key(self) -> Hashable:  # noqa: D102
         return "chgnet"
+
+    @property
+    def known_elements(self) -> Collection[int]:  # noqa: D102
+        return KNOWN_ELEMENTS
 
     def prepare(self, structure: Structure) -> CHGNetSample:  # noqa: D102
         check_elements(structure, known=KNOWN_ELEMENTS, encoder="CHGNet")

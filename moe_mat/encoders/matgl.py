@@ -6,7 +6,7 @@ al., arXiv 2511.07249).
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from types import SimpleNamespace
 from typing import Any
 
@@ -99,6 +99,10 @@ class MatGLEncoder(Encoder):
     @property
     def prepare_key(self) -> Hashable:  # noqa: D102
         return ("radius", float(self.potential.model.cutoff), frozenset(self.type_of_element))
+
+    @property
+    def known_elements(self) -> Collection[int]:  # noqa: D102
+        return self.type_of_element.keys()
 
     def prepare(self, structure: Structure) -> RadiusGraph:  # noqa: D102
         model = self.potential.model

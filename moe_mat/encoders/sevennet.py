@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from typing import Any
 
 import torch
@@ -78,6 +78,10 @@ class SevenNetEncoder(Encoder):
     @property
     def prepare_key(self) -> Hashable:  # noqa: D102
         return ("radius", self.cutoff, frozenset(self.type_of_element))
+
+    @property
+    def known_elements(self) -> Collection[int]:  # noqa: D102
+        return self.type_of_element.keys()
 
     def prepare(self, structure: Structure) -> RadiusGraph:  # noqa: D102
         check_elements(structure, known=self.type_of_element, encoder="SevenNet-0")

@@ -12,7 +12,9 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from moe_mat.files.whole import whole_file
+from moe_mat.mixture.settings import MixtureSettings
 from moe_mat.zoo.checkpoints import read_checkpoint
+from moe_mat.zoo.find import find_cards
 from moe_mat.zoo.weights import WeightsError
 
 DIGEST = "digest"
@@ -98,22 +100,43 @@ def read_run_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def check_run_checkpoint(path: Path, *, resumes: bool) -> None:
+def check_run_checkpoint(path: Path, *, resumes: bool, given: Mapping[str, object]) -> None:
     """Make sure, before Lightning opens it, that a file is a checkpoint of one of our runs that serves its purpose.
 
     Args:
         path: The file.
         resumes: Whether a training is to go on from it, in place of using the model.
+        given: Settings of the model by name: those that are not left at their default must be the checkpoint's.
 
     Raises:
         WeightsError: When it is none, damaged, or finished or unfinished where the other is needed; names the file and
             the remedy.
+        ValueError: When settings are given that it does not have, which would be ignored; names them.
     """
-    finished = read_run_checkpoint(path)[FINISHED] is not None
+    content = read_run_checkpoint(path)
+    _check_settings(path, given, content["hyper_parameters"])
+    finished = content[FINISHED] is not None
     if resumes and finished:
         raise WeightsError(f"{path} is finished: there is nothing to go on with; fit without --ckpt_path trains anew")
     if not resumes and not finished:
         raise WeightsError(f"{path} is of a training that is not finished, so it cannot predict: {_remedy(path)}")
+
+
+def _check_settings(path: Path, given: Mapping[str, object], noted: Mapping[str, object]) -> None:
+    defaults, other = MixtureSettings(), []
+    for name, value in given.items():
+        if name == "targets" or value == getattr(defaults, name):
+            continue
+        if name == "experts":
+            value = [card.reference for card in find_cards(value if isinstance(value, str) else list(value))]  # type: ignore[call-overload]
+        if _as_lists(value) != _as_lists(noted.get(name)):
+            other.append(f"model.{name}")
+    if other:
+        raise ValueError(f"{path} was trained with other settings of {', '.join(other)}: leave them out, or fit anew")
+
+
+def _as_lists(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _remedy(path: Path) -> str:

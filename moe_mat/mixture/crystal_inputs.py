@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from pymatgen.core import Structure
+from torch import Tensor
 
+from moe_mat.mixture.batch import Batch, side_by_side
 from moe_mat.mixture.heads.last_convolution import collate_partial, partial_crystals
 from moe_mat.mixture.heads.whole_encoders import trainable_encoders
 from moe_mat.mixture.settings import Trainable
+from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
+from moe_mat.zoo.embeddings import embed
 from moe_mat.zoo.experts import build_expert
 
 
@@ -38,3 +44,49 @@ class CrystalInputs:
     def collate(self, inputs: list[Any]) -> Any:
         """Join inputs into a batch, which moves to a device by ``to``."""
         return self.encoder.collate(inputs) if self.encoder is not None else collate_partial(inputs)
+
+
+@dataclass(frozen=True)
+class EmbeddedCrystals:
+    """Crystals as gate and head see them, before they are batched.
+
+    Attributes:
+        embeddings: The experts' embeddings side by side ``[n, sum(dims)]``.
+        partial: One input of each crystal, where experts are trained.
+        collate: Joins some of these.
+    """
+
+    embeddings: Tensor
+    partial: list[Any] | None
+    collate: Callable[[list[Any]], Any]
+
+    @property
+    def batch(self) -> Batch:
+        """All of them, without targets."""
+        return Batch(self.embeddings, None, [], None if self.partial is None else self.collate(self.partial))
+
+    def joined(self, others: EmbeddedCrystals) -> EmbeddedCrystals:
+        """These, and others by the same experts."""
+        both = None if self.partial is None or others.partial is None else self.partial + others.partial
+        return EmbeddedCrystals(torch.cat([self.embeddings, others.embeddings]), both, self.collate)
+
+
+def embed_crystals(
+    cards: Sequence[ExpertCard], structures: Sequence[Structure], trainable: Trainable
+) -> EmbeddedCrystals:
+    """Crystals as gate and head see them.
+
+    Args:
+        cards: The experts.
+        structures: Checked crystals.
+        trainable: What is trained of the experts.
+
+    Raises:
+        CrystalError: When some expert cannot represent one of them; names its position and the reason.
+    """
+    with EmbeddingCache() as cache:
+        # Encoders that are trained make their embeddings anew at every step: the first ones are not worth keeping.
+        embedded = embed(cards, structures, cache=None if trainable == "all" else cache)
+    embedded.require_all(structures)
+    inputs = CrystalInputs(trainable, cards)
+    return EmbeddedCrystals(side_by_side(embedded.values), inputs(structures), inputs.collate)

@@ -33,6 +33,7 @@ from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.embeddings import embed, embed_stream
 from moe_mat.zoo.find import find_cards
+from moe_mat.zoo.unknown_elements import KnowingExperts
 
 logger = logging.getLogger(__name__)
 
@@ -158,6 +159,8 @@ class CrystalDataModule(EmbeddingDataModule):
         self.target_columns = [target] if isinstance(target, str) else list(target or [])
         self.left_out: list[LeftOut] = []
         self.checks = DataChecks()
+        self._read: tuple[list[Structure], pd.DataFrame] | None = None  # where they have been looked at before
+        self._experts_left_out: list[str] = []
         self._loaded = False
 
     @property
@@ -172,10 +175,20 @@ class CrystalDataModule(EmbeddingDataModule):
             return table.assign(structure=pd.Series(structures, dtype=object))
         return load_matminer(str(dataset))
 
-    def setup(self, stage: str) -> None:
-        """Read, embed and split; predicting streams instead."""
-        if stage == "predict" or self._loaded:
-            return
+    def choose_experts(self) -> list[str]:
+        """The experts that a model on these data is to use, as names that find them; the others are left out.
+
+        These are all of them, unless the settings want those left out that do not know some element.
+        """
+        cards = find_cards(self.experts)
+        if self.settings.on_unknown_element == "drop_expert":
+            self._read = self._read_crystals()
+            knowing = KnowingExperts.of(cards, self._read[0])
+            cards, self._experts_left_out = knowing.cards, knowing.left_out
+            self.experts = [card.reference for card in cards]
+        return [card.reference for card in cards]
+
+    def _read_crystals(self) -> tuple[list[Structure], pd.DataFrame]:
         if not self.target_columns:
             raise ValueError(f"no target given for {self.place}: name its column with --data.target")
         settings = self.settings
@@ -187,7 +200,17 @@ class CrystalDataModule(EmbeddingDataModule):
             on_error=settings.on_error,
         )
         self.left_out += [LeftOut(**row) for row in table.attrs["left_out"]]
-        structures, table = self._embed(structures, table)
+        if not structures:
+            first = f"; the first: {self.left_out[0]}" if self.left_out else ""
+            raise ValueError(f"{self.place} has no crystal that can be used{first}")
+        return structures, table
+
+    def setup(self, stage: str) -> None:
+        """Read, embed and split; predicting streams instead."""
+        if stage == "predict" or self._loaded:
+            return
+        structures, table = self._embed(*(self._read or self._read_crystals()))
+        self._read = None
         self.targets = torch.tensor(table[self.target_columns].to_numpy(dtype=np.float32))
         self.ids = table["material_id"].astype(str).tolist()
         inputs = CrystalInputs(self.trainable, find_cards(self.experts))
@@ -195,7 +218,8 @@ class CrystalDataModule(EmbeddingDataModule):
         self.keys = [structure_key(structure) for structure in structures]
         self.rows = {part: torch.as_tensor(rows) for part, rows in self._split(structures, table)._asdict().items()}
         if stage == "fit":
-            self.checks = check_data(structures, self.ids, self.targets, self.rows, self.target_columns)
+            found = check_data(structures, self.ids, self.targets, self.rows, self.target_columns)
+            self.checks = replace(found, warnings=(*self._experts_left_out, *found.warnings))
         self._loaded = True
 
     def _split(self, structures: list[Structure], table: pd.DataFrame) -> Split:

@@ -46,7 +46,7 @@ class MixtureOfExperts(pl.LightningModule):
         self.cards = find_cards(settings.experts)
         # Names instead of patterns, so that a checkpoint does not change its meaning when an expert is added.
         self.save_hyperparameters({**asdict(settings), "experts": [card.reference for card in self.cards]})
-        self.transform = TargetTransform(settings.target_transform, len(settings.targets))
+        self.transform = TargetTransform(settings.target_transform, settings.targets)
         head = get_head(settings.head)
         self.head = head(self.cards, self.transform, settings_of_head(head.Settings, settings))
         self.head.start_gates([card.tag for card in self.cards])

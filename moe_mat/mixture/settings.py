@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeVar
 
-from moe_mat.crystals.errors import OnError
+from moe_mat.crystals.errors import OnError, OnUnknownElement
 
 Transform = Literal["auto", "none", "standardise", "log", "asinh"]
 Trainable = Literal["none", "last_convolution", "all"]
@@ -122,6 +122,8 @@ class DataSettings:
         id_column: Column with the crystals' names; found when not given.
         structure_column: Column with structures or their files; found when not given.
         on_error: ``raise`` stops at the first crystal that cannot be used, ``skip`` leaves it out and lists it.
+        on_unknown_element: ``refuse`` takes a crystal with an element that some expert does not know for one that
+            cannot be used; ``drop_expert`` fits without that expert, and says so. A fitted model needs all its experts.
     """
 
     path: str | None = None
@@ -135,6 +137,7 @@ class DataSettings:
     id_column: str | None = None
     structure_column: str | None = None
     on_error: OnError = "raise"
+    on_unknown_element: OnUnknownElement = "refuse"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import get_args
 
 import torch
@@ -33,13 +34,13 @@ class TargetTransform(nn.Module):
 
     Args:
         kind: The map.
-        n_targets: Number of columns.
+        names: Of the columns.
 
     Raises:
         ValueError: When there is no such map.
 
     Example:
-        >>> transform = TargetTransform("standardise", 1)
+        >>> transform = TargetTransform("standardise", ["gap"])
         >>> transform.fit(torch.tensor([[1.0], [2.0], [3.0], [float("nan")]]))
         >>> transform.inverse(transform(torch.tensor([[5.0]])))
         tensor([[5.]])
@@ -52,11 +53,11 @@ class TargetTransform(nn.Module):
     spread: Tensor
     limits: Tensor
 
-    def __init__(self, kind: Transform, n_targets: int) -> None:
+    def __init__(self, kind: Transform, names: Sequence[str]) -> None:
         super().__init__()
         if kind not in get_args(Transform):
             raise ValueError(f"unknown transform {kind!r}; known: {', '.join(get_args(Transform))}")
-        self.kind = kind
+        self.kind, self.names, n_targets = kind, tuple(names), len(names)
         self.register_buffer("function", torch.zeros(n_targets, dtype=torch.long))
         self.register_buffer("median", torch.ones(n_targets))
         self.register_buffer("mean", torch.zeros(n_targets))
@@ -72,13 +73,13 @@ class TargetTransform(nn.Module):
         Raises:
             ValueError: When a column has no value, or ``log`` meets one that is not positive.
         """
-        for column, values in enumerate(targets.double().unbind(1)):
+        for column, (name, values) in enumerate(zip(self.names, targets.double().unbind(1), strict=True)):
             values = values[values.isfinite()]
             if not len(values):
-                raise ValueError(f"target {column} has no value in the training rows")
+                raise ValueError(f"target {name} has no value in the training rows")
             if self.kind == "log" and (values <= 0).any():
                 raise ValueError(
-                    f"target {column} has {int((values <= 0).sum())} training values that are not positive: "
+                    f"target {name} has {int((values <= 0).sum())} training values that are not positive: "
                     "use transform 'asinh' or 'standardise' and not 'log'"
                 )
             self.spread[column] = values.std(correction=0).clamp_min(1e-12)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from pymatgen.core import Structure
 
 from moe_mat.crystals.structures import crystals_from_objects
+from moe_mat.files.documents import read_yaml
 from moe_mat.files.whole import write_text
 from moe_mat.mixture.transforms import TargetTransform
 from moe_mat.moma.amc import amc_weights, loo_knn_predictions
@@ -65,10 +66,7 @@ class Composition:
             ValueError: When the file is missing or is none; names it.
         """
         names = {field.name for field in fields(cls)}
-        try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ValueError(f"cannot read the composition {path}: {error}") from error
+        content = read_yaml(Path(path), what="composition")
         if not isinstance(content, dict) or set(content) != names:
             raise ValueError(f"{path} is no composition: it has not the fields {', '.join(sorted(names))}")
         try:
@@ -132,7 +130,7 @@ def compose_embedded(
     targets = torch.as_tensor(np.asarray(y, dtype=np.float64))
     if targets.ndim != 1 or not len(targets) or not bool(targets.isfinite().all()):
         raise ValueError(f"targets of shape {tuple(targets.shape)}: compose needs one finite number for each crystal")
-    learned = TargetTransform(settings.transform, 1)
+    learned = TargetTransform(settings.transform, ["target"])
     learned.fit(targets[:, None])
     outputs = learned.without_outliers_of(learned(targets[:, None])[:, 0], 0).numpy()
     # In the order of their tags, so that the result does not depend on the order in which they are named.

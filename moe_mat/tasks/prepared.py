@@ -57,7 +57,7 @@ def write_prepared(table: pd.DataFrame, path: Path, *, origin: Origin) -> None:
         {METADATA_KEY: json.dumps({"origin": "recipe", **asdict(origin)})}
     )
     with whole_file(path) as part:
-        pq.write_table(content, part)
+        pq.write_table(content, part, write_page_checksum=True)
 
 
 def read_origin(path: Path) -> Origin | None:

@@ -12,6 +12,7 @@ import jsonschema
 import yaml
 
 import moe_mat.experts
+from moe_mat.files.documents import parse_yaml, summary
 
 
 class CardError(ValueError):
@@ -40,7 +41,7 @@ def parse_card_file(path: Path, text: str) -> dict[str, Any]:
         CardError: When it is not YAML, does not fit the schema, or has another tag; names the file and the field.
     """
     try:
-        content = yaml.safe_load(text)
+        content = parse_yaml(text)
     except yaml.YAMLError as error:
         raise CardError(f"cannot read the expert card {path}: {error}") from error
     check_card_content(content, path)
@@ -57,14 +58,14 @@ def check_card_content(content: Any, path: Path) -> None:
     """
     problems = [_problem(error, content) for error in _validator().iter_errors(content)]
     if problems:
-        raise CardError(f"the expert card {path} is not valid: {'; '.join(problems)}")
+        raise CardError(f"the expert card {path} is not valid: {summary(problems)}")
 
 
 def _problem(error: jsonschema.ValidationError, content: Any) -> str:
     if error.validator == "unevaluatedProperties":
         schema = _validator().schema
         kind = schema["$defs"]["network" if {"trunk", "network"} & set(content) else "encoder"]
-        strange = sorted(set(content) - set(schema["properties"]) - set(kind["properties"]))
+        strange = sorted(map(str, set(content) - set(schema["properties"]) - set(kind["properties"])))
         return f"{', '.join(strange)}: not of {kind['title']}"
     place = error.json_path.removeprefix("$").removeprefix(".")
     return f"{place}: {error.message}" if place else error.message

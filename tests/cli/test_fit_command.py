@@ -61,7 +61,7 @@ def test_the_quickstart_from_the_shell(run: Run, capsys: pytest.CaptureFixture[s
     assert run("validate", "--ckpt_path", checkpoint("dcdft")) == 0
     assert run("predict", "--ckpt_path", checkpoint("dcdft"), "--data.dataset", "dcdft") == 0
     told = predictions[predictions["part"] == "test"].set_index("material_id")["bulk_modulus_predicted"]
-    again = pd.read_csv("predictions.csv").set_index("material_id")["bulk_modulus"]
+    again = pd.read_csv("predictions.csv").set_index("material_id")["bulk_modulus_predicted"]
     np.testing.assert_allclose(again[told.index], told, rtol=1e-4)
 
 
@@ -180,14 +180,15 @@ def test_the_published_recipe(experts: str, run: Run, own: list[str], tmp_path: 
             cgcnn_expert(folder, f"toy{number}", seed=number)
     arguments = ["--config", CONFIGS / "published.yaml", "--model.experts", folder, "--trainer.accelerator=cpu"]
     assert run("fit", *arguments, *own, "--trainer.max_epochs=3", "--model.top_k=2") == 0
-    saved = torch.load(checkpoint(), weights_only=True)
+    saved = torch.load(checkpoint().with_name("last.ckpt"), weights_only=True)
     settings, state = saved["hyper_parameters"], saved["state_dict"]
     assert (settings["orthogonality"], settings["learning_rate"], settings["tuning_rate"]) == (
         0.01,
         0.01,
         0.005,
     )
-    assert [group["lr"] for group in saved["optimizer_states"][0]["param_groups"]]
+    last = torch.load(checkpoint().with_name("last.ckpt"), weights_only=True)
+    assert [group["lr"] for group in last["optimizer_states"][0]["param_groups"]]
     layers = [value for name, value in state.items() if "head.network." in name and name.endswith("weight")]
     assert [len(layer) for layer in layers] == [32, 32, 1]
     assert any("tuned.convolutions" in name for name in state)
@@ -195,5 +196,5 @@ def test_the_published_recipe(experts: str, run: Run, own: list[str], tmp_path: 
     assert (weights > 0).sum() == 2
     assert run("predict", "--ckpt_path", checkpoint(), *own[:2], *own[4:]) == 0
     told = pd.read_csv(run_folder() / "predictions.csv").set_index("material_id")["bulk_modulus_predicted"]
-    again = pd.read_csv("predictions.csv").set_index("material_id")["bulk_modulus"]
+    again = pd.read_csv("predictions.csv").set_index("material_id")["bulk_modulus_predicted"]
     np.testing.assert_allclose(again[told.index], told, rtol=1e-4)

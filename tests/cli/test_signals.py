@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from toy_binaries import write_binaries, write_recipe
 
 from cli.own_runs import TESTS, Run, checkpoint, crystals, killed, run_folder, shell, small
 from moe_mat.cli.signals import Stopped, stopped_behind
@@ -62,7 +63,7 @@ def told(process: subprocess.Popen[str]) -> list[str]:
         ["predict", "new", "--ckpt_path", "best.ckpt"],
         ["embed", "new"],
         ["audit", "new"],
-        ["compose", "new", "--target", "y", "--modules", "a"],
+        ["compose", "new", "--target", "y", "--modules", "magpie"],
         ["pretrain", "recipe.yaml"],
         ["cache", "list"],
     ],
@@ -71,7 +72,7 @@ def told(process: subprocess.Popen[str]) -> list[str]:
 def test_a_signal_at_the_start(arguments: list[str], number: signal.Signals) -> None:
     process = start(*arguments)
     wait_for(lambda: catches(process, number), process)
-    time.sleep(0.2)
+    time.sleep(0.1)
     process.send_signal(number)
     (line,) = told(process)
     assert f"stopped by {number.name}; " in line
@@ -104,8 +105,8 @@ def test_a_signal_in_the_middle_leaves_no_half_of_a_file(
     wait_for(lambda: list(Path().glob("out/*.part")), process)
     process.send_signal(number)
     assert told(process) == [
-        f"moe-mat {command}: stopped by {number.name}; what is embedded is in the cache: the same command goes on "
-        "from there"
+        f"moe-mat {command}: stopped by {number.name}; the same command goes on with the embeddings and "
+        "checkpoints that are kept"
     ]
     assert process.returncode == 128 + number
     assert not list(Path("out").iterdir())
@@ -127,6 +128,25 @@ def test_a_fit_says_how_to_go_on_and_ends_where_an_undisturbed_one_does(name: st
     expected, rows = (pd.read_csv(run_folder(version=version) / "predictions.csv") for version in (0, 2))
     assert len(rows) == len(crystals()[1])
     pd.testing.assert_frame_equal(rows, expected, rtol=1e-6)
+
+
+def test_a_pretraining_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    data = write_binaries(tmp_path)
+    arguments = ["pretrain", write_recipe(tmp_path), "--data", data, "--only", "toy_networks"]
+    arguments += ["--trainer.max_epochs", "60", "--trainer.accelerator", "cpu"]
+    undisturbed = shell(*arguments, "--output", "whole", "--runs", "runs_whole")
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    process = start(*arguments, "--output", "resumed", "--runs", "runs")
+    wait_for(lambda: list(Path("runs").rglob("last.ckpt")), process)
+    process.send_signal(signal.SIGTERM)
+    assert told(process)[-1].startswith("moe-mat pretrain: stopped by SIGTERM; the same command goes on ")
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not list(Path("resumed").iterdir())
+    assert shell(*arguments, "--output", "resumed", "--runs", "runs").returncode == 0
+    weights = sorted(Path("whole").glob("*.safetensors"))
+    assert weights
+    for path in weights:
+        assert (Path("resumed") / path.name).read_bytes() == path.read_bytes()
 
 
 def test_a_signal_is_seen_behind_the_errors_that_it_causes() -> None:

@@ -12,6 +12,7 @@ from pymatgen.core import Structure
 from torch import Tensor
 
 from moe_mat.encoders.base import Encoder, Features
+from moe_mat.encoders.descriptors.composition import KNOWN_ELEMENTS
 
 LINEAR = 3.0  # standard deviations: farther away, values grow as logarithms
 
@@ -76,6 +77,10 @@ class StandardisedEncoder(Encoder):
     @property
     def crystal_layers(self) -> dict[str, int]:  # noqa: D102
         return dict(self._widths)
+
+    @property
+    def known_elements(self) -> Collection[int]:  # noqa: D102
+        return KNOWN_ELEMENTS
 
     def prepare(self, structure: Structure) -> np.ndarray:  # noqa: D102
         return np.concatenate(list(self.describe(structure, self._wanted).values()))

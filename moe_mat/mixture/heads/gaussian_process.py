@@ -99,10 +99,14 @@ class GaussianProcess(GrowingModule):
 
     Args:
         n_gates: Number of gates, and of terms of the covariance.
+
+    Attributes:
+        support: What the mixed embeddings of the support are made of, for whoever makes them ``[n_support, width]``. It
+            is kept in their place, because gates that use the same experts would keep them twice.
+        mixed: Each gate's mixed embeddings of the support; `None` after loading, until they are made again.
     """
 
     support: Tensor
-    widths: Tensor
     dual: Tensor
 
     def __init__(self, n_gates: int) -> None:
@@ -112,15 +116,15 @@ class GaussianProcess(GrowingModule):
         self.log_noise = nn.Parameter(torch.tensor(math.log(0.3)))
         for name in ("support", "dual"):
             self.register_buffer(name, torch.zeros(0))
-        self.register_buffer("widths", torch.zeros(n_gates, dtype=torch.long))
+        self.mixed: list[Tensor] | None = None
         self._factor: Tensor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the factor, which is as large as the covariance of the support and can be computed from it."""
-        return {**self.__dict__, "_factor": None}
+        """Without what is large and can be computed from the rest."""
+        return {**self.__dict__, "mixed": None, "_factor": None}
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        self._factor = None
+        self.mixed = self._factor = None
         super()._load_from_state_dict(state, prefix, *rest)
 
     def covariance(self, squared: Sequence[Tensor]) -> Tensor:
@@ -134,7 +138,8 @@ class GaussianProcess(GrowingModule):
 
     def to_support(self, mixed: Sequence[Tensor]) -> Tensor:
         """Covariance of crystals with the support ``[n, n_support]``."""
-        return self.covariance_between(mixed, self.support.split(self.widths.tolist(), dim=1))
+        assert self.mixed is not None
+        return self.covariance_between(mixed, self.mixed)
 
     def negative_log_likelihood(self, squared: Sequence[Tensor], targets: Tensor) -> Tensor:
         """Negative log marginal likelihood per crystal, with weak priors on the scales.
@@ -166,8 +171,7 @@ class GaussianProcess(GrowingModule):
         Returns:
             Their covariance without noise ``[n, n]``.
         """
-        self.support = torch.cat(list(mixed), dim=1)
-        self.widths = torch.tensor([part.shape[1] for part in mixed])
+        self.mixed = list(mixed)
         covariance = self.covariance_between(mixed, mixed)
         self._factor = self.factorise(covariance)
         self.dual = torch.cholesky_solve(outputs.double()[:, None], self._factor)[:, 0].float()
@@ -181,7 +185,8 @@ class GaussianProcess(GrowingModule):
     def std(self, to_support: Tensor) -> Tensor:
         """Standard deviation of a new measurement, standardised ``[n]``: the model's doubt and the noise."""
         if self._factor is None:
-            self._factor = self.factorise(self.to_support(self.support.split(self.widths.tolist(), dim=1)))
+            assert self.mixed is not None
+            self._factor = self.factorise(self.to_support(self.mixed))
         whitened = torch.linalg.solve_triangular(self._factor, to_support.double().T, upper=False)
         signal, noise = self.log_signal.exp().sum().double(), self.log_noise.exp().double()
         return (signal - whitened.square().sum(0)).clamp_min(0).add(noise).sqrt().float()

@@ -116,6 +116,28 @@ class KernelHead(Head):
             for weights in self._weights(column)
         ]
 
+    def _used(self, column: int) -> list[int]:
+        """Experts that have a weight in some gate."""
+        return (self._weights(column) > NEGLIGIBLE).any(0).nonzero()[:, 0].tolist()
+
+    def _solve(self, column: int, parts: Sequence[Tensor], mixed: list[Tensor], outputs: Tensor) -> Tensor:
+        """Make crystals the support; returns their covariance."""
+        process = self._process(column)
+        process.support = torch.cat([parts[expert] for expert in self._used(column)], dim=1)
+        return process.solve(mixed, outputs)
+
+    def _with_support(self, column: int) -> GaussianProcess:
+        """The process of a target; after loading, the mixed embeddings of its support are made again."""
+        process, used = self._process(column), self._used(column)
+        if process.mixed is None:
+            stored = process.support.split([self.dims[expert] for expert in used], dim=1)
+            parts = [torch.empty(0)] * len(self.dims)
+            for expert, part in zip(used, stored, strict=True):
+                parts[expert] = part
+            with torch.inference_mode(False), torch.no_grad():  # they are used in whatever mode comes next
+                process.mixed = self._mix(parts, column)
+        return process
+
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mixed embedding, targets and gates side by side ``[n, width]``; weights ``[n, n_targets, n_experts]``."""
         parts = self.scaling(batch.embeddings)
@@ -131,7 +153,9 @@ class KernelHead(Head):
     def _to_support(self, batch: Batch) -> list[Tensor]:
         """Each target's covariance with its support ``[n, n_support]``."""
         parts = self.scaling(batch.embeddings)
-        return [self._process(column).to_support(self._mix(parts, column)) for column in range(len(self.processes))]
+        return [
+            self._with_support(column).to_support(self._mix(parts, column)) for column in range(len(self.processes))
+        ]
 
     def forward(self, batch: Batch) -> Tensor:
         """Targets in their units ``[n, n_targets]``."""
@@ -161,7 +185,7 @@ class KernelHead(Head):
     def before_validation(self) -> None:
         """Make what the likelihood sees the support, so that the present gates can predict."""
         for column, seen in enumerate(self._seen):
-            self._process(column).solve(self._mix(seen.parts, column), seen.outputs)
+            self._solve(column, seen.parts, self._mix(seen.parts, column), seen.outputs)
 
     @torch.no_grad()
     def finish(self, train: Batch, val: Batch) -> None:
@@ -172,31 +196,31 @@ class KernelHead(Head):
             targets, outputs = (torch.cat([getattr(row, name) for row in rows]) for name in ("targets", "outputs"))
             order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(self.seed))[:MAX_CHOICE_ROWS]
             mixed = [torch.cat(of_gate)[order] for of_gate in zip(*(row.mixed for row in rows), strict=True)]
-            self._choose(column, _TargetRows(mixed, targets[order], outputs[order]))
+            self._choose(column, mixed, targets[order], outputs[order])
         self.refit(train)
 
-    def _choose(self, column: int, rows: _TargetRows) -> None:
+    def _choose(self, column: int, mixed: Sequence[Tensor], targets: Tensor, outputs: Tensor) -> None:
         process, inverse = self._process(column), self._inverse(column)
-        covariance = process.covariance_between(rows.mixed, rows.mixed)
+        covariance = process.covariance_between(mixed, mixed)
         settings = candidates(skewed=self.transform.is_nonlinear(column))
-        of_process, of_machine = torch.empty(len(rows.targets)), torch.empty(len(settings), len(rows.targets))
-        fold_of_row = torch.arange(len(rows.targets)) % N_FOLDS
+        of_process, of_machine = torch.empty(len(targets)), torch.empty(len(settings), len(targets))
+        fold_of_row = torch.arange(len(targets)) % N_FOLDS
         for fold in fold_of_row.unique():
             held, kept = (fold_of_row == fold).nonzero()[:, 0], (fold_of_row != fold).nonzero()[:, 0]
             if not len(kept):
                 return
             among, to_kept = covariance[kept][:, kept], covariance[held][:, kept]
-            clipped = self.transform.without_outliers_of(rows.outputs[kept], column)
+            clipped = self.transform.without_outliers_of(outputs[kept], column)
             dual = torch.cholesky_solve(clipped.double()[:, None], process.factorise(among))[:, 0].float()
             of_process[held] = inverse(to_kept @ dual)
             for number, setting in enumerate(settings):
                 machine = VectorMachine()
-                machine.fit(among, rows.targets[kept], rows.outputs[kept], setting)
+                machine.fit(among, targets[kept], outputs[kept], setting)
                 of_machine[number, held] = machine(to_kept, inverse)
         bounds = self.bounds[:, column]
         errors = {
             (number, blend): float(
-                (torch.lerp(of_process, of_machine[number], blend).clamp(*bounds) - rows.targets).abs().mean()
+                (torch.lerp(of_process, of_machine[number], blend).clamp(*bounds) - targets).abs().mean()
             )
             for number in range(len(settings))
             for blend in BLENDS
@@ -215,7 +239,7 @@ class KernelHead(Head):
         for column in range(len(self.processes)):
             rows = self._rows(batch, column)
             clipped = self.transform.without_outliers_of(rows.outputs, column)
-            covariance = self._process(column).solve(rows.mixed, clipped)
+            covariance = self._solve(column, rows.parts, rows.mixed, clipped)
             if column in self._chosen and self.blend[column] > 0:
                 machine = cast(VectorMachine, self.machines[column])
                 machine.fit(covariance, rows.targets, rows.outputs, self._chosen[column])
@@ -229,18 +253,20 @@ class KernelHead(Head):
         present = batch.targets[:, column].isfinite()
         parts = self.scaling(batch.embeddings[present])
         outputs = self.transform(batch.targets)[present, column]
-        return _TargetRows(self._mix(parts, column), batch.targets[present, column], outputs)
+        return _TargetRows(parts, self._mix(parts, column), batch.targets[present, column], outputs)
 
 
 class _TargetRows(NamedTuple):
     """The crystals that have a value of one target.
 
     Attributes:
+        parts: Scaled embeddings, one ``[n, dim]`` an expert.
         mixed: Each gate's mixed embeddings ``[n, width]``.
         targets: In their unit ``[n]``.
         outputs: Standardised ``[n]``.
     """
 
+    parts: list[Tensor]
     mixed: list[Tensor]
     targets: Tensor
     outputs: Tensor

@@ -1,0 +1,58 @@
+"""Crystals and targets as a caller of the estimator has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from ase import Atoms
+from numpy.typing import ArrayLike, NDArray
+from pymatgen.core import Structure
+
+from moe_mat.crystals.structures import crystals_from_objects
+
+Crystals = Sequence[Structure] | Sequence[Atoms] | pd.Series | pd.DataFrame | NDArray[Any]
+
+
+def given_structures(crystals: Crystals) -> list[Structure]:
+    """Checked crystals.
+
+    Raises:
+        CrystalError: When one cannot be used; names its position.
+        ValueError: When a DataFrame has no column of structures.
+    """
+    if isinstance(crystals, pd.DataFrame):
+        if "structure" not in crystals:
+            columns = ", ".join(map(str, crystals.columns))
+            raise ValueError(f"the DataFrame has no column 'structure' but {columns}: pass its column of crystals")
+        crystals = crystals["structure"]
+    return [crystal.structure for crystal in crystals_from_objects(list(crystals))]
+
+
+def target_names(y: ArrayLike, n_targets: int) -> list[str]:
+    """Names of the targets: those of pandas' columns, else numbers."""
+    if isinstance(y, pd.DataFrame):
+        return list(map(str, y.columns))
+    if isinstance(y, pd.Series) and y.name is not None:
+        return [str(y.name)]
+    return [f"target{i}" for i in range(n_targets)]
+
+
+def given_targets(y: ArrayLike, n_crystals: int) -> torch.Tensor:
+    """Targets ``[n, n_targets]``, NaN where there is no value.
+
+    Raises:
+        ValueError: When there are more or fewer than crystals, one is infinite, or a crystal has none.
+    """
+    targets = np.asarray(y, dtype=np.float32)
+    columns = targets[:, None] if targets.ndim == 1 else targets
+    if columns.ndim != 2 or len(columns) != n_crystals:
+        raise ValueError(f"{n_crystals} crystals need targets [n] or [n, n_targets], not of shape {targets.shape}")
+    if np.isinf(columns).any():
+        raise ValueError(f"the target of crystal {int(np.isinf(columns).any(1).argmax())} is infinite")
+    if np.isnan(columns).all(1).any():
+        raise ValueError(f"crystal {int(np.isnan(columns).all(1).argmax())} has no target value: leave it out")
+    return torch.as_tensor(columns)
