@@ -17,6 +17,7 @@ from moe_mat.cli.options import CrystalOptions, SplitOptions
 from moe_mat.cli.outputs import check_output
 from moe_mat.cli.screen import Facts, screen
 from moe_mat.files.folders import configs_folder
+from moe_mat.files.locks import only_writer
 from moe_mat.files.whole import write_text
 from moe_mat.mixture.settings import DataSettings
 from moe_mat.moma.settings import CompositionSettings
@@ -68,21 +69,15 @@ def compose(
     parts = train.embeddings.split([card.dim for card in cards], dim=1)
     embeddings = {card.tag: part.numpy() for card, part in zip(cards, parts, strict=True)}
     composition = moma.compose_embedded(cards, embeddings, train.targets[:, 0].numpy(), settings=settings, start=start)
-    composition.write(folder / "composition.yaml")
-    _write_mixture(cards, composition, folder)
-    _show(composition)
-    screen.text(f"{composition.rows} training crystals, {composition.seconds:.1f} s; written to {folder}")
-    for left_out in data.left_out:
-        screen.text(f"left out: {left_out}")
-    facts = {"output": folder, **asdict(composition), "left_out": [str(one) for one in data.left_out]}
-    try:
-        moma.check_mergeable(cards)
-    except moma.MergeError as error:
-        screen.text(f"nothing is merged: {error}")
-        (folder / "merged.yaml").unlink(missing_ok=True)  # of an earlier composition
-    else:
+    with only_writer(folder):
+        composition.write(folder / "composition.yaml")
+        _write_mixture(cards, composition, folder)
+        _show(composition)
+        screen.text(f"{composition.rows} training crystals, {composition.seconds:.1f} s; written to {folder}")
+        for left_out in data.left_out:
+            screen.text(f"left out: {left_out}")
         _write_merged(cards, composition, folder, target=target)
-    return facts
+    return {"output": folder, **asdict(composition), "left_out": [str(one) for one in data.left_out]}
 
 
 def _write_mixture(cards: Sequence[ExpertCard], composition: Composition, folder: Path) -> None:
@@ -96,7 +91,13 @@ def _write_mixture(cards: Sequence[ExpertCard], composition: Composition, folder
 
 
 def _write_merged(cards: Sequence[ExpertCard], composition: Composition, folder: Path, *, target: str) -> None:
-    """The merged expert, and the configuration of fit that fine-tunes it."""
+    """The merged expert, and the configuration of fit that fine-tunes it; nothing of modules that cannot be merged."""
+    try:
+        moma.check_mergeable(cards)
+    except moma.MergeError as error:
+        screen.text(f"nothing is merged: {error}")
+        (folder / "merged.yaml").unlink(missing_ok=True)  # of an earlier composition
+        return
     merged = moma.write_merged(
         cards,
         composition.weights,

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,8 +14,10 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from pymatgen.core import Structure
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from moe_mat.files.locks import only_writer
 from moe_mat.pretrain.batches import SourceBatches, SourceInputs
 from moe_mat.pretrain.export import Experts, score
 from moe_mat.pretrain.recipes import SourceRecipe
@@ -85,7 +88,10 @@ class SourceJob:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             module = build(rows["train"], transformed[rows["train"]])
-            run = fit_source_module(module, batches, folder=folder, name=name, options=self.trainer)
+            # Another training there would put its best epoch in the place of ours; our own processes may be several.
+            alone = nullcontext() if getattr(rank_zero_only, "rank", 0) else only_writer(folder)
+            with alone:
+                run = fit_source_module(module, batches, folder=folder, name=name, options=self.trainer)
         if not run.is_main:
             return module, None
         metrics = score(module, batches, source.values, targets)
