@@ -4,6 +4,8 @@ import gzip
 
 import ase.io
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pymatgen.core import Structure
 from strategies import reference_crystals
@@ -26,6 +28,16 @@ BAD_FILES = {
     "nameless.vasp": ("?\n1\n4 0 0\n0 4 0\n0 0 4\n1 1\ndirect\n0 0 0\n.5 .5 .5\n", "does not name its elements"),
     "molecule.xyz": ("1\nwater without a cell\nO 0 0 0\n", "no three-dimensional cell"),
     "settings.json": ('{"cutoff": 8}', "not the dict of a pymatgen Structure"),
+    "no_atoms.vasp": ("x\n1\n4 0 0\n0 4 0\n0 0 4\nNa\n0\ndirect\n", "the cell is empty"),
+    "no_atoms.cif": (CIF[: CIF.index("  Na")], "a loop_ of the CIF is empty"),
+    "no_atoms.xyz": (
+        '0\nLattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3 pbc="T T T"\n',
+        "the cell is empty",
+    ),
+    "many.vasp": ("x\n1\n4 0 0\n0 4 0\n0 0 4\nNa\n999999999999\ndirect\n0 0 0\n", "counts 999999999999 atoms"),
+    "many.xyz": ('9999999999\nLattice="4 0 0 0 4 0 0 0 4"\nNa 0 0 0\n', "of 9999999999 atoms, and has the lines of 1"),
+    "nested.json": ("[" * 200_000, "unreadable as JSON"),
+    "nanometres.vasp": (ROCKSALT.to(fmt="poscar").replace("5.64", "0.564"), "less than any crystal"),
     "disordered.cif": (ALLOY.to(fmt="cif"), "disordered"),
 }
 
@@ -68,6 +80,13 @@ def test_a_folder_and_its_csv_need_not_agree(tmp_path, caplog):
         ("a.parquet", b"PAR1 and then nothing", "not a whole Parquet file"),
         ("a.parquet", b"<html>", "web page"),
         ("a.json", b'[{"structure": {"latt', "not whole JSON"),
+        ("a.json", b"[" * 200_000, "nests lists in each other"),
+        ("a.json", b"[" * 200_000 + b"]" * 200_000, "nests lists in each other"),
+        ("a.json", b'{"columns": ["structure", "gap"], "data": [[1]]}', "columns and rows do not fit together"),
+        ("a.json", b'{"@class": "DataFrame", "data": {}}', "not whole JSON"),
+        ("a.csv", b"file;gap\nNaCl.cif;5,0\n", "separates its columns by semicolons"),
+        ("a.csv", b"file\tgap\nNaCl.cif\t5.0\n", "separates its columns by tabs"),
+        ("a.extxyz", b"1\nProperties=species:S:1:pos:R:99999999999\nNa 0 0 0\n", "damaged, or is not .extended. XYZ"),
         ("a.json", b'{"cutoff": 8}', "no crystals that can be recognised"),
         ("a.json.gz", gzip.compress(b"[1, 2, 3]" * 1000)[:-20], "not whole JSON"),
         ("a.csv", b"", "first line must name the columns"),
@@ -90,3 +109,48 @@ def test_a_cut_extxyz_is_no_shorter_extxyz(tmp_path):
     path.write_text("\n".join(path.read_text().splitlines()[:-2]))
     with pytest.raises(ValueError, match=r"a\.extxyz is damaged"):
         list(iter_crystals(path, on_error="skip"))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("lattice_vectors", "oops", "lattice_vectors is 'oops' and no list"),
+        ("lattice_vectors", [["a", "b", "c"]] * 3, "the lattice vectors are not numbers"),
+        ("cartesian_site_positions", 4.0, "cartesian_site_positions is '4.0' and no list"),
+        ("species_at_sites", [3], "species_at_sites has '3', which is no symbol, at site 0"),
+        ("species_at_sites", ["Na,spin"], "'Na,spin' is no element"),
+    ],
+)
+def test_other_things_where_lists_of_numbers_should_be(column, value, message, tmp_path):
+    good = {
+        "lattice_vectors": [(np.eye(3) * 4).tolist()],
+        "cartesian_site_positions": [[[0.0, 0.0, 0.0]]],
+        "species_at_sites": [["Na"]],
+    }
+    pq.write_table(pa.table({**good, column: [value]}), tmp_path / "a.parquet")
+    with pytest.raises(CrystalError, match=rf"a.parquet, row 0, crystal '0': {message}"):
+        read_structures(tmp_path / "a.parquet")
+
+
+def test_flipped_bytes_of_a_parquet_with_checksums_are_found(tmp_path):
+    path = tmp_path / "a.parquet"
+    structures = [ROCKSALT] * 20
+    columns = {
+        "lattice_vectors": [one.lattice.matrix.tolist() for one in structures],
+        "cartesian_site_positions": [one.cart_coords.tolist() for one in structures],
+        "species_at_sites": [one.labels for one in structures],
+    }
+    pq.write_table(pa.table(columns), path, write_page_checksum=True, compression="none", use_dictionary=False)
+    content = path.read_bytes()
+    place = content.index(np.float64(5.64).tobytes())
+    path.write_bytes(content[:place] + b"\x01" + content[place + 1 :])
+    with pytest.raises(ValueError, match=r"a.parquet is damaged after row 0 .*checksum"):
+        read_structures(path, on_error="skip")
+
+
+def test_a_file_of_which_nothing_can_be_used_is_an_empty_table(tmp_path):
+    (tmp_path / "noise.cif").write_text("noise")
+    structures, table = read_structures(tmp_path, on_error="skip")
+    assert structures == []
+    assert len(table) == 0
+    assert len(table.attrs["left_out"]) == 1

@@ -267,6 +267,27 @@ def test_an_element_that_an_expert_does_not_know_is_named(data: Data) -> None:
         model.predict([data[0][0], og])
 
 
+def test_an_expert_that_does_not_know_an_element_is_left_out_where_asked(
+    data: Data, caplog: pytest.LogCaptureFixture
+) -> None:
+    structures = [*data[0][:20], Structure(Lattice.cubic(3.35), ["Po"], [[0, 0, 0]])]
+    settings: dict[str, Any] = {"n_members": 1, "max_epochs": 2, "random_state": 0}
+    model = MoERegressor(["magpie", "chgnet_conv1"], on_unknown_element="drop_expert", **settings)
+    model.fit(structures, [*data[1][:20], 40.0])
+    assert "expert chgnet_conv1 is left out, because it does not know Po (in 1 crystals)" in caplog.text
+    assert model.experts_ == ["magpie"]
+    alone = MoERegressor("magpie", **settings).fit(structures, [*data[1][:20], 40.0])
+    np.testing.assert_array_equal(model.predict(structures), alone.predict(structures))
+    with pytest.raises(ValueError, match="no expert is left: expert chgnet_conv1"):
+        MoERegressor("chgnet_conv1", on_unknown_element="drop_expert").fit(structures, [*data[1][:20], 40.0])
+
+
+def test_a_target_is_called_by_its_name(data: Data) -> None:
+    values = pd.Series(data[1], name="bulk modulus") * -1
+    with pytest.raises(ValueError, match="target bulk modulus has .* training values that are not positive"):
+        MoERegressor("magpie", target_transform="log", n_members=1).fit(data[0], values)
+
+
 def test_one_crystal_is_not_a_list(fitted: MoERegressor, data: Data) -> None:
     with pytest.raises((TypeError, ValueError), match=r"list|Site"):
         fitted.predict(data[0][0])

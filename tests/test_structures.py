@@ -118,6 +118,17 @@ PROBLEMS = {
         Structure(Lattice.cubic(4), ["Fe", "O"], [[-1e-17, 0.5, 0], [0.999, 0.5, 0]]),
         r"site 0 \(Fe\) and site 1 \(O\)",
     ),
+    "nanometres": (Structure(Lattice.cubic(0.564), ROCKSALT.species, ROCKSALT.frac_coords), "less than any.*in nm"),
+    "picometres": (Structure(Lattice.cubic(564), ROCKSALT.species, ROCKSALT.frac_coords), "more than any.*in pm"),
+    "fractional positions": (
+        Structure(Lattice.cubic(5.64), ["Na", "Cl"], [[0] * 3, [0.5, 0, 0]], coords_are_cartesian=True),
+        r"site 0 \(Na\) and site 1 \(Cl\) are 0.50 Å apart, closer than .*fractional where Cartesian",
+    ),
+    "own image": (Structure(Lattice.orthorhombic(0.5, 8, 8), ["Na"], [[0] * 3]), "its image in the next cell are 0.50"),
+    "twenty thousand in one place": (
+        Structure(Lattice.cubic(90), ["Fe"] * 20_000, np.full((20_000, 3), 0.3)),
+        "remove one",
+    ),
     "slab": (Structure(Lattice(np.eye(3) * 4, pbc=(True, True, False)), ["Fe"], [[0] * 3]), "not periodic along c"),
 }
 
