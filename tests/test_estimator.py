@@ -284,7 +284,7 @@ def test_an_expert_that_does_not_know_an_element_is_left_out_where_asked(
 
 def test_a_target_is_called_by_its_name(data: Data) -> None:
     values = pd.Series(data[1], name="bulk modulus") * -1
-    with pytest.raises(ValueError, match="target bulk modulus has .* training values that are not positive"):
+    with pytest.raises(ValueError, match=r"target bulk modulus has .* training values that are not positive"):
         MoERegressor("magpie", target_transform="log", n_members=1).fit(data[0], values)
 
 
