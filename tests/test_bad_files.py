@@ -29,7 +29,8 @@ BAD_FILES = {
     "molecule.xyz": ("1\nwater without a cell\nO 0 0 0\n", "no three-dimensional cell"),
     "settings.json": ('{"cutoff": 8}', "not the dict of a pymatgen Structure"),
     "no_atoms.vasp": ("x\n1\n4 0 0\n0 4 0\n0 0 4\nNa\n0\ndirect\n", "the cell is empty"),
-    "no_atoms.cif": (CIF[: CIF.index("  Na")], "a loop_ of the CIF is empty"),
+    "no_atoms.cif": (CIF[: CIF.index("  Na")], "no structures"),
+    "empty_loop.cif": ("data_x\nloop_\n_atom_site_label\n_atom_site_fract_x\n", "a loop_ of the CIF is empty"),
     "no_atoms.xyz": (
         '0\nLattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3 pbc="T T T"\n',
         "the cell is empty",
@@ -37,7 +38,10 @@ BAD_FILES = {
     "many.vasp": ("x\n1\n4 0 0\n0 4 0\n0 0 4\nNa\n999999999999\ndirect\n0 0 0\n", "counts 999999999999 atoms"),
     "many.xyz": ('9999999999\nLattice="4 0 0 0 4 0 0 0 4"\nNa 0 0 0\n', "of 9999999999 atoms, and has the lines of 1"),
     "nested.json": ("[" * 200_000, "unreadable as JSON"),
-    "nanometres.vasp": (ROCKSALT.to(fmt="poscar").replace("5.64", "0.564"), "less than any crystal"),
+    "nanometres.vasp": (
+        Structure(ROCKSALT.lattice.matrix / 10, ROCKSALT.species, ROCKSALT.frac_coords).to(fmt="poscar"),
+        "less than any crystal",
+    ),
     "disordered.cif": (ALLOY.to(fmt="cif"), "disordered"),
 }
 
@@ -140,7 +144,8 @@ def test_flipped_bytes_of_a_parquet_with_checksums_are_found(tmp_path):
         "cartesian_site_positions": [one.cart_coords.tolist() for one in structures],
         "species_at_sites": [one.labels for one in structures],
     }
-    pq.write_table(pa.table(columns), path, write_page_checksum=True, compression="none", use_dictionary=False)
+    plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    pq.write_table(pa.table(columns), path, write_page_checksum=True, **plain)
     content = path.read_bytes()
     place = content.index(np.float64(5.64).tobytes())
     path.write_bytes(content[:place] + b"\x01" + content[place + 1 :])

@@ -81,5 +81,5 @@ def read_text(path: Path, *, most: int = HARMLESS_BYTES) -> str:
     with open_text(path) as stream:
         text = stream.read(most + 1)
     if len(text) > most:
-        raise OSError(f"it holds more than {most // 2**20} MiB")
+        raise OSError(f"it holds more than {most} characters")
     return text

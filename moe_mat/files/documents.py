@@ -40,7 +40,7 @@ def check_yaml(text: str) -> None:
         yaml.YAMLError: When it is too long, too deep, expands to too much by its aliases, or is no YAML.
     """
     if len(text) > MOST_CHARACTERS:
-        raise yaml.YAMLError(f"it is longer than {MOST_CHARACTERS} characters")
+        raise yaml.YAMLError(f"it holds more than {MOST_CHARACTERS} characters")
     sizes: dict[str, int] = {}
     open_values: list[list[Any]] = [[None, 0]]  # anchor and number of values of what is not closed yet
     for event in yaml.parse(text, Loader=_Loader):
@@ -93,7 +93,7 @@ def read_yaml(
         error: Raised when the file is missing, is not YAML or does not fit the schema; names file and entry.
     """
     try:
-        content = parse_yaml(read_text(path, most=MOST_CHARACTERS + 1))
+        content = parse_yaml(read_text(path, most=MOST_CHARACTERS))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as reason:
         raise error(f"cannot read the {what} {path}: {reason}") from reason
     if schema is not None:
