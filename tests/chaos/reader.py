@@ -18,7 +18,6 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-import pyarrow as pa
 from jsonargparse import ArgumentParser
 
 from moe_mat.cli.configs import bound_configs
@@ -81,14 +80,25 @@ def attempt(kind: str, path: Path) -> tuple[str, str]:
     try:
         return "read", READERS[kind](path)
     except (ValueError, OSError) as error:
-        named = path.name in str(error)
-        return ("refused", str(error)) if named else ("failed", f"the file is not named in {error!r}")
+        named = path.name in str(error) and "MemoryError" not in str(error)
+        return (
+            ("refused", str(error))
+            if named
+            else ("failed", f"out of memory, or without the name of the file: {error!r}")
+        )
     except TooLong:
         return "failed", "".join(traceback.format_exc().splitlines(keepends=True)[-12:])
     except BaseException:
         return "failed", traceback.format_exc()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _bytes_of_data() -> int:
+    """What this process has taken up to now; 0 where that is not known, and the limit is a little harder then."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmData:")), 0)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -100,11 +110,9 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
     warnings.simplefilter("ignore")
-    pa.set_memory_pool(pa.system_memory_pool())  # others reserve what they do not use, which counts to the limit
     signal.signal(signal.SIGALRM, _stop)
-    pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
-    most = pages * resource.getpagesize() + BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    most = _bytes_of_data() + BYTES
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     for line in sys.stdin:
         asked = json.loads(line)
         outcome, message = attempt(asked["kind"], Path(asked["path"]))
