@@ -25,6 +25,7 @@ BOMBS = {
     "number": ("a: " + "9" * 5000, ""),
     "list as a key": ("[1, 2]: 3\n? [a]\n: b", ""),
     "no date": ("a: 2024-99-99", ""),
+    "no digit": ("a: !!int ''", ""),
     "code": ("a: !!python/object/apply:os.system ['true']", "could not determine a constructor"),
 }
 

@@ -51,6 +51,8 @@ def _rows(path: Path, others: list[str]) -> Iterator[Row]:
                 for record, crystal in zip(records, crystals, strict=True):
                     yield Row(f"{path}, row {number}", str(number), record, partial(_structure, *crystal))
                     number += 1
+            if number != file.metadata.num_rows:  # headers of pages have no checksum
+                raise ValueError(f"the file gives {file.metadata.num_rows} rows, and has {number}")
     except Exception as error:  # pyarrow fails on damaged files in many ways
         raise UnreadableError(f"{path} is damaged after row {number} ({error}): copy or fetch it again") from error
 

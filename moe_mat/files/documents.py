@@ -77,8 +77,10 @@ def parse_yaml(text: str) -> Any:
     check_yaml(text)
     try:
         return yaml.load(text, Loader=_Loader)
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:  # dates that are none, lists as keys
-        raise yaml.YAMLError(str(error)) from error
+    except yaml.YAMLError:
+        raise
+    except Exception as error:  # PyYAML fails in many ways, as on a date that is none
+        raise yaml.YAMLError(f"it cannot be read as YAML ({error!r})") from error
 
 
 def read_yaml(

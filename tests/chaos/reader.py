@@ -52,7 +52,8 @@ def read_crystals(path: Path) -> str:
     assert not unnamed, unnamed
     if refused and not structures:
         raise ValueError(f"{path}: {refused[0]['reason']}")
-    return " ".join(structure_key(one).hex() for one in structures) + table.to_csv()
+    keys = " ".join(structure_key(one).hex() for one in structures)
+    return f"{len(refused)} left out, {keys}, {table.to_csv()}"
 
 
 def read_settings(path: Path) -> str:
