@@ -43,9 +43,19 @@ def killed(epoch: int, signal_name: str = "SIGKILL") -> list[str]:
 
 
 def shell(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Call the command as the shell does."""
-    command = [sys.executable, "-m", "moe_mat", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **variables}, check=False)
+    """Call the command as the shell does in the foreground: background jobs of a shell ignore SIGINT."""
+    return subprocess.run(
+        [sys.executable, "-m", "moe_mat", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **variables},
+        check=False,
+        preexec_fn=heed_interrupts,
+    )
+
+
+def heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def crystals() -> tuple[list[Structure], pd.DataFrame]:
