@@ -57,7 +57,7 @@ def stopped_behind(error: BaseException | None) -> Stopped | None:
 
 
 def signal_that_came() -> Stopped | None:
-    """The signal that should have ended the command by now: it waits for an import to end, or was caught by a library."""
+    """The signal that should have ended the command: it waits for the end of an import, or a library has caught it."""
     return Stopped(_come[0]) if _come else None
 
 
