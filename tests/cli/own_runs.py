@@ -26,13 +26,17 @@ Run = Callable[..., int]
 
 
 class Killed(Callback):
-    """Ends the process as a power cut would, or sends it another signal."""
+    """Ends the process as a power cut would, or sends it another signal: at an epoch, or (-1) after the last one."""
 
     def __init__(self, epoch: int, signal_name: str = "SIGKILL") -> None:
         self.epoch, self.signal = epoch, getattr(signal, signal_name)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.current_epoch == self.epoch:
+            os.kill(os.getpid(), self.signal)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.epoch < 0:
             os.kill(os.getpid(), self.signal)
 
 

@@ -142,6 +142,21 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(head: str, own: list[
     pd.testing.assert_frame_equal(rows, expected, check_exact=True)
 
 
+@pytest.mark.usefixtures("run")
+def test_a_run_that_was_killed_after_early_stopping_is_not_trained_further(own: list[str]) -> None:
+    settings = {"model.head": "mlp", "trainer.max_epochs": 24, "early_stopping.patience": 2, "model.learning_rate": 0.1}
+    arguments = ["fit", *small(**settings), *own]
+    surroundings = {"OMP_NUM_THREADS": "1", "PYTHONPATH": TESTS}
+    assert shell(*arguments, **surroundings).returncode == 0
+    assert shell(*arguments, *killed(-1), **surroundings).returncode == -signal.SIGKILL
+    last = run_folder(version=1) / "checkpoints" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["epoch"] < 23
+    assert shell(*arguments, "--ckpt_path", last, **surroundings).returncode == 0
+    assert not (run_folder(version=2) / "metrics.csv").exists()
+    expected, rows = (pd.read_csv(run_folder(version=version) / "predictions.csv") for version in (0, 2))
+    pd.testing.assert_frame_equal(rows, expected, check_exact=True)
+
+
 def test_configs_merge_in_their_order(run: Run, own: list[str], tmp_path: Path) -> None:
     first = {"model": {"head": "mlp", "hidden": [7], "loss": "mse"}, "trainer": {"max_epochs": 2}}
     second = {"model": {"hidden": [5, 4]}}
