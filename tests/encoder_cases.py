@@ -15,8 +15,7 @@ from pymatgen.core import Lattice, Structure
 from strategies import reference_crystals
 from torch import Tensor
 
-from moe_mat.encoders import Encoder, get_encoder
-from moe_mat.encoders.base import pool
+from moe_mat.encoders import TENSOR_STATISTICS, Encoder, get_encoder, pool, pool_tensors
 
 CRYSTALS = reference_crystals() | {
     "isolated atoms": Structure(Lattice.cubic(22), ["Fe", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -51,6 +50,8 @@ CASES = {
     "chgnet": Case("chgnet"),
     "chgnet-r2scan": Case("chgnet", {"model": "r2scan"}),
     "sevennet": Case("sevennet", package="sevenn"),
+    "sevennet-l3i5": Case("sevennet", {"checkpoint": "7net-l3i5"}, package="sevenn"),
+    "sevennet-mf-0": Case("sevennet", {"checkpoint": "7net-mf-0"}, package="sevenn"),
     "tensornet": matgl_case("TensorNet-MatPES-PBE-v2025.1-PES"),
     "m3gnet": matgl_case("M3GNet-MatPES-PBE-v2025.1-PES"),
     "qet": matgl_case("QET-MatQ-PES"),
@@ -67,9 +68,13 @@ def load(name: str) -> Encoder:
 
 
 def pooled(encoder: Encoder, structures: list[Structure]) -> dict[str, Tensor]:
-    """Every layer of a batch of crystals, atoms pooled by mean and spread."""
+    """Every layer of a batch of crystals, atoms pooled by mean and spread, or by norms where they turn."""
     with torch.no_grad():
         features = encoder(encoder.collate([encoder.prepare(structure) for structure in structures]))
     index, n = features.crystal_of_node, features.n_crystals
     atoms = {layer: pool(x, index, n, statistics=["mean", "std"]) for layer, x in features.nodes.items()}
-    return atoms | features.crystals
+    tensors = {
+        layer: pool_tensors(x, index, n, statistics=TENSOR_STATISTICS, centrosymmetric=features.centrosymmetric)
+        for layer, x in features.tensors.items()
+    }
+    return atoms | tensors | features.crystals

@@ -88,13 +88,26 @@ def energies_per_atom(calculator: Any, structures: list[Structure]) -> np.ndarra
     return np.array(energies)
 
 
-def test_sevennet_energy_is_that_of_its_calculator() -> None:
-    encoder = load("sevennet")
+@pytest.mark.parametrize(
+    ("name", "checkpoint", "modal"),
+    [
+        ("sevennet", "7net-0", None),
+        ("sevennet-l3i5", "7net-l3i5", None),
+        ("sevennet-mf-0", "7net-mf-0", "R2SCAN"),
+    ],
+)
+def test_sevennet_energy_is_that_of_its_calculator(name: str, checkpoint: str, modal: str | None) -> None:
+    encoder = load(name)
     from sevenn.calculator import SevenNetCalculator
 
     structures = [CRYSTALS[name] for name in ("CaTiO3 perovskite", "MoS2 layered", "isolated atoms")]
-    expected = energies_per_atom(SevenNetCalculator("7net-0", device="cpu"), structures)
+    expected = energies_per_atom(SevenNetCalculator(checkpoint, device="cpu", modal=modal), structures)
     np.testing.assert_allclose(pooled(encoder, structures)["energy"][:, 0], expected, atol=2e-5)
+
+
+def test_sevennet_takes_no_checkpoint_but_those_of_the_wheel() -> None:
+    with pytest.raises(ValueError, match=r"7net-0, 7net-l3i5, 7net-mf-0, not 'my\.pth'"):
+        get_encoder("sevennet")(checkpoint="my.pth")
 
 
 @pytest.mark.parametrize("model", ["tensornet", "m3gnet", "qet"])

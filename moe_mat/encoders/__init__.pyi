@@ -1,9 +1,12 @@
-from .base import Encoder, Features, pool, prepare_checked
+from .base import SCALAR_STATISTICS, Encoder, Features, pool, prepare_checked
 from .cgcnn import CGCNNConvolution, CGCNNEncoder, gaussian_expansion
 from .descriptors.encoders import DescriptorEncoder, LocalEnvironmentEncoder
 from .registry import get_encoder, register_encoder
+from .tensor_pooling import TENSOR_STATISTICS, pool_tensors
 
 __all__ = [
+    "SCALAR_STATISTICS",
+    "TENSOR_STATISTICS",
     "CGCNNConvolution",
     "CGCNNEncoder",
     "DescriptorEncoder",
@@ -13,6 +16,7 @@ __all__ = [
     "gaussian_expansion",
     "get_encoder",
     "pool",
+    "pool_tensors",
     "prepare_checked",
     "register_encoder",
 ]

@@ -15,6 +15,8 @@ from moe_mat.crystals.errors import UnsupportedCrystalError
 
 # Bytes: a crystal whose graph needs more is refused.
 MOST_MEMORY = 2**30
+# Over atom features that do not turn with the crystal, see `pool`.
+SCALAR_STATISTICS = ("mean", "std")
 
 
 @dataclass
@@ -26,12 +28,17 @@ class Features:
         crystals: Layer name to features ``[n_crystals, width]`` that belong to the crystal as a whole.
         crystal_of_node: Index of the crystal that each atom belongs to ``[n_atoms]``.
         n_crystals: Number of crystals in the batch.
+        tensors: Layer name to atom features that turn with the crystal: for each degree l above 0
+            ``[n_atoms, multiplicity, 2 l + 1]``, in an orthonormal basis of the tensors of that degree.
+        centrosymmetric: Which crystals are known to have an inversion centre ``[n_crystals]``; ``None`` for none.
     """
 
     nodes: dict[str, Tensor]
     crystal_of_node: Tensor
     n_crystals: int
     crystals: dict[str, Tensor] = field(default_factory=dict)
+    tensors: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
+    centrosymmetric: Tensor | None = None
 
 
 class Encoder(nn.Module, ABC):
@@ -57,6 +64,11 @@ class Encoder(nn.Module, ABC):
     @property
     def crystal_layers(self) -> dict[str, int]:
         """Names and widths of the layers that describe the whole crystal."""
+        return {}
+
+    @property
+    def tensor_layers(self) -> dict[str, int]:
+        """Names of the layers of atom features that turn with the crystal, and how many such tensors each has."""
         return {}
 
     @property

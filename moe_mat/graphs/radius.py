@@ -22,6 +22,7 @@ class RadiusGraph:
         neighbors: Atom that it points to ``[n_bonds]``.
         images: Cell of the neighbour, in lattice vectors ``[n_bonds, 3]``.
         vectors: From centre to neighbour, in Å and double precision ``[n_bonds, 3]``.
+        centrosymmetric: Whether the crystal is known to have an inversion centre.
     """
 
     atomic_numbers: np.ndarray
@@ -29,6 +30,7 @@ class RadiusGraph:
     neighbors: np.ndarray
     images: np.ndarray
     vectors: np.ndarray
+    centrosymmetric: bool = False
 
     @property
     def lengths(self) -> np.ndarray:
@@ -84,6 +86,7 @@ class RadiusBatch:
         vectors: From centre to neighbour, in Å ``[n_bonds, 3]``.
         crystal_of_node: Crystal index of each atom ``[n_atoms]``.
         n_crystals: Number of crystals.
+        centrosymmetric: Which of them are known to have an inversion centre ``[n_crystals]``.
     """
 
     atomic_numbers: Tensor
@@ -91,6 +94,7 @@ class RadiusBatch:
     vectors: Tensor
     crystal_of_node: Tensor
     n_crystals: int
+    centrosymmetric: Tensor
 
     def to(self, device: torch.device | str) -> RadiusBatch:
         """Move the batch to a device."""
@@ -100,6 +104,7 @@ class RadiusBatch:
             self.vectors.to(device),
             self.crystal_of_node.to(device),
             self.n_crystals,
+            self.centrosymmetric.to(device),
         )
 
 
@@ -116,4 +121,5 @@ def batch_radius_graphs(graphs: list[RadiusGraph]) -> RadiusBatch:
         vectors=torch.from_numpy(np.concatenate([graph.vectors for graph in graphs])).float(),
         crystal_of_node=torch.from_numpy(np.repeat(np.arange(len(graphs)), n_atoms)),
         n_crystals=len(graphs),
+        centrosymmetric=torch.tensor([graph.centrosymmetric for graph in graphs]),
     )

@@ -74,7 +74,8 @@ class Readout(CardPart):
 
     Attributes:
         layers: Names of the layers that are read, side by side.
-        statistics: Over the atoms of a crystal, any of ``mean`` and ``std``; ``None`` for the mean alone.
+        statistics: Over the atoms of a crystal, any of ``mean`` and ``std``, or, of layers that turn with the crystal,
+            any of ``norm_of_mean`` and ``mean_of_norms``; ``None`` for the mean alone.
         activation: Of the embedding, ``softplus`` or ``none``; ``None`` for none.
     """
 

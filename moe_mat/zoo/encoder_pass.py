@@ -79,7 +79,7 @@ def pool_layers(experts: Sequence[EncoderExpert], features: Features) -> list[Po
     """
     found: dict[Block, np.ndarray] = {}
     for expert in sorted(experts, key=lambda expert: -expert.dim):  # a wide one has what the narrow ones read
-        blocks = _blocks(expert)
+        blocks = expert.blocks
         if not all(block in found for block in blocks):
             values, start = expert(features).float().numpy(), 0
             for block in blocks:
@@ -87,17 +87,3 @@ def pool_layers(experts: Sequence[EncoderExpert], features: Features) -> list[Po
                 start += block.width
     layout, rows = layout_of(tuple(found)), np.concatenate(list(found.values()), axis=1)
     return [PooledLayers(layout, row) for row in rows]
-
-
-def _blocks(expert: EncoderExpert) -> list[Block]:
-    """The blocks of an expert's embedding, from left to right."""
-    readout, encoder = expert.card.readout, expert.encoder
-    activation = readout.activation or "none"
-    blocks: list[Block] = []
-    for layer in readout.layers:
-        if layer in encoder.node_layers:
-            width = encoder.node_layers[layer]
-            blocks += [Block(layer, statistic, activation, width) for statistic in readout.pooled_by]
-        else:
-            blocks.append(Block(layer, "", activation, encoder.crystal_layers[layer]))
-    return blocks

@@ -20,7 +20,7 @@ from moe_mat.zoo.cards import EncoderCard, ExpertCard, NetworkCard
 from moe_mat.zoo.expert_weights import load_weights
 from moe_mat.zoo.find import find_cards
 from moe_mat.zoo.property_network import PropertyNetwork, load_network
-from moe_mat.zoo.readout import read_out
+from moe_mat.zoo.readout import blocks_of, read_out
 from moe_mat.zoo.trunks import EmbeddingOrder
 
 
@@ -92,16 +92,11 @@ class EncoderExpert(Expert):
     def __init__(self, card: EncoderCard, encoder: Encoder) -> None:
         super().__init__(card)
         self.encoder = encoder
-        width = 0
-        for layer in card.readout.layers:
-            if layer in self.encoder.node_layers:
-                width += self.encoder.node_layers[layer] * len(card.readout.pooled_by)
-            elif layer in self.encoder.crystal_layers:
-                width += self.encoder.crystal_layers[layer]
-            else:
-                known = ", ".join([*self.encoder.node_layers, *self.encoder.crystal_layers])
-                raise CardError(f"expert {card.tag}: {card.encoder} has no layer {layer!r}; it has {known}")
-        self._freeze(width)
+        try:
+            self.blocks = blocks_of(encoder, card.readout)
+        except ValueError as error:
+            raise CardError(f"expert {card.tag}: {card.encoder} {error}") from error
+        self._freeze(sum(block.width for block in self.blocks))
 
     def forward(self, features: Features) -> Tensor:
         """Read the encoder's features out into the embedding ``[n_crystals, dim]``."""

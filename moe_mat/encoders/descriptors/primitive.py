@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import spglib
 from pymatgen.core import Lattice, Structure
-from scipy.spatial import cKDTree
 
 from moe_mat.crystals.errors import UnsupportedCrystalError
 from moe_mat.encoders.descriptors.once import once_a_crystal
+from moe_mat.encoders.descriptors.partners import Partners
 
 SAME_POSITION = 1e-3  # Å: repeated cells are exact, and a real distortion must not be averaged away
-PROBED = 8  # atoms that tell most other vectors from translations
 MOST_ATOMS = 5000
 
 
@@ -40,9 +39,9 @@ def _smaller_cell(structure: Structure) -> Structure | None:
     positions, matrix = structure.frac_coords, structure.lattice.matrix
     rarest = np.flatnonzero(kind == np.argmin(counts))
     translations, partners = [], []
-    partners_of = _Partners(positions, numbers, matrix)
+    partners_of = Partners(positions, numbers, matrix, tolerance=SAME_POSITION)
     for translation in positions[rarest] - positions[rarest[0]]:
-        if (partner := partners_of.find(translation)) is not None:
+        if (partner := partners_of.find(positions + translation)) is not None:
             translations.append(translation)
             partners.append(partner)
     n = len(translations)
@@ -62,44 +61,6 @@ def _smaller_cell(structure: Structure) -> Structure | None:
         coords_are_cartesian=True,
         to_unit_cell=True,
     )
-
-
-class _Partners:
-    """Finds the atom of the same kind that each atom lies on when all are moved.
-
-    Args:
-        positions: Fractional ``[n_atoms, 3]``.
-        numbers: Atomic numbers ``[n_atoms]``.
-        matrix: Rows are the lattice vectors, in Å ``[3, 3]``.
-    """
-
-    def __init__(self, positions: np.ndarray, numbers: np.ndarray, matrix: np.ndarray) -> None:
-        self.positions, self.numbers, self.matrix = positions, numbers, matrix
-        self.tree = cKDTree(_wrapped(positions), boxsize=1)
-        heights = 1 / np.linalg.norm(np.linalg.inv(matrix), axis=0)
-        self.reach = 1.01 * SAME_POSITION / heights.min()
-
-    def find(self, translation: np.ndarray) -> np.ndarray | None:
-        """Partners ``[n_atoms]`` of all atoms moved by a fractional translation ``[3]``; None when one has none."""
-        if self._of(slice(0, PROBED), translation) is None:  # most translations are none
-            return None
-        return self._of(slice(None), translation)
-
-    def _of(self, atoms: slice, translation: np.ndarray) -> np.ndarray | None:
-        moved = self.positions[atoms] + translation
-        distances, partners = self.tree.query(_wrapped(moved), p=np.inf, distance_upper_bound=self.reach)
-        if not np.isfinite(distances).all() or (self.numbers[partners] != self.numbers[atoms]).any():
-            return None
-        offsets = moved - self.positions[partners]
-        offsets -= np.round(offsets)
-        return partners if (np.linalg.norm(offsets @ self.matrix, axis=1) < SAME_POSITION).all() else None
-
-
-def _wrapped(positions: np.ndarray) -> np.ndarray:
-    """Fractional positions in the cell, each coordinate at least 0 and less than 1."""
-    wrapped = positions - np.floor(positions)
-    wrapped[wrapped >= 1] = 0  # -1e-17 wraps to 1.0
-    return wrapped
 
 
 def _basis(vectors: np.ndarray, n: int) -> np.ndarray:
