@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -90,10 +91,7 @@ def import_table(
     )
     validate_card(card)
     if structures is None:
-        try:
-            open_table(path)
-        except ValueError as error:
-            raise ValueError(f"{error}; if the crystals are elsewhere, name their file by --structures") from error
+        _check_crystals(path)
     refusals = Refusals(on_error)
     rows = NamedRows(table, refusals)
     found = TableCrystals.read(path if structures is None else Path(structures), rows, refusals)
@@ -101,15 +99,31 @@ def import_table(
     usable = found.distinct(vectors, usable, refusals)
     if not usable.any():
         raise ValueError(f"{path}: no vector can be used; the first: {refusals.left_out[0]}")
+    card = _written(card, found, vectors, usable)
+    crystals = set(found.names)
+    return ImportedTable(card, refusals.left_out, [n for n in rows.of_name if n not in crystals], rows.others)
+
+
+def _check_crystals(path: Path) -> None:
+    """Make sure that a table has crystals of its own."""
+    try:
+        open_table(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; if the crystals are elsewhere, name their file by --structures") from error
+
+
+def _written(
+    card: EncoderCard, found: TableCrystals, vectors: NDArray[np.floating], usable: NDArray[np.bool_]
+) -> EncoderCard:
+    """Write card and vectors ``[n, width]``, those that can be used ``[n]``."""
     arrays: dict[str, NDArray[Any]] = {
         "formulas": found.formulas,
         "fingerprints": found.fingerprints,
         "vectors": vectors,
     }
     tensors = {name: torch.from_numpy(values if usable.all() else values[usable]) for name, values in arrays.items()}
-    weights = write_weights(tensors, card.path.with_name(f"{tag}.safetensors"))
-    card = replace(card, settings={"width": table.width, "n_crystals": int(usable.sum())}, weights=weights)
+    weights = write_weights(tensors, card.path.with_name(f"{card.tag}.safetensors"))
+    card = replace(card, settings={"width": card.dim, "n_crystals": int(usable.sum())}, weights=weights)
     write_card(card)
     build_expert(card)  # what was written can be loaded
-    crystals = set(found.names)
-    return ImportedTable(card, refusals.left_out, [n for n in rows.of_name if n not in crystals], rows.others)
+    return card

@@ -7,6 +7,7 @@ import fnmatch
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -75,37 +76,32 @@ class VectorTable:
     def vectors(self) -> Iterator[tuple[NDArray[np.floating], dict[int, str]]]:
         """Vectors ``[n, width]``, some rows at a time, and which of these cannot be used, with the reason."""
         for batch in _batches(self.path, list(self.vector_columns), pa.float64()):
-            columns = [batch.column(name) for name in self.vector_columns]
-            if _is_list(columns[0].type):
-                values, problems = self._from_lists(columns[0])
-            else:
-                numbers = [_numbers(column) for column in columns]
-                values, problems = np.stack(numbers, axis=1).astype(self.dtype, copy=False), {}
-            for row in np.flatnonzero(~np.isfinite(values).all(axis=1)):
-                place = int(np.argmin(np.isfinite(values[row])))
-                problems.setdefault(
-                    int(row), f"number {place} of its vector is missing, or is not finite as {self.dtype}"
-                )
+            values, problems = np.full((len(batch), self.width), np.nan, dtype=self.dtype), {}
+            with np.errstate(over="ignore"):  # what is too large becomes infinite, and is named
+                if _is_list(batch.schema.types[0]):
+                    lengths = pa.compute.list_value_length(batch.column(0)).fill_null(-1).to_numpy()
+                    whole = lengths == self.width
+                    values[whole] = _numbers(batch.column(0).filter(pa.array(whole)).flatten()).reshape(-1, self.width)
+                    problems = {int(row): self._length_problem(lengths[row]) for row in np.flatnonzero(~whole)}
+                else:
+                    for number, name in enumerate(self.vector_columns):
+                        values[:, number] = _numbers(batch.column(name))
+            finite = np.isfinite(values)
+            for row in np.flatnonzero(~finite.all(axis=1)):
+                reason = f"number {finite[row].argmin()} of its vector is missing, or is not finite as {self.dtype}"
+                problems.setdefault(int(row), reason)
             yield values, problems
 
-    def _from_lists(self, column: pa.Array) -> tuple[NDArray[np.floating], dict[int, str]]:
-        lengths = pa.compute.list_value_length(column).fill_null(-1).to_numpy(zero_copy_only=False)
-        whole = lengths == self.width
-        values = np.zeros((len(column), self.width), dtype=self.dtype)
-        values[whole] = _numbers(column.filter(pa.array(whole)).flatten()).reshape(-1, self.width)
-        problems = {
-            int(row): "its vector is missing"
-            if lengths[row] < 0
-            else f"its vector has {lengths[row]} numbers, and the first of the table {self.width}"
-            for row in np.flatnonzero(~whole)
-        }
-        return values, problems
+    def _length_problem(self, length: int) -> str:
+        if length < 0:
+            return "its vector is missing"
+        return f"its vector has {length} numbers, and the first of the table {self.width}"
 
 
-def _numbers(column: pa.Array) -> NDArray[np.floating]:
+def _numbers(column: pa.Array) -> NDArray[Any]:
     """A column of numbers, NaN where there is none."""
     values = column.to_numpy(zero_copy_only=False)
-    return values.astype(np.float64) if values.dtype == object or values.dtype.kind != "f" else values
+    return values.astype(np.float64) if values.dtype == object else values
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -174,6 +170,8 @@ def _vector_columns(path: Path, schema: pa.Schema, asked: str | None, ids: str) 
             f"columns of numbers; there are {_listed(schema)}"
         )
     found = [asked] if asked in schema.names else fnmatch.filter(schema.names, asked)
+    if found == [ids]:
+        raise ValueError(f"{path}: column {ids!r} names the crystals: name the column with the vectors")
     found = [name for name in found if name != ids]
     if not found:
         raise ValueError(_no_column(path, schema, asked))
