@@ -14,7 +14,7 @@ from pymatgen.io.vasp import Poscar
 from strategies import ordered_structures, rotated, rotations
 from test_encoders import repeated, shifted, shuffled, turned
 
-from moe_mat.crystals.fingerprint import N_NUMBERS, TOLERANCE, fingerprint
+from moe_mat.crystals.fingerprint import DIGITS, N_NUMBERS, TOLERANCE, fingerprint
 
 
 def difference(one: Structure, other: Structure) -> float:
@@ -31,15 +31,15 @@ def written(structure: Structure) -> Structure:
 
 
 def rounded(structure: Structure) -> Structure:
-    """Lengths and fractional coordinates with four decimals."""
-    return Structure(Lattice(structure.lattice.matrix.round(4)), structure.species, structure.frac_coords.round(4))
+    """Lengths and fractional coordinates with five decimals."""
+    return Structure(Lattice(structure.lattice.matrix.round(5)), structure.species, structure.frac_coords.round(5))
 
 
 @pytest.mark.parametrize("same_crystal", [turned, shifted, shuffled, repeated, mirrored, written, rounded])
 @pytest.mark.parametrize("name", CRYSTALS)
 def test_the_same_crystal_written_differently(name: str, same_crystal: Callable[[Structure], Structure]) -> None:
     crystal = CRYSTALS[name]
-    tolerance = TOLERANCE / 2 if same_crystal in (written, rounded) else 1e-10
+    tolerance = {written: DIGITS, rounded: TOLERANCE}.get(same_crystal, 1e-10)
     assert fingerprint(crystal).shape == (N_NUMBERS,)
     assert difference(same_crystal(crystal), crystal) < tolerance
 

@@ -4,6 +4,10 @@ They are means over the atoms: of how many neighbours there are at each distance
 and of how one-sided these lie. Rotation, shift, order of the sites, choice of the cell and mirrors make no difference.
 They are compared with a tolerance and not rounded and hashed, because a number on the edge of two roundings would be
 found or not by its last digit.
+
+Of 37,781 crystals of JARVIS, 447 pairs are within the tolerance, and all of them are one crystal by a strict match of
+structures. Of 60,000 of the Materials Project, two pairs are not: ZnS in stackings of 18 layers, which begin to differ
+beyond the cutoff. So the nearest is taken among those within the tolerance.
 """
 
 from __future__ import annotations
@@ -23,8 +27,11 @@ N_NUMBERS = 4 * len(CENTRES) + 1
 GOLDEN = (np.sqrt(5) - 1) / 2
 
 TOLERANCE = 1e-4
-"""Two crystals of one formula are the same when no number differs by more, which is when atoms are shifted by about
-0.0005 Å; coordinates that are written with four decimals are still found."""
+"""A crystal may be another one of its formula when no number differs by more, which atoms shifted by 0.001 Å do; with
+coordinates of five decimals the largest difference is 0.00006."""
+
+DIGITS = 1e-5
+"""What coordinates of six decimals alone change."""
 
 
 def fingerprint(structure: Structure) -> NDArray[np.float64]:

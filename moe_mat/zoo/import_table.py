@@ -71,11 +71,9 @@ def import_table(
 
     Raises:
         CrystalError: When a crystal or a vector cannot be used, or one crystal has two vectors; names it.
-        ValueError: When the file has no such columns, or none of the crystals.
-        CardError: When the tag is not one; before anything is written.
+        ValueError: When the file has no such columns or no crystals, or the tag is not one; nothing is written then.
     """
-    path = Path(path)
-    tag = tag or tag_of_file(path)
+    path, tag = Path(path), tag or tag_of_file(Path(path))
     table = VectorTable.open(path, id_column=id_column, vector_column=vector_column)
     card = EncoderCard(
         tag=tag,
@@ -90,38 +88,34 @@ def import_table(
         path=Path(folder) / f"{tag}.yaml",
     )
     validate_card(card)
-    if structures is None:
-        _check_crystals(path)
+    crystals = _with_crystals(path) if structures is None else Path(structures)
     refusals = Refusals(on_error)
     rows = NamedRows(table, refusals)
-    found = TableCrystals.read(path if structures is None else Path(structures), rows, refusals)
+    found = TableCrystals.read(crystals, rows, refusals)
     vectors, usable = found.vectors(refusals)
     usable = found.distinct(vectors, usable, refusals)
     if not usable.any():
         raise ValueError(f"{path}: no vector can be used; the first: {refusals.left_out[0]}")
     card = _written(card, found, vectors, usable)
-    crystals = set(found.names)
-    return ImportedTable(card, refusals.left_out, [n for n in rows.of_name if n not in crystals], rows.others)
+    return ImportedTable(card, refusals.left_out, sorted(rows.of_name.keys() - set(found.names)), rows.others)
 
 
-def _check_crystals(path: Path) -> None:
-    """Make sure that a table has crystals of its own."""
+def _with_crystals(path: Path) -> Path:
+    """A table that has crystals of its own."""
     try:
         open_table(path)
     except ValueError as error:
         raise ValueError(f"{error}; if the crystals are elsewhere, name their file by --structures") from error
+    return path
 
 
 def _written(
     card: EncoderCard, found: TableCrystals, vectors: NDArray[np.floating], usable: NDArray[np.bool_]
 ) -> EncoderCard:
     """Write card and vectors ``[n, width]``, those that can be used ``[n]``."""
-    arrays: dict[str, NDArray[Any]] = {
-        "formulas": found.formulas,
-        "fingerprints": found.fingerprints,
-        "vectors": vectors,
-    }
-    tensors = {name: torch.from_numpy(values if usable.all() else values[usable]) for name, values in arrays.items()}
+    arrays: list[NDArray[Any]] = [found.formulas, found.fingerprints, vectors]
+    kept = [torch.from_numpy(values if usable.all() else values[usable]) for values in arrays]
+    tensors = dict(zip(("formulas", "fingerprints", "vectors"), kept, strict=True))
     weights = write_weights(tensors, card.path.with_name(f"{card.tag}.safetensors"))
     card = replace(card, settings={"width": card.dim, "n_crystals": int(usable.sum())}, weights=weights)
     write_card(card)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_mat.crystals.errors import CrystalError, LeftOut, OnError, UnsupportedCrystalError
-from moe_mat.crystals.fingerprint import TOLERANCE, fingerprint
+from moe_mat.crystals.fingerprint import DIGITS, fingerprint
 from moe_mat.crystals.readers import iter_crystals, open_table
 from moe_mat.crystals.training_crystals import formula_hash
 from moe_mat.files.progress import Progress
@@ -58,14 +59,14 @@ class NamedRows:
     def __init__(self, table: VectorTable, refusals: Refusals) -> None:
         self.table = table
         self.of_name: dict[str, int] = {}
-        first: list[int] = []
+        first = array("q")  # of a million crystals, Python's own numbers and small arrays would take as much as vectors
         for row, name in enumerate(table.ids()):
             if name is None:
                 refusals.add(
                     LeftOut(f"{table.path}, row {row}", None, table.id_column, "the id is missing: fill it in")
                 )
             first.append(-1 if name is None else self.of_name.setdefault(name, row))
-        self.first = np.array(first, dtype=np.int64)
+        self.first = np.frombuffer(first, dtype=np.int64)
         self.others: list[str] = []
 
     def __contains__(self, name: object) -> bool:
@@ -103,12 +104,13 @@ class TableCrystals:
         found = iter_crystals(
             path, id_column=id_column, on_error=refusals.on_error, left_out=refusals.left_out, only=rows
         )
-        names, formulas, fingerprints = [], [], []
+        names: list[str] = []
+        formulas, numbers = array("Q"), array("f")
         with Progress("recognising crystals", total=len(rows.of_name)) as progress:
             for crystal in found:
                 progress.advance()
                 try:
-                    fingerprints.append(fingerprint(crystal.structure).astype(np.float32))
+                    numbers.extend(fingerprint(crystal.structure).tolist())
                 except UnsupportedCrystalError as error:
                     refusals.add(LeftOut(crystal.source, crystal.material_id, None, str(error)))
                     continue
@@ -120,10 +122,10 @@ class TableCrystals:
                 f"no crystal of {path} (such as {there!r}) has a vector in {table.path} (such as {asked!r}): the ids "
                 "of both must be the same; a column of ids that has one name in both files is taken from both"
             )
-        numbers = np.stack(fingerprints)
-        hashes = np.array(formulas, dtype=np.uint64).view(np.int64)
-        order = np.lexsort((numbers[:, 0], hashes))
-        return cls(rows, [names[place] for place in order], hashes[order], numbers[order])
+        hashes = np.frombuffer(formulas, dtype=np.uint64).view(np.int64)
+        fingerprints = np.frombuffer(numbers, dtype=np.float32).reshape(len(names), -1)
+        order = np.lexsort((fingerprints[:, 0], hashes))
+        return cls(rows, [names[place] for place in order], hashes[order], fingerprints[order])
 
     def vectors(self, refusals: Refusals) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
         """Read the vectors of the crystals from the table.
@@ -173,12 +175,12 @@ class TableCrystals:
     def _same_crystals(self) -> Iterator[tuple[int, int]]:
         for step in range(1, len(self.names)):
             near = self.formulas[step:] == self.formulas[:-step]
-            near &= np.abs(self.fingerprints[step:, 0] - self.fingerprints[:-step, 0]) <= TOLERANCE
+            near &= np.abs(self.fingerprints[step:, 0] - self.fingerprints[:-step, 0]) <= DIGITS
             places = np.flatnonzero(near)
             if not len(places):
                 return
             differences = np.abs(self.fingerprints[places + step] - self.fingerprints[places]).max(axis=1)
-            for place in places[differences <= TOLERANCE].tolist():
+            for place in places[differences <= DIGITS].tolist():
                 yield place, place + step
 
 

@@ -135,7 +135,8 @@ def _batches(path: Path, columns: list[str], kind: pa.DataType) -> Iterator[pa.R
             options = pyarrow.csv.ConvertOptions(include_columns=columns, column_types=dict.fromkeys(columns, kind))
             yield from pyarrow.csv.open_csv(path, convert_options=options)
         else:
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            # With buffers ahead, all of the file would be kept.
+            with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
                 yield from file.iter_batches(_ROWS_AT_ONCE, columns=columns)
     except (pa.ArrowException, OSError) as error:
         raise UnreadableError(f"{path} is damaged, or holds something else than numbers: {error}") from error
