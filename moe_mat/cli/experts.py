@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.table import Column, Table
 
 from moe_mat import crystals, zoo
 from moe_mat.cli.screen import Facts, PartlyFailedError, screen
+from moe_mat.crystals.errors import OnError, UnsupportedCrystalError
 from moe_mat.graphs.ties import Ties
+
+if TYPE_CHECKING:
+    from moe_mat.zoo.import_table import ImportedTable
+
+# Of crystals and vectors that have no counterpart.
+NAMED = 5
 
 
 def experts_list(pattern: str = "*", *, folder: str | None = None) -> Facts:
@@ -65,6 +74,9 @@ def experts_verify(names: list[str] = ["*"]) -> Facts:  # noqa: B006 - never cha
                 raise ValueError("its embedding of rocksalt is not finite")
             outcomes[card.tag] = "ok"
             screen.text(f"ok      {card.tag}")
+        except UnsupportedCrystalError:
+            outcomes[card.tag] = "ok, and does not know rocksalt"
+            screen.text(f"ok      {card.tag} (loaded; it does not know rocksalt)")
         except (ImportError, OSError) as error:
             outcomes[card.tag] = f"skipped: {error}"
             screen.text(f"skipped {card.tag}: {error}")
@@ -76,28 +88,84 @@ def experts_verify(names: list[str] = ["*"]) -> Facts:  # noqa: B006 - never cha
     return {"experts": outcomes}
 
 
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """A table of vectors.
+
+    Attributes:
+        id_column: Column with the crystals' names.
+        vector_column: Column with lists of numbers, or a pattern such as ``v_*`` for columns of numbers.
+        structures: The crystals by the same names, in any readable format; by default those in the table itself.
+        on_error: ``raise`` stops at the first crystal or vector that cannot be used, ``skip`` leaves it out, listed.
+    """
+
+    id_column: str | None = None
+    vector_column: str | None = None
+    structures: str | None = None
+    on_error: OnError = "raise"
+
+
 def experts_import(
     files: list[str],
     *,
     folder: str,
-    ties: Ties = "canonical",
+    tag: str | None = None,
+    source: str | None = None,
     license: str = "not stated",
     citation: str = "not stated",
+    ties: Ties = "canonical",
+    table: TableOptions,
 ) -> Facts:
-    """Convert CGCNN checkpoints (.pth.tar or .safetensors) into cards and weights.
+    """Make experts of tables of vectors (.parquet, .csv) or of CGCNN checkpoints (.pth.tar, .safetensors).
 
     Args:
-        files: The checkpoints; the file names become the tags.
-        folder: Where the experts go.
-        ties: Rule for equally distant neighbours: ``canonical``, or ``order`` as the published experts were trained.
-        license: Licence of the weights.
+        files: The tables or checkpoints, each an expert.
+        folder: Where the experts go, cards and data.
+        tag: Name of the expert, where there is one file; by default that of the file.
+        source: What it was trained on, for the leakage audit.
+        license: Licence of weights or vectors.
         citation: What to cite.
+        ties: Rule of a CGCNN for equally distant neighbours: ``canonical``, or ``order`` as the published.
+        table: How a table is read.
+
+    Raises:
+        ValueError: When several files are to have one tag, or a file cannot be used; says which and why.
     """
     from moe_mat.zoo.import_cgcnn import import_cgcnn
+    from moe_mat.zoo.import_table import import_table
+    from moe_mat.zoo.vector_tables import is_vector_table
 
-    cards = []
+    if tag is not None and len(files) > 1:
+        raise ValueError(f"--tag {tag} is for one file, and {len(files)} are given: import them one by one")
+    facts: dict[str, list[str]] = {name: [] for name in ("cards", "left_out", "without_crystal", "without_vector")}
+    said: dict[str, Any] = {"folder": folder, "tag": tag, "license": license, "citation": citation}
     for file in files:
-        card = import_cgcnn(file, folder=folder, ties=ties, license=license, citation=citation)
+        if is_vector_table(Path(file)):
+            imported = import_table(file, source=source, **said, **asdict(table))
+            _tell(imported)
+            facts["left_out"] += [str(one) for one in imported.left_out]
+            facts["without_crystal"] += imported.without_crystal
+            facts["without_vector"] += imported.without_vector
+            card = imported.card
+        elif table != TableOptions():
+            raise ValueError(f"{file} is no table (.parquet or .csv): --vector-column and the like are for tables")
+        else:
+            card = import_cgcnn(file, trained_on=source, ties=ties, **said)
         screen.text(str(card.path))
-        cards.append(card.path)
-    return {"cards": cards}
+        facts["cards"].append(str(card.path))
+    return {**facts}
+
+
+def _tell(imported: ImportedTable) -> None:
+    """Say what became of a table: what was left out, one by one, and what was not needed, by count."""
+    card, left_out = imported.card, imported.left_out
+    screen.text(f"{card.settings['n_crystals']} crystals with vectors of {card.dim} numbers; {len(left_out)} left out")
+    for one in left_out:
+        screen.text(f"  {one}")
+    for names, what in (
+        (imported.without_crystal, "vectors without a crystal"),
+        (imported.without_vector, "crystals without a vector"),
+    ):
+        if names:
+            more = ", ..." if len(names) > NAMED else ""
+            screen.text(f"{len(names)} {what}: {', '.join(names[:NAMED])}{more}")

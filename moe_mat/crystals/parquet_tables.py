@@ -43,7 +43,8 @@ def parquet_table(path: Path) -> Table:
 def _rows(path: Path, others: list[str]) -> Iterator[Row]:
     number = 0
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        # With buffers ahead, all of the file would be kept.
+        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
             for batch in file.iter_batches(_ROWS_AT_ONCE):
                 lattices, positions, species = (batch.column(name) for name in OPTIMADE_COLUMNS)
                 crystals = zip(_vectors(lattices), _vectors(positions), species.to_pylist(), strict=True)

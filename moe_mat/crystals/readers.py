@@ -78,7 +78,7 @@ def read_structures(
         records.append(crystal.values)
         ids.append(crystal.material_id)
     table = pd.DataFrame.from_records(records, index=pd.RangeIndex(len(ids)) if ids else None)
-    if "material_id" in table and table["material_id"].map(_as_id).tolist() != ids:
+    if "material_id" in table and table["material_id"].map(as_id).tolist() != ids:
         table = table.rename(columns={"material_id": "material_id_in_file"})
     columns = [name for name in table.columns if name != "material_id"]
     table = table.assign(material_id=ids)[["material_id", *columns]]
@@ -167,7 +167,7 @@ def _checked(
     spoiled: Counter[str] = Counter()
     for row in table.rows():
         # A file that a folder's CSV does not name has no values, and keeps its own name.
-        material_id = _as_id(row.values[id_column]) if id_column in row.values else row.name
+        material_id = as_id(row.values[id_column]) if id_column in row.values else row.name
         if only is not None and material_id not in only:
             continue
         if material_id is None:
@@ -214,7 +214,8 @@ def _as_number(value: Any) -> tuple[float, str | None]:
     return (math.nan, f"the value is {number}") if math.isinf(number) else (number, None)
 
 
-def _as_id(value: Any) -> str | None:
+def as_id(value: Any) -> str | None:
+    """A cell of a table as the name of a crystal; None where there is none."""
     if value is None or (pd.api.types.is_scalar(value) and (pd.isna(value) or value == "")):
         return None
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
@@ -225,7 +226,7 @@ def _find_id_column(table: Table) -> str | None:
     if len(found) < 2:
         return found[0] if found else None
     for name in found:
-        if not _repeats(_as_id(row.values.get(name)) for row in table.rows()):
+        if not _repeats(as_id(row.values.get(name)) for row in table.rows()):
             if name != found[0]:
                 logger.warning("%s: column %r repeats values, so the ids are those of %r", table.source, found[0], name)
             return name

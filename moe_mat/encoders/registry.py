@@ -13,6 +13,7 @@ ENCODERS: Registry[Encoder] = Registry(
         "chgnet": "moe_mat.encoders.chgnet",
         "sevennet": "moe_mat.encoders.sevennet",
         "matgl": "moe_mat.encoders.matgl",
+        "table": "moe_mat.encoders.table",
         "descriptors": "moe_mat.encoders.descriptors.encoders",
         "local_environment": "moe_mat.encoders.descriptors.encoders",
     },

@@ -246,8 +246,10 @@ class CrystalDataModule(EmbeddingDataModule):
         with Progress("embedding crystals", total=len(structures)) as progress, EmbeddingCache() as cache:
             cards = find_cards(self.experts)
             embedded = embed(cards, structures, cache=cache, advance=progress.advance)
-        for row, reason in embedded.refused.items():
-            self._leave_out(LeftOut(self.place, table["material_id"].iloc[row], None, reason))
+        names = table["material_id"].iloc[list(embedded.refused)].astype(str).tolist()
+        for name, reason in zip(names, embedded.refused.values(), strict=True):
+            said = reason if self.settings.on_error == "skip" else embedded.first_reason(names)
+            self._leave_out(LeftOut(self.place, name, None, said))
         kept = np.array([row not in embedded.refused for row in range(len(table))], dtype=bool)
         self.embeddings = side_by_side(embedded.values)[kept]
         return [s for s, keep in zip(structures, kept, strict=True) if keep], table[kept].reset_index(drop=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +29,17 @@ def card_path(tag: str, folder: Path) -> Path:
     """Where the card of an expert is that others of a folder name: in that folder, or else in the package."""
     beside = folder / f"{tag}.yaml"
     return beside if beside.exists() else zoo_folder() / beside.name
+
+
+def tag_of_file(path: Path) -> str:
+    """The tag of an expert that is made from a file: its name, with ``_`` for what a tag cannot hold.
+
+    Example:
+        >>> tag_of_file(Path("mp e-form.pth.tar"))
+        'mp_e-form'
+    """
+    stem = re.sub(r"(\.pth)?\.tar$|\.[A-Za-z]+$", "", path.name)
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", stem).lstrip("_.-")
 
 
 def parse_card_file(path: Path, text: str) -> dict[str, Any]:

@@ -33,6 +33,8 @@ MAX_ATOMS = 1024
 BATCH_MEMORY = 512 * 2**20
 # Crystals that are read and embedded at once when files of any length are streamed.
 STREAM_CHUNK = 256
+# Of the crystals that were refused beside the first.
+NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,21 @@ class Embedded:
         Raises:
             CrystalError: When one was; names its position, its formula and the reason.
         """
-        for row, reason in self.refused.items():
-            raise CrystalError(LeftOut(f"crystal {row} ({structures[row].reduced_formula})", None, None, reason))
+        for row in self.refused:
+            name = f"crystal {row} ({structures[row].reduced_formula})"
+            raise CrystalError(LeftOut(name, None, None, self.first_reason([str(other) for other in self.refused])))
+
+    def first_reason(self, names: Sequence[str]) -> str:
+        """Why the first refused crystal was, and which others were refused too.
+
+        Args:
+            names: Of all refused crystals, in their order.
+        """
+        reason, others = next(iter(self.refused.values())), names[1:]
+        if not others:
+            return reason
+        more = ", ..." if len(others) > NAMED else ""
+        return f"{reason}; {len(others)} more crystals cannot be embedded: {', '.join(others[:NAMED])}{more}"
 
 
 def embed(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from moe_mat.encoders.cgcnn import CGCNNEncoder
 from moe_mat.graphs.ties import Ties
+from moe_mat.zoo.card_files import tag_of_file
 from moe_mat.zoo.card_parts import Readout
 from moe_mat.zoo.cards import EncoderCard, validate_card, write_card
 from moe_mat.zoo.checkpoints import read_checkpoint
@@ -59,6 +59,7 @@ def import_cgcnn(
     unit: str | None = None,
     license: str = "not stated",
     citation: str = "not stated",
+    trained_on: str | None = None,
     ties: Ties = "canonical",
 ) -> EncoderCard:
     """Convert a CGCNN checkpoint into an expert: a card and a safetensors file.
@@ -72,6 +73,7 @@ def import_cgcnn(
         unit: The property's unit.
         license: Licence of the weights.
         citation: What to cite.
+        trained_on: The source of what it learned.
         ties: Rule for equally distant neighbours at the cut: ``canonical``, which does not depend on the order of the
             sites, or ``order``, as the published experts were trained.
 
@@ -80,8 +82,7 @@ def import_cgcnn(
         CardError: When the tag is not one; before anything is written.
     """
     source, folder = Path(source), Path(folder)
-    stem = re.sub(r"(\.pth)?\.tar$|\.[A-Za-z]+$", "", source.name)
-    tag = tag or re.sub(r"[^A-Za-z0-9_.-]+", "_", stem).lstrip("_.-")
+    tag = tag or tag_of_file(source)
     weights, settings = _encoder_weights(source, ties=ties)
     card = EncoderCard(
         tag=tag,
@@ -92,7 +93,7 @@ def import_cgcnn(
         dim=settings["width"],
         target=target,
         unit=unit,
-        source=f"imported from {source.name}",
+        source=trained_on or f"imported from {source.name}",
         license=license,
         citation=citation,
         path=folder / f"{tag}.yaml",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from moe_mat.files.checksum import file_sha256
@@ -43,6 +43,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def write_weights(weights: Mapping[str, Tensor], path: Path) -> WeightsFile:
     """Write a safetensors file, whole or not at all; returns the entry ``weights`` of its card."""
     with whole_file(path) as part:
-        # save_file would deny others to read it
-        part.write_bytes(save({name: value.detach().cpu().contiguous() for name, value in weights.items()}))
+        part.touch()
+        usual = part.stat().st_mode
+        save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, part)
+        part.chmod(usual)  # save_file denies others to read it
     return WeightsFile(path.name, file_sha256(path))
