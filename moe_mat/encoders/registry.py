@@ -15,6 +15,8 @@ ENCODERS: Registry[Encoder] = Registry(
         "matgl": "moe_mat.encoders.matgl",
         "descriptors": "moe_mat.encoders.descriptors.encoders",
         "local_environment": "moe_mat.encoders.descriptors.encoders",
+        "layer_stack": "moe_mat.encoders.physics.layer_stack",
+        "elasticity": "moe_mat.encoders.physics.elasticity",
     },
     group="moe_mat.encoders",
     guide="docs/add-an-expert.md",
