@@ -74,7 +74,7 @@ def averages(stiffness: np.ndarray) -> tuple[float, float]:
     bulk = (c[:3, :3].sum() / 9, 1 / s[:3, :3].sum())
     c_shear = (np.trace(c[:3, :3]) - (c[0, 1] + c[0, 2] + c[1, 2]) + 3 * np.trace(c[3:, 3:])) / 15
     s_shear = 15 / (4 * np.trace(s[:3, :3]) - 4 * (s[0, 1] + s[0, 2] + s[1, 2]) + 3 * np.trace(s[3:, 3:]))
-    return sum(bulk) / 2, (c_shear + s_shear) / 2
+    return float(sum(bulk) / 2), float((c_shear + s_shear) / 2)
 
 
 def to_voigt(mandel: np.ndarray) -> np.ndarray:

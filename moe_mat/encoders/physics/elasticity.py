@@ -98,7 +98,7 @@ class ElasticityEncoder(PhysicsEncoder):
         "elasticity": (
             Quantity("computed", "1", "1 up to 100 atoms in the primitive cell, else 0"),
             Quantity("relaxed atoms", "1", "1 where the atoms follow the strain, 0 where they are held"),
-            Quantity("at rest", "1", "1 where relaxation ended with forces below 5 meV/Å and stresses below 50 MPa"),
+            Quantity("at rest", "1", "1 where relaxation ended with forces below 10 meV/Å and stresses below 50 MPa"),
             Quantity("bulk modulus, Voigt", "1", "log10(K_V / GPa)"),
             Quantity("bulk modulus, Reuss", "1", "log10(K_R / GPa)"),
             Quantity("bulk modulus, Hill", "1", "log10((K_V + K_R) / 2 GPa)"),

@@ -20,10 +20,12 @@ class Operations:
     Attributes:
         rotations: Cartesian, of determinant 1 or -1 ``[n, 3, 3]``.
         partners: The atom that each atom comes to lie on ``[n, n_atoms]``.
+        axes: Turns the crystal into its standard orientation: a Cartesian vector ``r`` there is ``axes r`` ``[3, 3]``.
     """
 
     rotations: np.ndarray
     partners: np.ndarray
+    axes: np.ndarray
 
     def images_of_vectors(self, vectors: np.ndarray) -> np.ndarray:
         """What each operation makes of vectors on the atoms: ``[n_atoms, 3]`` to ``[n, n_atoms, 3]``."""
@@ -40,20 +42,20 @@ class Operations:
 def operations_of(structure: Structure) -> Operations:
     """The operations that spglib finds within 0.01 Å in a primitive cell; the identity alone where it finds none."""
     lattice, positions = structure.lattice.matrix, structure.frac_coords
-    identity = Operations(np.eye(3)[None], np.arange(len(structure))[None])
+    identity = Operations(np.eye(3)[None], np.arange(len(structure))[None], np.eye(3))
     cell: Any = (lattice, positions, structure.atomic_numbers)
     try:
-        found = spglib.get_symmetry(cell, symprec=TOLERANCE)
+        found = spglib.get_symmetry_dataset(cell, symprec=TOLERANCE)
     except Exception:  # its older releases return None instead, and have no error of their own to catch
         found = None
     if found is None:
         return identity
     # A vector x of fractions becomes x lattice: rotations are similar to those of fractions, from the right.
-    rotations = lattice.T @ found["rotations"] @ np.linalg.inv(lattice.T)
-    _, first = np.unique(found["rotations"].reshape(-1, 9), axis=0, return_index=True)
+    rotations = lattice.T @ found.rotations @ np.linalg.inv(lattice.T)
+    _, first = np.unique(found.rotations.reshape(-1, 9), axis=0, return_index=True)
     kept, partners = [], []
     for i in first:
-        moved = positions @ found["rotations"][i].T + found["translations"][i]
+        moved = positions @ found.rotations[i].T + found.translations[i]
         offsets = moved[:, None] - positions[None]
         distances = np.linalg.norm((offsets - np.round(offsets)) @ lattice, axis=2)
         nearest = distances.argmin(axis=1)
@@ -61,7 +63,7 @@ def operations_of(structure: Structure) -> Operations:
             return identity
         kept.append(_nearest_rotation(rotations[i]))
         partners.append(nearest)
-    return Operations(np.array(kept), np.array(partners))
+    return Operations(np.array(kept), np.array(partners), _nearest_rotation(found.std_rotation_matrix))
 
 
 def _nearest_rotation(matrix: np.ndarray) -> np.ndarray:

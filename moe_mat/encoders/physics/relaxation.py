@@ -10,7 +10,7 @@ from moe_mat.encoders.physics.operations import Operations
 from moe_mat.encoders.physics.potentials import Cell, Evaluation
 from moe_mat.encoders.physics.rounds import Calculation
 
-LARGEST_FORCE = 0.005  # eV/Å, at which a crystal is at rest
+LARGEST_FORCE = 0.01  # eV/Å, at which a crystal is at rest
 LARGEST_STRESS = 0.0003  # eV/Å³, 0.05 GPa
 MOST_STEPS = 30
 FARTHEST_FROM_GIVEN = 0.1  # strain beyond which a crystal has no rest near by, such as layers that nothing binds

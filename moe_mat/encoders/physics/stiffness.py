@@ -63,9 +63,13 @@ def from_mandel(vectors: np.ndarray) -> np.ndarray:
 
 
 def distinct_strains(operations: Operations) -> np.ndarray:
-    """The fewest strains that, with their images under the symmetry, cover all strains: ``[n, 6]``, n from 1 to 6."""
+    """The fewest strains that, with their images under the symmetry, cover all strains: ``[n, 6]``, n from 1 to 6.
+
+    They are the same for a crystal that is turned.
+    """
+    candidates = to_mandel(operations.axes.T @ from_mandel(CANDIDATES) @ operations.axes)
     covered = np.array(
-        [[np.outer(v, v) for v in to_mandel(operations.images_of_tensor(from_mandel(c)))] for c in CANDIDATES]
+        [[np.outer(v, v) for v in to_mandel(operations.images_of_tensor(from_mandel(c)))] for c in candidates]
     ).mean(axis=1)
     chosen: list[int] = []
     total = np.zeros((6, 6))
@@ -74,7 +78,7 @@ def distinct_strains(operations: Operations) -> np.ndarray:
         gains[chosen] = -np.inf
         chosen.append(int(gains.argmax()))
         total = total + covered[chosen[-1]]
-    return CANDIDATES[chosen]
+    return candidates[chosen]
 
 
 @dataclass(frozen=True, slots=True)
