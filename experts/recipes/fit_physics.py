@@ -25,8 +25,8 @@ from moe_mat.zoo.weights import write_weights
 # How each is made, and of how many crystals: those that cost more are fitted on fewer.
 ENCODERS: dict[str, tuple[Callable[[], PhysicsEncoder], int]] = {
     "layer_stack": (LayerStackEncoder, 5000),
-    "elasticity_sevennet0": (lambda: ElasticityEncoder(potential="7net-0"), 500),
-    "elasticity_chgnet": (lambda: ElasticityEncoder(potential="chgnet"), 500),
+    "elasticity_sevennet0": (lambda: ElasticityEncoder(potential="7net-0"), 300),
+    "elasticity_chgnet": (lambda: ElasticityEncoder(potential="chgnet"), 300),
 }
 
 
