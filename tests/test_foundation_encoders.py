@@ -12,7 +12,7 @@ from pymatgen.core import Lattice, Structure
 
 from moe_mat.crystals.errors import UnsupportedCrystalError
 from moe_mat.encoders import get_encoder
-from moe_mat.encoders.chgnet import undirected_bonds
+from moe_mat.encoders.chgnet_graphs import undirected_bonds
 
 
 @pytest.mark.parametrize(

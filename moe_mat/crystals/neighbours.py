@@ -43,12 +43,29 @@ def neighbour_list(structure: Structure, *, cutoff: float) -> NeighbourList:
     Raises:
         UnsupportedCrystalError: When there are more than ``MOST_EDGES``, which is found out before they are listed.
     """
-    matrix, positions, cells = structure.lattice.matrix, structure.cart_coords, None
-    if np.abs(structure.frac_coords).max(initial=0) > _FAR_OUT:
-        cells = np.floor(structure.frac_coords)
-        positions = (structure.frac_coords - cells) @ matrix
+    return neighbours_in(structure.lattice.matrix, structure.frac_coords, structure.cart_coords, cutoff=cutoff)
+
+
+def neighbours_in(
+    matrix: NDArray[np.float64], fractional: NDArray[np.float64], positions: NDArray[np.float64], *, cutoff: float
+) -> NeighbourList:
+    """All neighbours in a periodic crystal, as `neighbour_list`.
+
+    Args:
+        matrix: Rows are the lattice vectors, in Å ``[3, 3]``.
+        fractional: Positions in lattice vectors ``[n_atoms, 3]``.
+        positions: The same in Å ``[n_atoms, 3]``.
+        cutoff: Largest distance, in Å.
+
+    Raises:
+        UnsupportedCrystalError: When there are too many.
+    """
+    cells = None
+    if np.abs(fractional).max(initial=0) > _FAR_OUT:
+        cells = np.floor(fractional)
+        positions = (fractional - cells) @ matrix
     n_atoms = len(positions)
-    expected = n_atoms**2 / structure.volume * 4 / 3 * math.pi * cutoff**3
+    expected = n_atoms**2 / abs(np.linalg.det(matrix)) * 4 / 3 * math.pi * cutoff**3
     if n_atoms > _LARGE and cutoff > _PROBE and expected < MOST_EDGES:
         # Atoms may crowd in one corner of a large cell.
         expected = len(search(positions, matrix, _PROBE).centers) * (cutoff / _PROBE) ** 3 / 2

@@ -15,14 +15,12 @@ from pymatgen.core import Structure
 from torch import Tensor, nn
 
 from moe_mat.crystals.checks import check_elements
-from moe_mat.crystals.errors import UnsupportedCrystalError
 from moe_mat.encoders.adapter import Adapter
 from moe_mat.encoders.base import Encoder, Features, pool
+from moe_mat.encoders.chgnet_graphs import ATOM_CUTOFF, CHGNetSample, chgnet_graph, chgnet_sample
 from moe_mat.encoders.registry import register_encoder
-from moe_mat.graphs.radius import pairs_of_bonds, radius_graph
+from moe_mat.graphs.radius import radius_graph
 
-ATOM_CUTOFF = 6.0  # Å, bonds that atoms see
-BOND_CUTOFF = 3.0  # Å, bonds that bonds see, and that form angles
 # The embedding has 94 rows, but Po, At, Rn, Fr and Ra do not occur in the training data: theirs are random.
 KNOWN_ELEMENTS = frozenset(range(1, 95)) - frozenset(range(84, 89))
 CHECKPOINTS = {
@@ -31,30 +29,8 @@ CHECKPOINTS = {
 }
 
 
-MOST_ANGLES = 1_000_000  # of one crystal; diamond has 400,000 in 1,728 atoms
 ROWS_AT_ONCE = 131_072  # bonds or angles whose messages are computed at once, which take some 4 kB each
 ROW_BYTES = 1000  # what a bond or an angle takes all the while
-
-
-@dataclass(frozen=True, slots=True)
-class CHGNetSample:
-    """The graphs of one crystal; indices count from its first atom and its first bond.
-
-    A bond is undirected and has one length; it is seen from either end as a directed bond.
-
-    Attributes:
-        atomic_numbers: ``[n_atoms]``.
-        directed: Centre, neighbour and bond of each directed bond ``[3, n_directed]``.
-        lengths: In Å ``[n_bonds]``.
-        angled: Centre, bond that looks and bond that is seen, of each angle ``[3, n_angles]``.
-        angles: In radians ``[n_angles]``.
-    """
-
-    atomic_numbers: np.ndarray
-    directed: np.ndarray
-    lengths: np.ndarray
-    angled: np.ndarray
-    angles: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +49,6 @@ class CHGNetBatch:
         """Move the batch to a device."""
         moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "n_crystals"}
         return CHGNetBatch(**moved, n_crystals=self.n_crystals)
-
-
-def undirected_bonds(centers: np.ndarray, neighbors: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pair each bond with the same bond seen from its other end.
-
-    Returns:
-        A directed bond for each undirected one ``[n_bonds]`` and the undirected bond of each directed one
-        ``[n_directed]``.
-    """
-    if len(centers) == 0:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    span = int(np.abs(images).max()) * 2 + 1
-    n_atoms = int(max(centers.max(), neighbors.max())) + 1
-
-    def key(i: np.ndarray, j: np.ndarray, image: np.ndarray) -> np.ndarray:
-        shifted = image + span // 2
-        return (((i * n_atoms + j) * span + shifted[:, 0]) * span + shifted[:, 1]) * span + shifted[:, 2]
-
-    either_end = np.minimum(key(centers, neighbors, images), key(neighbors, centers, -images))
-    _, one_of_two, bond = np.unique(either_end, return_index=True, return_inverse=True)
-    return one_of_two, bond
 
 
 def gated_mlp(block: Any, parts: list[tuple[Tensor, Tensor | None]]) -> Tensor:
@@ -186,28 +141,7 @@ class CHGNetEncoder(Encoder):
 
     def prepare(self, structure: Structure) -> CHGNetSample:  # noqa: D102
         check_elements(structure, known=KNOWN_ELEMENTS, encoder="CHGNet")
-        graph = radius_graph(structure, cutoff=ATOM_CUTOFF)
-        one_of_two, bond = undirected_bonds(graph.centers, graph.neighbors, graph.images)
-        lengths = graph.lengths
-        short = np.flatnonzero(lengths < BOND_CUTOFF)
-        n_angles = int((np.bincount(graph.centers[short]) ** 2).sum())
-        if n_angles > MOST_ANGLES:
-            raise UnsupportedCrystalError(
-                f"its {len(structure)} atoms form about {n_angles / 1e6:.0f} million angles between bonds of up to "
-                f"{BOND_CUTOFF:g} Å, more than fit into memory: take a smaller cell, or leave it or this expert out"
-            )
-        looking, seen = (short[i] for i in pairs_of_bonds(graph.centers[short]))
-        directions = np.zeros_like(graph.vectors)
-        directions[short] = graph.vectors[short] / lengths[short, None]
-        cosines = np.einsum("ij,ij->i", directions[looking], directions[seen])
-        return CHGNetSample(
-            atomic_numbers=graph.atomic_numbers,
-            directed=np.stack([graph.centers, graph.neighbors, bond]),
-            lengths=lengths[one_of_two].astype(np.float32),
-            angled=np.stack([graph.centers[looking], bond[looking], bond[seen]]),
-            # CHGNet keeps the arccosine away from its poles by the same factor.
-            angles=np.arccos(cosines * (1 - 1e-6)).astype(np.float32),
-        )
+        return chgnet_sample(chgnet_graph(radius_graph(structure, cutoff=ATOM_CUTOFF)))
 
     def memory(self, sample: CHGNetSample) -> int:  # noqa: D102
         return ROW_BYTES * (sample.directed.shape[1] + sample.angled.shape[1])

@@ -9,7 +9,7 @@ import torch
 from pymatgen.core import Structure
 from torch import Tensor
 
-from moe_mat.crystals.neighbours import neighbour_list
+from moe_mat.crystals.neighbours import neighbours_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +44,38 @@ def radius_graph(structure: Structure, *, cutoff: float) -> RadiusGraph:
     Raises:
         UnsupportedCrystalError: When there are too many bonds.
     """
-    atomic_numbers = np.array(structure.atomic_numbers, dtype=np.int64)
-    centers, neighbors, images, _ = neighbour_list(structure, cutoff=cutoff)
+    lattice = structure.lattice.matrix
+    return radius_graph_of(
+        np.array(structure.atomic_numbers), lattice, structure.frac_coords, structure.cart_coords, cutoff=cutoff
+    )
+
+
+def radius_graph_of(
+    atomic_numbers: np.ndarray, lattice: np.ndarray, fractional: np.ndarray, positions: np.ndarray, *, cutoff: float
+) -> RadiusGraph:
+    """The same of bare arrays, which are faster made than a `Structure`.
+
+    Args:
+        atomic_numbers: ``[n_atoms]``.
+        lattice: Rows are the lattice vectors, in Å ``[3, 3]``.
+        fractional: Positions in lattice vectors ``[n_atoms, 3]``.
+        positions: The same in Å ``[n_atoms, 3]``.
+        cutoff: Longest bond, in Å.
+
+    Raises:
+        UnsupportedCrystalError: When there are too many bonds.
+    """
+    centers, neighbors, images, _ = neighbours_in(lattice, fractional, positions, cutoff=cutoff)
     order = np.argsort(centers, kind="stable")
     centers, neighbors, images = centers[order], neighbors[order], images[order]
-    fractional = structure.frac_coords
     # One subtraction in double precision: single precision sees the same bonds however the crystal is turned.
-    vectors = (fractional[neighbors] + images - fractional[centers]) @ structure.lattice.matrix
+    vectors = (fractional[neighbors] + images - fractional[centers]) @ lattice
     return RadiusGraph(
-        atomic_numbers, centers.astype(np.int64), neighbors.astype(np.int64), images.astype(np.int64), vectors
+        atomic_numbers.astype(np.int64),
+        centers.astype(np.int64),
+        neighbors.astype(np.int64),
+        images.astype(np.int64),
+        vectors,
     )
 
 
