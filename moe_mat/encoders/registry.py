@@ -15,6 +15,8 @@ ENCODERS: Registry[Encoder] = Registry(
         "matgl": "moe_mat.encoders.matgl",
         "descriptors": "moe_mat.encoders.descriptors.encoders",
         "local_environment": "moe_mat.encoders.descriptors.encoders",
+        "polar_springs": "moe_mat.encoders.physics.polar_springs",
+        "phonons": "moe_mat.encoders.physics.phonons",
     },
     group="moe_mat.encoders",
     guide="docs/add-an-expert.md",
