@@ -25,17 +25,25 @@ WEIGHTS = Path(os.environ.get("MOE_MAT_DATA", "shared/data")).parent / "weights"
 
 @dataclass(frozen=True)
 class Case:
-    """One encoder under test; ``tolerance`` is relative to the largest value of a layer over all crystals."""
+    """One encoder under test.
+
+    Attributes:
+        tolerance: Relative to the largest value of a layer over all crystals.
+        package: What it needs, several with spaces between them.
+        examples: Two crystals that it tells apart.
+    """
 
     encoder: str
     settings: dict[str, Any] = field(default_factory=dict)
     tolerance: float = 1e-5
     package: str | None = None
     frozen: bool = True
+    examples: tuple[str, str] = ("Si diamond", "ZnS zincblende")
 
     def skip_if_missing(self) -> None:
-        if self.package and importlib.util.find_spec(self.package) is None:
-            pytest.skip(f"the optional package {self.package} is not installed")
+        for package in (self.package or "").split():
+            if importlib.util.find_spec(package) is None:
+                pytest.skip(f"the optional package {package} is not installed")
         folder = self.settings.get("model", "")
         if self.encoder == "matgl" and not Path(folder).is_dir():
             pytest.skip(f"the MatGL weights {folder} are not there")
@@ -57,6 +65,11 @@ CASES = {
     "qet": matgl_case("QET-MatQ-PES"),
     "descriptors": Case("descriptors", tolerance=1e-6),
     "local_environment": Case("local_environment", tolerance=1e-6),
+    "layer_stack": Case(
+        "layer_stack", tolerance=1e-4, package="sevenn dftd3", examples=("graphene in vacuum", "MoS2 layered")
+    ),
+    "elasticity": Case("elasticity", {"potential": "7net-0"}, tolerance=3e-3, package="sevenn"),
+    "elasticity-chgnet": Case("elasticity", {"potential": "chgnet"}, tolerance=3e-3),
 }
 
 

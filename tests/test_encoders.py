@@ -75,10 +75,10 @@ def test_layers_are_as_announced_and_finite(name: str) -> None:
 
 def test_different_crystals_differ(name: str) -> None:
     encoder = load(name)
-    diamond = CRYSTALS["Si diamond"]
-    stretched = diamond.copy()
-    stretched.scale_lattice(diamond.volume * 1.1)
-    layers = pooled(encoder, [diamond, stretched, CRYSTALS["ZnS zincblende"]])
+    one, other = (CRYSTALS[example] for example in CASES[name].examples)
+    stretched = one.copy()
+    stretched.scale_lattice(one.volume * 1.1)
+    layers = pooled(encoder, [one, stretched, other])
     together = torch.cat(list(layers.values()), dim=1)
     assert (together[0] - together[1]).abs().max() > 0.01
     assert (together[0] - together[2]).abs().max() > 0.01

@@ -106,7 +106,7 @@ def test_sevennet_energy_is_that_of_its_calculator(name: str, checkpoint: str, m
 
 
 def test_sevennet_takes_no_checkpoint_but_those_of_the_wheel() -> None:
-    with pytest.raises(ValueError, match="7net-0, 7net-l3i5, 7net-mf-0, not 'my.pth'"):
+    with pytest.raises(ValueError, match=r"7net-0, 7net-l3i5, 7net-mf-0, not 'my\.pth'"):
         get_encoder("sevennet")(checkpoint="my.pth")
 
 

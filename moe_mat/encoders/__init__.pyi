@@ -1,6 +1,12 @@
 from .base import SCALAR_STATISTICS, Encoder, Features, pool, prepare_checked
 from .cgcnn import CGCNNConvolution, CGCNNEncoder, gaussian_expansion
 from .descriptors.encoders import DescriptorEncoder, LocalEnvironmentEncoder
+from .physics.base import PhysicsEncoder
+from .physics.elasticity import ElasticityEncoder
+from .physics.layer_stack import LayerStackEncoder
+from .physics.load_potential import load_potential
+from .physics.potentials import Cell, Evaluation, Potential
+from .physics.quantities import Quantity
 from .registry import get_encoder, register_encoder
 from .tensor_pooling import TENSOR_STATISTICS, pool_tensors
 
@@ -9,12 +15,20 @@ __all__ = [
     "TENSOR_STATISTICS",
     "CGCNNConvolution",
     "CGCNNEncoder",
+    "Cell",
     "DescriptorEncoder",
+    "ElasticityEncoder",
     "Encoder",
+    "Evaluation",
     "Features",
+    "LayerStackEncoder",
     "LocalEnvironmentEncoder",
+    "PhysicsEncoder",
+    "Potential",
+    "Quantity",
     "gaussian_expansion",
     "get_encoder",
+    "load_potential",
     "pool",
     "pool_tensors",
     "prepare_checked",

@@ -17,6 +17,8 @@ ENCODERS: Registry[Encoder] = Registry(
         "local_environment": "moe_mat.encoders.descriptors.encoders",
         "polar_springs": "moe_mat.encoders.physics.polar_springs",
         "phonons": "moe_mat.encoders.physics.phonons",
+        "layer_stack": "moe_mat.encoders.physics.layer_stack",
+        "elasticity": "moe_mat.encoders.physics.elasticity",
     },
     group="moe_mat.encoders",
     guide="docs/add-an-expert.md",

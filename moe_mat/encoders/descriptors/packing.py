@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -17,6 +19,52 @@ HEIGHTS_AT_ONCE = 1_000_000  # of atoms over planes, which bounds the memory
 VACUUM = 3.0  # Å between planes of atom centres, about that between the sulfur planes of molybdenite
 
 
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """Families of lattice planes, and the empty slabs between the atoms along their normals.
+
+    Attributes:
+        indices: Miller indices in the given cell ``[n_planes, 3]``.
+        spacings: Period along the normal in Å ``[n_planes]``.
+        heights: Of the atoms, ascending, in periods from 0 to 1 ``[n_planes, n_atoms]``.
+        gaps: From each of these atoms to the next, in Å ``[n_planes, n_atoms]``.
+    """
+
+    indices: np.ndarray
+    spacings: np.ndarray
+    heights: np.ndarray
+    gaps: np.ndarray
+
+
+def families_of_planes(lattice: np.ndarray, positions: np.ndarray) -> Iterator[Planes]:
+    """All families whose period is longer than 1.5 Å, some at a time.
+
+    Args:
+        lattice: Rows are the lattice vectors, in Å ``[3, 3]``.
+        positions: Fractional ``[n_atoms, 3]``.
+
+    Raises:
+        UnsupportedCrystalError: When the cell is so large that there are millions of families.
+    """
+    largest = np.floor(np.linalg.norm(lattice, axis=1) / NARROWEST).astype(int)
+    if np.prod(2 * largest + 1.0) > MOST_PLANES:
+        raise UnsupportedCrystalError(
+            f"its primitive cell of {abs(np.linalg.det(lattice)):.3g} Å³ has more than {MOST_PLANES // 10**6} million "
+            "families of lattice planes: leave this crystal or this expert out"
+        )
+    planes = np.array(list(product(*(range(-n, n + 1) for n in largest))))
+    planes = planes[len(planes) // 2 + 1 :]  # of hkl and its opposite one
+    spacings = 1 / np.linalg.norm(planes @ np.linalg.inv(lattice).T, axis=1)
+    wide = spacings > NARROWEST
+    planes, spacings = planes[wide], spacings[wide]
+    at_once = max(1, HEIGHTS_AT_ONCE // len(positions))
+    for start in range(0, len(planes), at_once):
+        some, spacing = planes[start : start + at_once], spacings[start : start + at_once]
+        heights = np.sort((some @ positions.T) % 1, axis=1)
+        gaps = np.diff(heights, axis=1, append=heights[:, :1] + 1) * spacing[:, None]
+        yield Planes(some, spacing, heights, gaps)
+
+
 def empty_slabs(shells: Shells) -> tuple[float, float]:
     """The widest empty slab between parallel lattice planes in Å, and the largest share of volume in wide slabs.
 
@@ -26,25 +74,10 @@ def empty_slabs(shells: Shells) -> tuple[float, float]:
     Raises:
         UnsupportedCrystalError: When the cell is so large that there are millions of families.
     """
-    largest = np.floor(np.linalg.norm(shells.lattice, axis=1) / NARROWEST).astype(int)
-    if np.prod(2 * largest + 1.0) > MOST_PLANES:
-        raise UnsupportedCrystalError(
-            f"its primitive cell of {shells.volume:.3g} Å³ has more than {MOST_PLANES // 10**6} million families of "
-            "lattice planes: leave this crystal or this expert out"
-        )
-    planes = np.array(list(product(*(range(-n, n + 1) for n in largest))))
-    planes = planes[len(planes) // 2 + 1 :]  # of hkl and its opposite one
-    spacings = 1 / np.linalg.norm(planes @ np.linalg.inv(shells.lattice).T, axis=1)
-    wide = spacings > NARROWEST
-    planes, spacings = planes[wide], spacings[wide]
     widest, emptiest = NARROWEST, 0.0
-    at_once = max(1, HEIGHTS_AT_ONCE // shells.n_atoms)
-    for start in range(0, len(planes), at_once):
-        spacing = spacings[start : start + at_once]
-        heights = np.sort((planes[start : start + at_once] @ shells.positions.T) % 1, axis=1)
-        gaps = np.diff(heights, axis=1, append=heights[:, :1] + 1) * spacing[:, None]
-        vacuum = np.maximum(gaps - VACUUM, 0).sum(axis=1) / spacing
-        widest, emptiest = max(widest, float(gaps.max())), max(emptiest, float(vacuum.max()))
+    for planes in families_of_planes(shells.lattice, shells.positions):
+        vacuum = np.maximum(planes.gaps - VACUUM, 0).sum(axis=1) / planes.spacings
+        widest, emptiest = max(widest, float(planes.gaps.max())), max(emptiest, float(vacuum.max()))
     return widest, emptiest
 
 

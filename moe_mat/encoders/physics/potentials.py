@@ -110,6 +110,10 @@ class Potential(ABC, Generic[G]):
 
     cutoff: float
     """Longest bond, in Å."""
+    strain_step = 0.005
+    """Norm of the strains, either way, between which slopes of the stress are taken."""
+    displacement_step = 0.015
+    """How far atoms are moved, in Å, either way, for slopes of the forces."""
 
     @property
     @abstractmethod
