@@ -14,8 +14,8 @@ from strategies import reference_crystals, rotated
 
 from moe_mat.encoders import get_encoder
 from moe_mat.encoders.descriptors.primitive import primitive_cell
-from moe_mat.encoders.physics.phonons import HALVES, PhononEncoder, spring_vibrations
 from moe_mat.encoders.descriptors.shells import neighbour_shells
+from moe_mat.encoders.physics.phonons import HALVES, PhononEncoder, spring_vibrations
 from moe_mat.encoders.physics.vibrations import QUANTITIES, WAVENUMBER, Vibrations, vibration_numbers
 
 CRYSTALS = reference_crystals()
@@ -117,7 +117,9 @@ def test_frequencies_are_those_of_the_slow_path(name: str) -> None:
     terahertz = phonopy.run_qpoints(HALVES).frequencies
     found, _ = encoder().vibrations([encoder().prepare(crystal)])[0]
     frequencies = np.sqrt(np.maximum(found.squares, 0))
-    np.testing.assert_allclose(np.sort(frequencies, axis=None), np.sort(terahertz * 33.35641, axis=None), rtol=0.01, atol=2)
+    np.testing.assert_allclose(
+        np.sort(frequencies, axis=None), np.sort(terahertz * 33.35641, axis=None), rtol=0.01, atol=2
+    )
 
 
 # What every encoder promises

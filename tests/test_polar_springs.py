@@ -96,7 +96,9 @@ def test_zincblende_has_one_piezoelectric_constant() -> None:
 
 
 @pytest.mark.parametrize(
-    ("structure", "n_constants"), [(CRYSTALS["ZnS zincblende"], 1), (QUARTZ, 2), (WURTZITE, 3)], ids=lambda s: str(s)[:4]
+    ("structure", "n_constants"),
+    [(CRYSTALS["ZnS zincblende"], 1), (QUARTZ, 2), (WURTZITE, 3)],
+    ids=lambda s: str(s)[:4],
 )
 def test_point_groups_have_their_numbers_of_constants(structure: Structure, n_constants: int) -> None:
     projector = piezoelectric_projector(primitive_cell(structure))
@@ -154,7 +156,9 @@ def test_hostile_crystals_have_finite_numbers() -> None:
     crystals = {
         "one atom": CRYSTALS["Fe bcc primitive"],
         "noble gas": Structure(Lattice.cubic(5.26), ["Ar"], [[0, 0, 0]]),
-        "noble compound": Structure(Lattice.tetragonal(4.31, 6.99), ["Xe", "F", "F"], [[0] * 3, [0, 0, 0.28], [0, 0, 0.72]]),
+        "noble compound": Structure(
+            Lattice.tetragonal(4.31, 6.99), ["Xe", "F", "F"], [[0] * 3, [0, 0, 0.28], [0, 0, 0.72]]
+        ),
         "no neighbours": Structure(Lattice.cubic(22), ["Fe", "O"], [[0, 0, 0], [0.5] * 3]),
         "one without": Structure(Lattice.cubic(30), ["Na", "Cl", "O"], [[0, 0, 0], [0.09, 0, 0], [0.5] * 3]),
         "large cell": Structure(Lattice.cubic(13), ["Si", "O", "O", "Si", "N"] * 25, positions),

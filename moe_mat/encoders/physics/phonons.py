@@ -10,9 +10,9 @@ Long-range electric fields, which split longitudinal from transverse modes, are 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pymatgen.core import Structure
@@ -34,7 +34,7 @@ DISPLACEMENT = 0.003  # Å: third derivatives, and rounding in single precision,
 TOLERANCE = 1e-3  # Å, of symmetry
 MOST_BONDS = 16_000  # of all displaced cells together: some three seconds of 7net-0 on one core
 MOST_BONDS_A_CELL = 8_000  # about a gigabyte with the gradient
-SPRING = 30.0  # eV Å: what a spring of the network, in 1/Å³, is in eV/Å²
+SPRING = 7.0  # eV Å: of a spring of the network, in 1/Å³, to one in eV/Å²; the median of small crystals
 HALVES = np.array(list(np.ndindex(2, 2, 2))) / 2
 FORCE_FLOOR = 0.01  # eV/Å
 
@@ -72,7 +72,7 @@ class PhononEncoder(PhysicsEncoder):
         ImportError: When phonopy or the potential's package is not installed.
     """
 
-    quantities = {  # noqa: RUF012 - a ClassVar of the base
+    quantities: ClassVar[Mapping[str, Sequence[Quantity]]] = {
         "phonons": (
             *QUANTITIES,
             Quantity("largest force", "ln(eV/Å)", "ln(max over atoms of |F| at rest + 0.01)"),
@@ -148,7 +148,7 @@ def _displacements(primitive: Structure, *, repeats: int) -> Any:
 
 
 def _vibrations(phonopy: Any, at_rest: np.ndarray, displaced: np.ndarray) -> Vibrations:
-    """Modes from the forces at rest ``[n_atoms, 3]`` and with each displacement ``[n_displacements, n_supercell, 3]``."""
+    """Modes from the forces at rest ``[n_atoms, 3]`` and in the displaced cells ``[n_cells, n_in_cell, 3]``."""
     supercell = phonopy.supercell
     of_unit = np.searchsorted(supercell.u2s_map, supercell.s2u_map)
     phonopy.forces = displaced - at_rest[of_unit]

@@ -75,7 +75,11 @@ class PolarSpringsEncoder(PhysicsEncoder):
     of inversion and in the group 432. S makes it symmetric in all three indices.
     """
 
-    quantities = {"electronic": ELECTRONIC, **{rule: _quantities(rule, c) for rule, c in CHARGES.items()}, "flags": (ONE_BY_ONE,)}
+    quantities = {
+        "electronic": ELECTRONIC,
+        **{rule: _quantities(rule, c) for rule, c in CHARGES.items()},
+        "flags": (ONE_BY_ONE,),
+    }
 
     @property
     def prepare_key(self) -> Hashable:  # noqa: D102
@@ -110,9 +114,9 @@ def polar_numbers(shells: Shells, projector: np.ndarray) -> dict[str, float]:
 
 
 def bond_charges(shells: Shells) -> dict[str, np.ndarray]:
-    """Charges of the atoms by rule, in e ``[n_atoms]``, which sum to zero: what a bond gives to one it takes from another.
+    """Charges of the atoms by rule, in e ``[n_atoms]``: what a bond gives to one it takes from another.
 
-    An atom without an electronegativity, such as argon, has none.
+    So they sum to zero. An atom without an electronegativity, such as argon, has none.
     """
     i, j, weights = shells.i, shells.j, (shells.weights + shells.weights_back) / 2
     difference = polarity(shells)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.constants import angstrom, atomic_mass, c, eV, hbar, k
 
 from moe_mat.encoders.physics.quantities import Quantity
 
-WAVENUMBER = 521.4709  # 1/cm: square root of 1 eV/Å²/u, over 2 pi c
-ZERO_POINT = 16.857  # Å² u/cm: mean square amplitude of a mode at rest is ZERO_POINT / (m omega)
-ROOM = 208.51  # 1/cm: k T / (h c) at 300 K
+PER_CM = 2 * np.pi * c * 100  # 1/s: the angular frequency of 1/cm
+WAVENUMBER = np.sqrt(eV / angstrom**2 / atomic_mass) / PER_CM  # 1/cm: that of the square root of 1 eV/Å²/u
+ZERO_POINT = hbar / (2 * atomic_mass * PER_CM) / angstrom**2  # Å² u/cm: <u²> of a mode at rest times m omega
+ROOM = k * 300 / (hbar * PER_CM)  # 1/cm: thermal energy at 300 K
 LOWEST = 30.0  # 1/cm: frequencies do not count as lower where they are divided by
 SOFT = 20.0  # 1/cm
 FLOOR = 1.0  # 1/cm
@@ -40,9 +42,9 @@ QUANTITIES = (
     Quantity("heat capacity", "1", "mean of the heat capacity of omega_30 at 300 K, in k"),
 )
 """Of the spectrum. Omega is a frequency in 1/cm, 0 where its square is negative, omega_30² = omega² + 30², w =
-exp(-((1 - omega / max omega) / 0.05)² / 2), |u|² the share of an atom in a mode, <u²> its mean square amplitude at 300 K
-in one direction, omega_E that of an atom when all others rest. The three modes at the zone centre that move the crystal
-as a whole do not count."""
+exp(-((1 - omega / max omega) / 0.05)² / 2), |u|² the share of an atom in a mode, <u²> its mean square amplitude in one
+direction at 300 K (of omega_30), omega_E the frequency of an atom when all others rest. The three modes at the zone
+centre that move the crystal as a whole do not count."""
 
 
 @dataclass(frozen=True, slots=True)
