@@ -77,8 +77,8 @@ KNOWN = {
     ),
     "SrTiO3": KnownCrystal(
         _cubic("Pm-3m", 3.905, {"Sr": ORIGIN, "Ti": HALF, "O": [0.5, 0.5, 0.0]}),
-        {"11": 318.1, "12": 102.5, "44": 123.5},
-        "R. O. Bell, G. Rupprecht, Phys. Rev. 129, 90 (1963)",
+        {"11": 315.6, "12": 102.7, "44": 121.5},
+        "J. B. Wachtman, M. L. Wheat, S. Marzullo, J. Res. Natl. Bur. Stand. A 67, 193 (1963)",
     ),
     "Al": KnownCrystal(
         _cubic("Fm-3m", 4.050, {"Al": ORIGIN}),

@@ -27,10 +27,10 @@ from moe_mat.zoo.weights import write_weights
 # How each is made, and of how many crystals: those that cost more are fitted on fewer.
 ENCODERS: dict[str, tuple[Callable[[], PhysicsEncoder], int]] = {
     "layer_stack": (LayerStackEncoder, 5000),
-    "elasticity_sevennet0": (lambda: ElasticityEncoder(potential="7net-0"), 500),
-    "elasticity_chgnet": (lambda: ElasticityEncoder(potential="chgnet"), 500),
+    "elasticity_sevennet0": (lambda: ElasticityEncoder(potential="7net-0"), 300),
+    "elasticity_chgnet": (lambda: ElasticityEncoder(potential="chgnet"), 300),
     "polar_springs": (PolarSpringsEncoder, 5000),
-    "phonons_sevennet0": (lambda: PhononEncoder(potential="7net-0"), 250),
+    "phonons_sevennet0": (lambda: PhononEncoder(potential="7net-0"), 100),
 }
 
 

@@ -26,7 +26,7 @@ from moe_mat.encoders.physics.stiffness import Steps, Stiffness, stiffness, to_m
 from moe_mat.encoders.registry import register_encoder
 
 MOST_RELAXED = 24  # atoms in the primitive cell; beyond, the crystal is taken as given, and its atoms do not follow
-MOST_ATOMS = 100  # beyond, there are no numbers
+MOST_ATOMS = 48  # beyond, there are no numbers
 VOLUMES = np.array([0.94, 0.97, 1.03, 1.06])  # of the equation of state, over that at rest
 SCALE = 10.0  # GPa: eigenvalues far below enter as they are, and far above as logarithms
 STEEPEST = 20.0  # slope of the bulk modulus by the pressure; it is 3 to 7 in solids
@@ -83,7 +83,7 @@ class ElasticityEncoder(PhysicsEncoder):
     Murnaghan, fitted to the pressures at 94, 97, 103 and 106 % of the volume.
 
     Primitive cells of more than 24 atoms are neither relaxed nor do their atoms follow: C is C0 there, and a flag says
-    so. Beyond 100 atoms there is no number but the flags. Crystals that find no rest near by, such as layers that the
+    so. Beyond 48 atoms there is no number but the flags. Crystals that find no rest near by, such as layers that the
     potential does not bind, are taken as they are given.
 
     Args:
@@ -96,7 +96,7 @@ class ElasticityEncoder(PhysicsEncoder):
 
     quantities: ClassVar[Mapping[str, Sequence[Quantity]]] = {
         "elasticity": (
-            Quantity("computed", "1", "1 up to 100 atoms in the primitive cell, else 0"),
+            Quantity("computed", "1", "1 up to 48 atoms in the primitive cell, else 0"),
             Quantity("relaxed atoms", "1", "1 where the atoms follow the strain, 0 where they are held"),
             Quantity("at rest", "1", "1 where relaxation ended with forces below 10 meV/Å and stresses below 50 MPa"),
             Quantity("bulk modulus, Voigt", "1", "log10(K_V / GPa)"),
