@@ -34,7 +34,7 @@ DISPLACEMENT = 0.003  # Å: third derivatives, and rounding in single precision,
 TOLERANCE = 1e-3  # Å, of symmetry
 MOST_BONDS = 16_000  # of all displaced cells together: some three seconds of 7net-0 on one core
 MOST_BONDS_A_CELL = 8_000  # about a gigabyte with the gradient
-SPRING = 7.0  # eV Å: of a spring of the network, in 1/Å³, to one in eV/Å²; the median of small crystals
+SPRING = 15.0  # eV Å: from a spring of the network, in 1/Å³, to one in eV/Å²; the median of crystals that have both
 HALVES = np.array(list(np.ndindex(2, 2, 2))) / 2
 FORCE_FLOOR = 0.01  # eV/Å
 
@@ -75,7 +75,7 @@ class PhononEncoder(PhysicsEncoder):
     quantities: ClassVar[Mapping[str, Sequence[Quantity]]] = {
         "phonons": (
             *QUANTITIES,
-            Quantity("largest force", "ln(eV/Å)", "ln(max over atoms of |F| at rest + 0.01)"),
+            Quantity("largest force", "ln(eV/Å)", "ln(largest force on an atom at rest + 0.01)"),
             Quantity("zone centre only", "1", "1 where no wave vector but the zone centre was computed, else 0"),
             Quantity("springs", "1", "1 where a network of springs stands in for the potential, else 0"),
         )

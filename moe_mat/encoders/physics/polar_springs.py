@@ -9,7 +9,8 @@ of the springs cancels in e, and not in chi, which is meant to be compared betwe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import spglib
@@ -42,44 +43,40 @@ TOLERANCE = 0.01  # Å: a polar distortion of a tenth of an Å, as in titanates,
 PAIRS = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 FACTORS = np.array([1, 1, 1, 2**0.5, 2**0.5, 2**0.5])
 
-CHARGES = {
-    "linear": "q = sum over bonds of w (X_j - X_i)",
-    "Pauling": "q = sum over bonds of w s, s = sign(X_j - X_i) (1 - exp(-(X_j - X_i)² / 4))",
-    "valence": "q = sum over bonds of w s v, v the empty p states of the anion (at least 1) over its sum of w",
-    "polarisable": "q of Pauling times sqrt(alpha), less the mean",
-}
+CHARGES = {"Pauling": "q_P", "valence": "q_v", "polarisable": "q_a"}
 
 
-def _quantities(rule: str, charge: str) -> tuple[Quantity, ...]:
+def _quantities(rule: str, q: str) -> tuple[Quantity, ...]:
     return (
-        Quantity(f"ionic response, {rule}", "1", f"log10(trace chi + 1e-6), {charge}"),
-        Quantity(f"largest ionic response, {rule}", "1", f"log10(largest eigenvalue of chi + 1e-6), {charge}"),
-        Quantity(f"smallest ionic response, {rule}", "1", f"log10(smallest eigenvalue of chi + 1e-6), {charge}"),
-        Quantity(f"piezoelectric response, {rule}", "log10(e/Å²)", f"log10(|e| + 1e-5), Frobenius norm, {charge}"),
-        Quantity(f"largest piezoelectric response, {rule}", "log10(e/Å²)", f"log10(|e|_2 + 1e-5), {charge}"),
-        Quantity(f"longitudinal piezoelectric response, {rule}", "log10(e/Å²)", f"log10(|S e| + 1e-5), {charge}"),
-        Quantity(f"charge, {rule}", "log10(e)", f"log10(sqrt(mean q²) + 0.001), {charge}"),
+        Quantity(f"ionic response, {rule}", "1", f"log10(trace of chi({q}) + 1e-6)"),
+        Quantity(f"largest ionic response, {rule}", "1", f"log10(largest eigenvalue of chi({q}) + 1e-6)"),
+        Quantity(f"smallest ionic response, {rule}", "1", f"log10(smallest eigenvalue of chi({q}) + 1e-6)"),
+        Quantity(f"piezoelectric response, {rule}", "log10(e/Å²)", f"log10(Frobenius norm of e({q}) + 1e-5)"),
+        Quantity(f"largest piezoelectric response, {rule}", "log10(e/Å²)", f"log10(spectral norm of e({q}) + 1e-5)"),
+        Quantity(f"longitudinal piezoelectric response, {rule}", "log10(e/Å²)", f"log10(norm of S e({q}) + 1e-5)"),
+        Quantity(f"charge, {rule}", "log10(e)", f"log10(root mean square of {q} over the atoms + 0.001)"),
     )
 
 
-POLAR = tuple(quantity for rule, charge in CHARGES.items() for quantity in _quantities(rule, charge))
-ONE_BY_ONE = Quantity("atoms one by one", "1", "1 where K keeps its blocks on the diagonal only, else 0")
+POLAR = tuple(quantity for rule, q in CHARGES.items() for quantity in _quantities(rule, q))
+ONE_BY_ONE = Quantity("atoms one by one", "1", "1 where each atom moves while all others rest, else 0")
 
 
 @register_encoder("polar_springs")
 class PolarSpringsEncoder(PhysicsEncoder):
-    """Response of the ions on springs, of the atoms and of the bonds, on the primitive cell.
+    """Response of ions on springs, of atoms and of bonds, on the primitive cell; there are no atom features.
 
-    Beyond 100 atoms in it each atom moves alone against the springs that hold it, which the last number says. The
-    piezoelectric tensor has the symmetry of the point group (spglib, within 0.01 Å): it is exactly zero with a centre
-    of inversion and in the group 432. S makes it symmetric in all three indices.
+    The charge of an atom is a sum over its bonds, by three rules. w is the weight of a bond, X the electronegativity of
+    either end, s = sign(X_j - X_i) (1 - exp(-(X_j - X_i)² / 4)) Pauling's ionic share, and v the number of empty p
+    states of the anion (at least 1) over the anion's sum of w. q_P sums w s, q_v sums w s v, and q_a is q_P times the
+    root of the polarisability in Å³, less the mean over the atoms.
+
+    chi and e are those of this file, e with the symmetry of the point group (spglib, within 0.01 Å), exactly zero with
+    a centre of inversion and in the group 432; S makes it symmetric in all three indices. Beyond 100 atoms in the
+    primitive cell each moves while all others rest.
     """
 
-    quantities = {
-        "electronic": ELECTRONIC,
-        **{rule: _quantities(rule, c) for rule, c in CHARGES.items()},
-        "flags": (ONE_BY_ONE,),
-    }
+    quantities: ClassVar[Mapping[str, Sequence[Quantity]]] = {"polar_springs": (*ELECTRONIC, *POLAR, ONE_BY_ONE)}
 
     @property
     def prepare_key(self) -> Hashable:  # noqa: D102
@@ -89,7 +86,7 @@ class PolarSpringsEncoder(PhysicsEncoder):
         check_in_table(structure)
         primitive = primitive_cell(structure)
         numbers = polar_numbers(neighbour_shells(primitive), piezoelectric_projector(primitive))
-        return np.array([numbers[quantity.name] for layer in self.quantities.values() for quantity in layer])
+        return np.array([numbers[quantity.name] for quantity in self.quantities["polar_springs"]])
 
     def compute(self, samples: Sequence[np.ndarray]) -> np.ndarray:  # noqa: D102
         return np.stack(samples)
@@ -126,7 +123,6 @@ def bond_charges(shells: Shells) -> dict[str, np.ndarray]:
     pauling = shells.atom_sum(weights * given)
     dressed = pauling * np.sqrt(polarisabilities()[shells.atomic_numbers])
     return {
-        "linear": shells.atom_sum(weights * difference),
         "Pauling": pauling,
         "valence": shells.atom_sum(weights * given * per_bond[np.where(difference > 0, j, i)]),
         "polarisable": dressed - dressed.mean(),
@@ -175,13 +171,12 @@ def _solver(springs: SpringNetwork, *, one_by_one: bool) -> Callable[[np.ndarray
     return lambda loads: np.linalg.solve(held, loads.reshape(3 * n, -1)).reshape(loads.shape)
 
 
-def piezoelectric_projector(primitive: Structure, *, tolerance: float = TOLERANCE) -> np.ndarray:
+def piezoelectric_projector(primitive: Structure) -> np.ndarray:
     """Mean of the point group's operations on third-rank tensors ``[27, 27]``; exactly zero where none is allowed."""
     lattice = primitive.lattice.matrix
+    cell: Any = (lattice, primitive.frac_coords, primitive.atomic_numbers)
     try:
-        found = spglib.get_symmetry_dataset(
-            (lattice, primitive.frac_coords, primitive.atomic_numbers), symprec=tolerance
-        )
+        found = spglib.get_symmetry_dataset(cell, symprec=TOLERANCE)
     except Exception:  # as in find_symmetry: the releases of spglib differ in what they raise
         found = None
     if found is None:
@@ -213,7 +208,7 @@ def _numbers_of(rule: str, field: np.ndarray, tensor: np.ndarray, charges: np.nd
         f"largest ionic response, {rule}": log(largest, FIELD_FLOOR),
         f"smallest ionic response, {rule}": log(smallest, FIELD_FLOOR),
         f"piezoelectric response, {rule}": log(float(np.linalg.norm(tensor)), STRAIN_FLOOR),
-        f"largest piezoelectric response, {rule}": log(np.linalg.norm(tensor.reshape(3, 9), 2), STRAIN_FLOOR),
+        f"largest piezoelectric response, {rule}": log(float(np.linalg.norm(tensor.reshape(3, 9), 2)), STRAIN_FLOOR),
         f"longitudinal piezoelectric response, {rule}": log(float(np.linalg.norm(longitudinal)), STRAIN_FLOOR),
         f"charge, {rule}": log(float(np.sqrt((charges**2).mean())), CHARGE_FLOOR),
     }

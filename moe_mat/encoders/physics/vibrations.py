@@ -25,14 +25,14 @@ QUANTITIES = (
     Quantity("mean of the highest branch", "ln(1/cm)", "ln(mean over q of max omega + 1)"),
     Quantity("lowest of the highest branch", "ln(1/cm)", "ln(min over q of max omega + 1)"),
     Quantity("centre of the highest frequencies", "ln(1/cm)", "ln(sum w omega / sum w + 1)"),
-    Quantity("mass of the highest modes", "ln(u)", "sum over modes and atoms of w |u|² ln m / sum w"),
+    Quantity("mass of the highest modes", "ln(u)", "sum over modes and atoms of w p ln m / sum w"),
     Quantity("mean frequency", "ln(1/cm)", "ln(mean omega + 1)"),
     Quantity("root mean square frequency", "ln(1/cm)", "ln(sqrt(mean omega²) + 1)"),
     Quantity("fourth moment", "ln(1/cm)", "ln((mean omega^4)^(1/4) + 1)"),
     Quantity("inverse first moment", "ln(1/cm)", "-ln(mean 1 / omega_30)"),
     Quantity("inverse second moment", "ln(1/cm)", "-ln(mean 1 / omega_30²) / 2"),
     *(Quantity(f"frequency, quantile {q}", "ln(1/cm)", f"ln(quantile {q} of omega + 1)") for q in SHARES),
-    Quantity("widest gap", "1", "largest difference of neighbouring omega, of all q, over max omega"),
+    Quantity("widest gap", "1", "largest difference of neighbouring omega, of all q, over max omega + 1"),
     Quantity("softest mode", "1", "asinh(min omega / 20), negative where omega² is"),
     Quantity("soft modes", "1", "share of modes with omega² < -20²"),
     Quantity("mean amplitude", "ln(Å)", "ln(mean over atoms of sqrt(<u²>) + 0.001)"),
@@ -42,7 +42,7 @@ QUANTITIES = (
     Quantity("heat capacity", "1", "mean of the heat capacity of omega_30 at 300 K, in k"),
 )
 """Of the spectrum. Omega is a frequency in 1/cm, 0 where its square is negative, omega_30² = omega² + 30², w =
-exp(-((1 - omega / max omega) / 0.05)² / 2), |u|² the share of an atom in a mode, <u²> its mean square amplitude in one
+exp(-((1 - omega / max omega) / 0.05)² / 2), p the share of an atom in a mode, <u²> its mean square amplitude in one
 direction at 300 K (of omega_30), omega_E the frequency of an atom when all others rest. The three modes at the zone
 centre that move the crystal as a whole do not count."""
 
