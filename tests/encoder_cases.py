@@ -69,6 +69,7 @@ CASES = {
         "layer_stack", tolerance=1e-4, package="sevenn dftd3", examples=("graphene in vacuum", "MoS2 layered")
     ),
     "elasticity": Case("elasticity", {"potential": "7net-0"}, tolerance=3e-3, package="sevenn"),
+    "polar_springs": Case("polar_springs", tolerance=1e-5),
     "elasticity-chgnet": Case("elasticity", {"potential": "chgnet"}, tolerance=3e-3),
 }
 

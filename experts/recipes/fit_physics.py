@@ -20,6 +20,8 @@ from moe_mat.crystals.readers import iter_crystals
 from moe_mat.encoders.physics.base import PhysicsEncoder
 from moe_mat.encoders.physics.elasticity import ElasticityEncoder
 from moe_mat.encoders.physics.layer_stack import LayerStackEncoder
+from moe_mat.encoders.physics.phonons import PhononEncoder
+from moe_mat.encoders.physics.polar_springs import PolarSpringsEncoder
 from moe_mat.zoo.weights import write_weights
 
 # How each is made, and of how many crystals: those that cost more are fitted on fewer.
@@ -27,6 +29,8 @@ ENCODERS: dict[str, tuple[Callable[[], PhysicsEncoder], int]] = {
     "layer_stack": (LayerStackEncoder, 5000),
     "elasticity_sevennet0": (lambda: ElasticityEncoder(potential="7net-0"), 300),
     "elasticity_chgnet": (lambda: ElasticityEncoder(potential="chgnet"), 300),
+    "polar_springs": (PolarSpringsEncoder, 5000),
+    "phonons_sevennet0": (lambda: PhononEncoder(potential="7net-0"), 100),
 }
 
 

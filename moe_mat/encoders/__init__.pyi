@@ -5,8 +5,11 @@ from .physics.base import PhysicsEncoder
 from .physics.elasticity import ElasticityEncoder
 from .physics.layer_stack import LayerStackEncoder
 from .physics.load_potential import load_potential
+from .physics.phonons import PhononEncoder
+from .physics.polar_springs import PolarSpringsEncoder
 from .physics.potentials import Cell, Evaluation, Potential
 from .physics.quantities import Quantity
+from .physics.vibrations import Vibrations
 from .registry import get_encoder, register_encoder
 from .tensor_pooling import TENSOR_STATISTICS, pool_tensors
 
@@ -23,9 +26,12 @@ __all__ = [
     "Features",
     "LayerStackEncoder",
     "LocalEnvironmentEncoder",
+    "PhononEncoder",
     "PhysicsEncoder",
+    "PolarSpringsEncoder",
     "Potential",
     "Quantity",
+    "Vibrations",
     "gaussian_expansion",
     "get_encoder",
     "load_potential",
