@@ -110,7 +110,7 @@ def slow_frequencies(structure: Structure, calculator: Any, *, displacement: flo
     phonopy = Phonopy(cell, supercell_matrix=2 * np.eye(3, dtype=int), primitive_matrix=np.eye(3))
     phonopy.generate_displacements(distance=displacement)
     forces = []
-    for displaced in phonopy.supercells_with_displacements:
+    for displaced in phonopy.supercells_with_displacements or []:
         atoms = Atoms(numbers=displaced.numbers, positions=displaced.positions, cell=displaced.cell, pbc=True)
         atoms.calc = calculator
         forces.append(atoms.get_forces())
