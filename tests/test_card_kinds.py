@@ -132,6 +132,10 @@ DIGESTS = {
         "1cff2c7a3b637f5baedd1d5d452b493601d016bdf1e99663b741107857291910",
         "20808fec6dbb723f7bc11cc38aa9dea6426461d21b425e5becaf1cef2c6e5109",
     ),
+    "sevennet0": (
+        "0965fbc71b0db667e6594c416284aa570929f3dc2f0a70952f26dcd6afffcf42",
+        "5bcd854fbe45a36cf6e84be499c98bec146d52f6da47852bd051febe1e87e306",
+    ),
     "moma_backbone": (
         "2a1b283be0d0da433f4a7a85a10465af15531ad057232beb73d2afa8516de8db",
         "5965e05f10378aff011c7276e2f8a0aaffc431e976705a6196aaa49845e9602f",

@@ -67,8 +67,12 @@ def test_layers_are_as_announced_and_finite(name: str) -> None:
     features = encoder(encoder.collate([encoder.prepare(structure) for structure in CRYSTALS.values()]))
     assert {layer: values.shape[1] for layer, values in features.nodes.items()} == encoder.node_layers
     assert {layer: values.shape[1] for layer, values in features.crystals.items()} == encoder.crystal_layers
+    assert {layer: sum(x.shape[1] for x in channels) for layer, channels in features.tensors.items()} == (
+        encoder.tensor_layers
+    )
     assert features.n_crystals == len(CRYSTALS)
-    for values in (*features.nodes.values(), *features.crystals.values()):
+    tensors = [values for channels in features.tensors.values() for values in channels]
+    for values in (*features.nodes.values(), *features.crystals.values(), *tensors):
         assert values.dtype == torch.float32
         assert torch.isfinite(values).all()
 

@@ -245,3 +245,14 @@ def test_command_line(recipe, data, tmp_path, capsys):
     assert "4 experts in" in capsys.readouterr().out
     assert main(["pretrain", str(recipe()), "--data", str(tmp_path / "nowhere"), *options]) == 1
     assert "toy.parquet; name the folder" in capsys.readouterr().err
+
+
+def test_formulas_that_are_excluded_are_not_trained_on_in_any_structure(data, tmp_path, recipe):
+    tasks = pd.read_parquet(data / "toy.parquet").iloc[20:24]  # two formulas in two structures each, and stretched
+    tasks["lattice_vectors"] = [[list(1.5 * vector) for vector in vectors] for vectors in tasks["lattice_vectors"]]
+    tasks.iloc[::2].to_parquet(data / "tasks.parquet")
+    (card, *_) = run(recipe(cgcnn=None, exclude_formulas=["tasks.parquet"]), data, tmp_path).values()
+    assert card.source["left_out"]["excluded"] == 4
+    crystals = TrainingCrystals.load(tmp_path / "zoo" / card.training_crystals)
+    assert not {f"toy-{number}" for number in range(20, 24)} & set(crystals.material_ids)
+    assert "toy-24" in crystals.material_ids

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from moe_mat.cli.grammar import Given, Grammar, with_word_as
@@ -26,7 +26,7 @@ from moe_mat.mixture.data_checks import DataChecks
 from moe_mat.mixture.heads.base import get_head
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.report import RunReport, evaluate, score
-from moe_mat.mixture.resumed_checkpoint import ResumedCheckpoint
+from moe_mat.mixture.resumed_callbacks import ResumedCheckpoint, ResumedEarlyStopping
 from moe_mat.mixture.run_folder import write_run
 from moe_mat.mixture.run_logger import RunLogger
 from moe_mat.mixture.settings import DataSettings, MixtureSettings, TrainingSettings
@@ -61,7 +61,7 @@ class MoeMatCLI(LightningCLI):
         """Add data and model, which a reader of the help looks for first, and Lightning's own options after them."""
         add_run_options(parser)
         add_output_option(parser, self.command)
-        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.add_lightning_class_args(ResumedEarlyStopping, "early_stopping")
         parser.set_defaults(
             {"early_stopping.monitor": MONITORED, "early_stopping.mode": "min", "early_stopping.patience": PATIENCE}
         )

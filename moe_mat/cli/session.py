@@ -19,7 +19,7 @@ from moe_mat.cli.messages import configure_log, counted_warnings
 from moe_mat.cli.options import ALLOW_IMPORT, MANNERS
 from moe_mat.cli.run_options import TRAINER_HELP, show_help, show_trainer_help
 from moe_mat.cli.screen import STDOUT, Facts, Manner, PartlyFailedError, screen
-from moe_mat.cli.signals import Stopped, stopped_behind
+from moe_mat.cli.signals import Stopped, signal_that_came, stopped_behind
 from moe_mat.crystals.errors import FetchError
 
 logger = logging.getLogger(__name__)
@@ -100,7 +100,11 @@ def _attempt(words: Sequence[str], modules: Sequence[str]) -> tuple[int, Facts, 
         with counted_warnings():
             allow_imports(modules)
             bound_configs(words)
-            return 0, _run(words), ""
+            facts = _run(words)
+            if late := signal_that_came():
+                late.advice = "all was written by then"
+                raise late
+            return 0, facts, ""
     except (Exception, Stopped) as error:
         logger.debug("", exc_info=True)
         status, problem = _explain(error)
@@ -113,7 +117,7 @@ def _attempt(words: Sequence[str], modules: Sequence[str]) -> tuple[int, Facts, 
 
 def _explain(error: BaseException) -> tuple[int, str]:
     """Exit status and a line on what went wrong, if there is anything to say."""
-    if stopped := stopped_behind(error):
+    if stopped := stopped_behind(error) or signal_that_came():
         return stopped.status, str(stopped)
     if isinstance(error, ArgumentError | UsageError):
         return USAGE, class_problem(str(error)) or str(error)

@@ -21,6 +21,9 @@ RETRIED_AFTER = 0.02
 # A library may have caught what was raised, and the program goes on.
 SWALLOWED_AFTER = 15.0
 
+# Signals that have come since signals are exceptions, the first one first.
+_come: list[int] = []
+
 
 class Stopped(BaseException):
     """A signal has come.
@@ -53,6 +56,11 @@ def stopped_behind(error: BaseException | None) -> Stopped | None:
     return error
 
 
+def signal_that_came() -> Stopped | None:
+    """The signal that should have ended the command: it waits for the end of an import, or a library has caught it."""
+    return Stopped(_come[0]) if _come else None
+
+
 def _imports(frame: FrameType | None) -> bool:
     """Whether a module is being imported: extensions (torch) go on with half of one where they are interrupted."""
     while frame is not None:
@@ -73,6 +81,7 @@ def signals_as_exceptions(*, ignored_after: bool = False) -> Iterator[None]:
         yield
         return
     process, last = os.getpid(), -math.inf
+    _come.clear()
     timers: list[threading.Timer] = []
 
     def send_again(number: int, *, seconds: float) -> None:
@@ -85,9 +94,11 @@ def signals_as_exceptions(*, ignored_after: bool = False) -> Iterator[None]:
         if os.getpid() != process:  # a child, which is not ours to unwind
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        elif time.monotonic() - last < REPEATED_WITHIN:
             return
-        elif _imports(frame):
+        if time.monotonic() - last < REPEATED_WITHIN:
+            return
+        _come.append(number)
+        if _imports(frame):
             send_again(number, seconds=RETRIED_AFTER)
         else:
             last = time.monotonic()

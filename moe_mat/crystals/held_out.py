@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,12 +17,14 @@ VOLUME_TOLERANCE = 0.1
 
 
 class HeldOut:
-    """Crystals by reduced formula and volume per atom.
+    """Crystals by reduced formula and volume per atom, or by formula alone.
 
-    It rather recognises too many than too few: a polymorph of nearly the same density counts as the crystal itself.
+    It rather recognises too many than too few: a polymorph of nearly the same density counts as the crystal itself. By
+    formula alone, the bulk that a monolayer was cut from is recognised as well.
 
     Args:
         structures: The crystals.
+        any_volume: Whether the formula decides alone.
 
     Example:
         >>> from pymatgen.core import Lattice
@@ -30,13 +33,14 @@ class HeldOut:
         (True, False)
     """
 
-    def __init__(self, structures: Iterable[Structure]) -> None:
+    def __init__(self, structures: Iterable[Structure], *, any_volume: bool = False) -> None:
+        self._tolerance = math.inf if any_volume else VOLUME_TOLERANCE
         self._volumes: dict[int, set[float]] = {}
         for structure in structures:
             self._volumes.setdefault(formula_hash(structure), set()).add(structure.volume / len(structure))
 
     @classmethod
-    def read(cls, paths: Iterable[Path]) -> HeldOut:
+    def read(cls, paths: Iterable[Path], *, any_volume: bool = False) -> HeldOut:
         """The crystals of some files or folders of Parquet files; rows that cannot be read hold out nothing.
 
         Raises:
@@ -49,13 +53,12 @@ class HeldOut:
                 raise FileNotFoundError(f"there is no {path} with crystals to leave out: take it out of the recipe")
             files += found
         left_out: list[LeftOut] = []
-        return cls(
-            crystal.structure for file in files for crystal in iter_crystals(file, on_error="skip", left_out=left_out)
-        )
+        crystals = (one for file in files for one in iter_crystals(file, on_error="skip", left_out=left_out))
+        return cls((crystal.structure for crystal in crystals), any_volume=any_volume)
 
     def __contains__(self, structure: object) -> bool:
         if not isinstance(structure, Structure):
             return False
         volume = structure.volume / len(structure)
         known = self._volumes.get(formula_hash(structure), ())
-        return any(abs(volume - other) < VOLUME_TOLERANCE * other for other in known)
+        return any(abs(volume - other) < self._tolerance * other for other in known)

@@ -27,6 +27,7 @@ from moe_mat.graphs.radius import (
 # which: PBE is what the others speak for already.
 CHECKPOINTS = {"7net-0": None, "7net-l3i5": None, "7net-mf-0": "R2SCAN"}
 BONDS_AT_ONCE = 1024
+WIDTH_OF_7NET_0 = 480  # numbers an atom, in a layer: what `radius_graph_memory` was measured with
 
 
 @register_encoder("sevennet")
@@ -122,7 +123,7 @@ class SevenNetEncoder(Encoder):
         return replace(graph, centrosymmetric=has_inversion_centre(structure)) if self._with_tensors else graph
 
     def memory(self, sample: RadiusGraph) -> int:  # noqa: D102
-        return radius_graph_memory(sample)
+        return radius_graph_memory(sample) * self._channels["layer1"].dim // WIDTH_OF_7NET_0
 
     def collate(self, samples: list[RadiusGraph]) -> RadiusBatch:  # noqa: D102
         return batch_radius_graphs(samples)

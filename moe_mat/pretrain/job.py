@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from pymatgen.core import Structure
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from moe_mat.crystals.held_out import HeldOut
 from moe_mat.files.locks import only_writer
 from moe_mat.pretrain.batches import SourceBatches, SourceInputs
 from moe_mat.pretrain.export import Experts, score
@@ -51,7 +52,12 @@ class SourceJob:
 
     def read(self, training: Training, targets: Sequence[str], prepare: Callable[[Structure], Any]) -> SourceData:
         """The crystals that a training may see."""
-        source = read_source(self.recipe, self.data, targets=targets, max_atoms=training.max_atoms, prepare=prepare)
+        exclude = HeldOut.read((self.data / name for name in self.recipe.exclude_formulas), any_volume=True)
+        source = read_source(
+            self.recipe, self.data, targets=targets, max_atoms=training.max_atoms, prepare=prepare, exclude=exclude
+        )
+        if self.recipe.exclude_formulas:
+            source = replace(source, training_crystals=source.training_crystals.of_crystals(source.ids))
         logger.info("%s: %d crystals to train on; %s", self.recipe.name, len(source.ids), source.rows)
         return source
 

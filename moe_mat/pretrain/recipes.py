@@ -28,6 +28,8 @@ class SourceRecipe:
         fractions: Shares of training, validation and test crystals.
         seed: Of the split and of every training.
         targets: By name.
+        exclude_formulas: Files or folders of crystals, relative to the folder of the data: nothing is trained on a
+            crystal that has the reduced formula of one of them.
         networks: Property networks on a trunk, in groups that share a body.
         cgcnn: CGCNN experts, one a target.
     """
@@ -38,6 +40,7 @@ class SourceRecipe:
     license: str
     citation: str
     targets: dict[str, SourceTarget]
+    exclude_formulas: tuple[str, ...] = ()
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     seed: int = 0
     networks: NetworkTraining | None = None

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, RichProgressBar, Timer
+from pytorch_lightning.callbacks import Callback, RichProgressBar, Timer
 from torch import Tensor, nn
 
 from moe_mat.mixture.checkpoints import RunCheckpoints, read_intact_checkpoint
-from moe_mat.mixture.resumed_checkpoint import ResumedCheckpoint
+from moe_mat.mixture.resumed_callbacks import ResumedCheckpoint, ResumedEarlyStopping
 from moe_mat.mixture.run_logger import RunLogger
 from moe_mat.pretrain.batches import SourceBatches
 from moe_mat.pretrain.settings import Training
@@ -206,7 +206,7 @@ def _trainer(
     # Lightning runs checkpoints last, whatever their place in the list.
     every: list[Callback] = [*callbacks, *added.pop("callbacks", [])]
     if settings.patience is not None:
-        every.append(EarlyStopping("val_loss", mode="min", patience=settings.patience))
+        every.append(ResumedEarlyStopping("val_loss", mode="min", patience=settings.patience))
     show_bar = sys.stderr.isatty() and logger.isEnabledFor(logging.INFO)
     if show_bar:
         every.append(RichProgressBar(leave=False))

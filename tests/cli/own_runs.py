@@ -26,13 +26,17 @@ Run = Callable[..., int]
 
 
 class Killed(Callback):
-    """Ends the process as a power cut would, or sends it another signal."""
+    """Ends the process as a power cut would, or sends it another signal: at an epoch, or (-1) after the last one."""
 
     def __init__(self, epoch: int, signal_name: str = "SIGKILL") -> None:
         self.epoch, self.signal = epoch, getattr(signal, signal_name)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.current_epoch == self.epoch:
+            os.kill(os.getpid(), self.signal)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.epoch < 0:
             os.kill(os.getpid(), self.signal)
 
 
@@ -43,9 +47,19 @@ def killed(epoch: int, signal_name: str = "SIGKILL") -> list[str]:
 
 
 def shell(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Call the command as the shell does."""
-    command = [sys.executable, "-m", "moe_mat", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **variables}, check=False)
+    """Call the command as the shell does in the foreground: background jobs of a shell ignore SIGINT."""
+    return subprocess.run(
+        [sys.executable, "-m", "moe_mat", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **variables},
+        check=False,
+        preexec_fn=heed_interrupts,
+    )
+
+
+def heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def crystals() -> tuple[list[Structure], pd.DataFrame]:

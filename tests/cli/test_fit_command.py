@@ -112,19 +112,24 @@ def test_several_targets_and_a_config_that_repeats_the_run(run: Run, tmp_path: P
 
 
 @pytest.mark.parametrize("head", ["kernel", "mlp"])
-def test_a_killed_run_ends_where_an_uninterrupted_one_does(head: str, run: Run, own: list[str]) -> None:
+@pytest.mark.usefixtures("run")
+def test_a_killed_run_ends_where_an_uninterrupted_one_does(head: str, own: list[str]) -> None:
     # Few rows and a quick network: the best epoch lies before the kill, and must not be forgotten.
     settings = {"kernel": {}, "mlp": {"model.learning_rate": 0.02, "data.batch_size": 5, "data.split": 1}}[head]
     arguments = ["fit", *small(**{"model.head": head, "trainer.max_epochs": 24, **settings}), *own]
-    assert run(*arguments) == 0
-    ended = shell(*arguments, *killed(16), PYTHONPATH=TESTS)
+    # Processes of their own with one thread: the order of sums is then the same in all.
+    surroundings = {"OMP_NUM_THREADS": "1", "PYTHONPATH": TESTS}
+    assert shell(*arguments, **surroundings).returncode == 0
+    ended = shell(*arguments, *killed(16), **surroundings)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     last = run_folder(version=1) / "checkpoints" / "last.ckpt"
     # That of the last validation, and the kernel head validates every fifth epoch.
     assert torch.load(last, weights_only=True)["epoch"] == {"kernel": 14, "mlp": 15}[head]
-    assert run(*arguments, "--ckpt_path", last) == 0
+    moved = Path(last.parents[1]).rename("moved")  # a run folder may lie elsewhere by now
+    resumption = shell(*arguments, "--ckpt_path", moved / "checkpoints" / "last.ckpt", **surroundings)
+    assert resumption.returncode == 0, resumption.stderr
 
-    (whole, resumed) = (run_folder(version=version) for version in (0, 2))
+    (whole, resumed) = (run_folder(version=version) for version in (0, 1))
     log = pd.read_csv(whole / "metrics.csv")
     assert log.loc[log["val_mae"].idxmin(), "epoch"] < 15
     for name in ("last.ckpt", "best.ckpt"):
@@ -133,9 +138,24 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(head: str, run: Run, 
         )
         assert expected.keys() == state.keys()
         for key, value in expected.items():
-            torch.testing.assert_close(state[key], value, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(state[key], value, rtol=0, atol=0)
     expected, rows = (pd.read_csv(folder / "predictions.csv") for folder in (whole, resumed))
-    pd.testing.assert_frame_equal(rows, expected, rtol=1e-5)
+    pd.testing.assert_frame_equal(rows, expected, check_exact=True)
+
+
+@pytest.mark.usefixtures("run")
+def test_a_run_that_was_killed_after_early_stopping_is_not_trained_further(own: list[str]) -> None:
+    settings = {"model.head": "mlp", "trainer.max_epochs": 24, "early_stopping.patience": 2, "model.learning_rate": 0.1}
+    arguments = ["fit", *small(**settings), *own]
+    surroundings = {"OMP_NUM_THREADS": "1", "PYTHONPATH": TESTS}
+    assert shell(*arguments, **surroundings).returncode == 0
+    assert shell(*arguments, *killed(-1), **surroundings).returncode == -signal.SIGKILL
+    last = run_folder(version=1) / "checkpoints" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["epoch"] < 23
+    assert shell(*arguments, "--ckpt_path", last, **surroundings).returncode == 0
+    assert not (run_folder(version=2) / "metrics.csv").exists()
+    expected, rows = (pd.read_csv(run_folder(version=version) / "predictions.csv") for version in (0, 2))
+    pd.testing.assert_frame_equal(rows, expected, check_exact=True)
 
 
 def test_configs_merge_in_their_order(run: Run, own: list[str], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A callback of Lightning that goes on where that of an interrupted run was."""
+"""Callbacks of Lightning that go on where those of an interrupted run were."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 
 class ResumedCheckpoint(ModelCheckpoint):
@@ -40,3 +40,10 @@ class ResumedCheckpoint(ModelCheckpoint):
             if path.exists():
                 return path
         raise ValueError(f"{moved} is missing, the best epoch of the run that is to go on: restore it, or train anew")
+
+
+class ResumedEarlyStopping(EarlyStopping):
+    """An `EarlyStopping` that remembers that it has stopped the interrupted run, which is not trained further."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: D102
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
