@@ -81,7 +81,6 @@ def signals_as_exceptions(*, ignored_after: bool = False) -> Iterator[None]:
         yield
         return
     process, last = os.getpid(), -math.inf
-    _come.clear()
     timers: list[threading.Timer] = []
 
     def send_again(number: int, *, seconds: float) -> None:
@@ -125,6 +124,7 @@ def signals_as_exceptions(*, ignored_after: bool = False) -> Iterator[None]:
     finally:
         for timer in timers:
             timer.cancel()
+        _come.clear()
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if ignored_after else handler)

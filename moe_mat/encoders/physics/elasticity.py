@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,13 +11,10 @@ from ase.units import GPa
 from pymatgen.core import Structure
 from scipy.constants import angstrom, atomic_mass, hbar, k
 
-from moe_mat.crystals.checks import check_elements
 from moe_mat.encoders.descriptors.composition import element_property
-from moe_mat.encoders.descriptors.primitive import primitive_cell
-from moe_mat.encoders.physics.base import PhysicsEncoder
-from moe_mat.encoders.physics.load_potential import load_potential
 from moe_mat.encoders.physics.moduli import FLOOR, equation_of_state, moduli
 from moe_mat.encoders.physics.operations import Operations, operations_of
+from moe_mat.encoders.physics.potential_encoder import PotentialEncoder
 from moe_mat.encoders.physics.potentials import Cell
 from moe_mat.encoders.physics.quantities import Quantity
 from moe_mat.encoders.physics.relaxation import relax
@@ -73,7 +70,7 @@ class Elastic:
 
 
 @register_encoder("elasticity")
-class ElasticityEncoder(PhysicsEncoder):
+class ElasticityEncoder(PotentialEncoder):
     """Stiffness of a crystal by a potential; there are no atom features.
 
     Cell and atoms are relaxed, and the stiffness tensor C is that of small strains with the atoms following them, see
@@ -121,23 +118,9 @@ class ElasticityEncoder(PhysicsEncoder):
         )
     }
 
-    def __init__(self, *, potential: str = "7net-0") -> None:
-        super().__init__()
-        self._name = potential
-        self._potential = load_potential(potential)
-
-    @property
-    def prepare_key(self) -> Hashable:  # noqa: D102
-        return (self.name, self._name)
-
-    @property
-    def known_elements(self) -> Collection[int]:  # noqa: D102
-        return self._potential.known_elements
-
     def prepare(self, structure: Structure) -> ElasticSample | None:
         """The primitive cell and its symmetry; None where it is too large."""
-        check_elements(structure, known=self.known_elements, encoder=f"the potential {self._name}")
-        primitive = primitive_cell(structure)
+        primitive = self.primitive(structure)
         if len(primitive) > MOST_ATOMS:
             return None
         return ElasticSample(Cell.of(primitive), operations_of(primitive))

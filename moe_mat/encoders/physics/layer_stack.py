@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from pymatgen.core import Structure
 
-from moe_mat.crystals.checks import check_elements
-from moe_mat.encoders.descriptors.primitive import primitive_cell
-from moe_mat.encoders.physics.base import PhysicsEncoder
 from moe_mat.encoders.physics.dispersion import dispersion_energy
 from moe_mat.encoders.physics.layers import Layers, find_layers
-from moe_mat.encoders.physics.load_potential import load_potential
+from moe_mat.encoders.physics.potential_encoder import PotentialEncoder
 from moe_mat.encoders.physics.quantities import Quantity
 from moe_mat.encoders.registry import register_encoder
 
@@ -43,7 +40,7 @@ class Stack:
 
 
 @register_encoder("layer_stack")
-class LayerStackEncoder(PhysicsEncoder):
+class LayerStackEncoder(PotentialEncoder):
     """Binding of the layers of a crystal, from a potential and D3; there are no atom features.
 
     The gaps between all layers are set to nine widths d from 1.6 to 12 Å, and the energy per atom is taken from a
@@ -83,23 +80,9 @@ class LayerStackEncoder(PhysicsEncoder):
         )
     }
 
-    def __init__(self, *, potential: str = "7net-0") -> None:
-        super().__init__()
-        self._name = potential
-        self._potential = load_potential(potential)
-
-    @property
-    def prepare_key(self) -> Hashable:  # noqa: D102
-        return (self.name, self._name)
-
-    @property
-    def known_elements(self) -> Collection[int]:  # noqa: D102
-        return self._potential.known_elements
-
     def prepare(self, structure: Structure) -> Stack | None:
         """The layers and their dispersion energies; None where there are no layers."""
-        check_elements(structure, known=self.known_elements, encoder=f"the potential {self._name}")
-        layers = find_layers(primitive_cell(structure))
+        layers = find_layers(self.primitive(structure))
         if layers is None:
             return None
         n_atoms = len(layers.layer_of_atom)

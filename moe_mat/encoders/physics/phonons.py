@@ -10,20 +10,17 @@ Long-range electric fields, which split longitudinal from transverse modes, are 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from pymatgen.core import Structure
 
-from moe_mat.crystals.checks import check_elements
 from moe_mat.encoders.descriptors.composition import KNOWN_ELEMENTS
-from moe_mat.encoders.descriptors.primitive import primitive_cell
 from moe_mat.encoders.descriptors.shells import Shells, neighbour_shells
 from moe_mat.encoders.descriptors.springs import MOST_ATOMS, einstein_frequencies, force_matrices, spring_network
-from moe_mat.encoders.physics.base import PhysicsEncoder
-from moe_mat.encoders.physics.load_potential import load_potential
+from moe_mat.encoders.physics.potential_encoder import PotentialEncoder
 from moe_mat.encoders.physics.potentials import Cell
 from moe_mat.encoders.physics.quantities import Quantity
 from moe_mat.encoders.physics.vibrations import QUANTITIES, WAVENUMBER, Vibrations, vibration_numbers
@@ -57,7 +54,7 @@ class Displaced:
 
 
 @register_encoder("phonons")
-class PhononEncoder(PhysicsEncoder):
+class PhononEncoder(PotentialEncoder):
     """Spectrum of the phonons of a potential, and its largest force on an atom at rest.
 
     Small crystals have all eight half wave vectors. Where the cells for that have more than 16,000 bonds together, it
@@ -82,25 +79,18 @@ class PhononEncoder(PhysicsEncoder):
     }
 
     def __init__(self, *, potential: str = "7net-0") -> None:
-        super().__init__()
+        super().__init__(potential=potential)
         try:
             import phonopy  # noqa: F401
         except ImportError as error:
             raise ImportError("phonons need the phonopy package: pip install moe_mat[physics]") from error
-        self._name = potential
-        self._potential = load_potential(potential)
-
-    @property
-    def prepare_key(self) -> Hashable:  # noqa: D102
-        return self.name, self._name
 
     @property
     def known_elements(self) -> Collection[int]:  # noqa: D102
         return {*KNOWN_ELEMENTS} & {*self._potential.known_elements}
 
     def prepare(self, structure: Structure) -> Displaced:  # noqa: D102
-        check_elements(structure, known=self.known_elements, encoder=f"the potential {self._name}")
-        primitive = primitive_cell(structure)
+        primitive = self.primitive(structure)
         n_bonds = len(radius_graph(primitive, cutoff=self._potential.cutoff).centers)
         at_rest = Cell.of(primitive)
         for repeats in (2, 1):
