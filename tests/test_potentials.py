@@ -115,3 +115,16 @@ def test_isolated_atoms_feel_no_force(name: str) -> None:
 def test_potentials_have_names() -> None:
     with pytest.raises(ValueError, match=r"7net-0, 7net-l3i5, 7net-mf-0, chgnet, chgnet-r2scan"):
         load_potential("lennard-jones")
+
+
+def test_two_threads_give_the_same_forces_every_time() -> None:
+    own = potential("7net-0")
+    cells = [Cell.of(structure) for structure in STRUCTURES] * 4
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        forces = [np.concatenate([e.forces for e in own.evaluate(cells, forces=True)]) for _ in range(4)]  # type: ignore[arg-type]
+    finally:
+        torch.set_num_threads(before)
+    assert all(np.array_equal(again, forces[0]) for again in forces[1:])
+    assert not torch.are_deterministic_algorithms_enabled()

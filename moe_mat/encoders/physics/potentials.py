@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -166,7 +167,7 @@ class Potential(ABC, Generic[G]):
                 evaluated += [Evaluation(energy) for energy in energies.tolist()]
                 continue
             # Encoders run in inference mode, in which there is no gradient.
-            with torch.inference_mode(False), torch.enable_grad():
+            with torch.inference_mode(False), torch.enable_grad(), _same_every_time():
                 vectors = bonds.vectors.clone().requires_grad_(True)
                 energies = self.energies(own, vectors)
                 (slopes,) = torch.autograd.grad(energies.sum(), vectors, materialize_grads=True)
@@ -202,6 +203,17 @@ class Potential(ABC, Generic[G]):
             needed += memory
         if some:
             yield some, graphs
+
+
+@contextmanager
+def _same_every_time() -> Iterator[None]:
+    """Threads add up the gradients of an atom's bonds in whatever order they come, unless torch is told not to."""
+    enabled, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warns)
 
 
 def _forces(bonds: Bonds, slopes: Tensor) -> np.ndarray:
