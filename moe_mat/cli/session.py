@@ -19,7 +19,7 @@ from moe_mat.cli.messages import configure_log, counted_warnings
 from moe_mat.cli.options import ALLOW_IMPORT, MANNERS
 from moe_mat.cli.run_options import TRAINER_HELP, show_help, show_trainer_help
 from moe_mat.cli.screen import STDOUT, Facts, Manner, PartlyFailedError, screen
-from moe_mat.cli.signals import Stopped, signal_that_came, stopped_behind
+from moe_mat.cli.signals import Stopped, signal_that_came, stopped_behind, tell_no_other
 from moe_mat.crystals.errors import FetchError
 
 logger = logging.getLogger(__name__)
@@ -118,6 +118,7 @@ def _attempt(words: Sequence[str], modules: Sequence[str]) -> tuple[int, Facts, 
 def _explain(error: BaseException) -> tuple[int, str]:
     """Exit status and a line on what went wrong, if there is anything to say."""
     if stopped := stopped_behind(error) or signal_that_came():
+        tell_no_other()
         return stopped.status, str(stopped)
     if isinstance(error, ArgumentError | UsageError):
         return USAGE, class_problem(str(error)) or str(error)

@@ -23,6 +23,8 @@ SWALLOWED_AFTER = 15.0
 
 # Signals that have come since signals are exceptions, the first one first.
 _come: list[int] = []
+# Whether the user is told that one has ended the command: those after it change nothing.
+_told = threading.Event()
 
 
 class Stopped(BaseException):
@@ -61,6 +63,11 @@ def signal_that_came() -> Stopped | None:
     return Stopped(_come[0]) if _come else None
 
 
+def tell_no_other() -> None:
+    """Ignore the signals that come from now on: the command ends by one already."""
+    _told.set()
+
+
 def _imports(frame: FrameType | None) -> bool:
     """Whether a module is being imported: extensions (torch) go on with half of one where they are interrupted."""
     while frame is not None:
@@ -94,7 +101,7 @@ def signals_as_exceptions(*, ignored_after: bool = False) -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        if time.monotonic() - last < REPEATED_WITHIN:
+        if _told.is_set() or time.monotonic() - last < REPEATED_WITHIN:
             return
         _come.append(number)
         if _imports(frame):
@@ -125,6 +132,7 @@ def signals_as_exceptions(*, ignored_after: bool = False) -> Iterator[None]:
         for timer in timers:
             timer.cancel()
         _come.clear()
+        _told.clear()
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if ignored_after else handler)

@@ -16,7 +16,7 @@ import pytest
 from toy_binaries import write_binaries, write_recipe
 
 from cli.own_runs import TESTS, Run, checkpoint, crystals, heed_interrupts, killed, run_folder, shell, small
-from moe_mat.cli.signals import Stopped, stopped_behind
+from moe_mat.cli.signals import Stopped, signals_as_exceptions, stopped_behind, tell_no_other
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
@@ -73,8 +73,9 @@ def test_a_signal_at_the_start(arguments: list[str], number: signal.Signals) -> 
     wait_for(lambda: catches(process, number), process)
     time.sleep(0.1)
     process.send_signal(number)
-    (line,) = told(process)
-    assert f"stopped by {number.name}; " in line
+    lines = told(process)
+    assert len(lines) == 1, lines
+    assert f"stopped by {number.name}; " in lines[0]
     assert process.returncode == 128 + number
     assert not list(Path().iterdir())
 
@@ -156,3 +157,13 @@ def test_a_signal_is_seen_behind_the_errors_that_it_causes() -> None:
     error.__cause__ = cause
     assert stopped_behind(error) is cause
     assert stopped_behind(ValueError()) is None
+
+
+def test_a_signal_after_the_one_that_is_told_changes_nothing() -> None:
+    with signals_as_exceptions():
+        with pytest.raises(Stopped):
+            signal.raise_signal(signal.SIGTERM)
+        tell_no_other()
+        signal.raise_signal(signal.SIGINT)
+    with signals_as_exceptions(), pytest.raises(Stopped):
+        signal.raise_signal(signal.SIGINT)
