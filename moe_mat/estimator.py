@@ -86,8 +86,8 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         gate_weights_: Weight of each expert, the mean over members; sums to 1.
         validation_mae_: Mean best validation MAE of the members, in the target's unit (for several targets, in units of
             their spread).
-        tried_: Settings of the kernel head that cross-validation compared, a list of each member; ``cv_mae`` in the
-            target's unit, the lowest was chosen.
+        tried_: Learners of the kernel head that cross-validation compared, a list of each member; ``cv_mae`` in the
+            target's unit, and ``share`` in the prediction.
         n_targets_: Number of targets.
 
     Example:

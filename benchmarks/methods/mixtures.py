@@ -54,7 +54,7 @@ def mixture(
     for number, of_member in enumerate(best.tried_):
         if of_member:
             name = "kernel_head" if len(best.tried_) == 1 else f"kernel_head_{number}"
-            chosen[name] = min(of_member, key=lambda one: one["cv_mae"])
+            chosen[name] = [one for one in of_member if one["share"]]
     # A single network has no members to disagree: a deviation of zero would be a claim, not an estimate.
     return Outcome(
         val_mae=best.validation_mae_,

@@ -23,8 +23,8 @@ class ModelSettings:
     Attributes:
         experts: Tags, patterns, folders of cards, or ``default``.
         targets: Names of the target columns; set by the data.
-        head: ``kernel`` (Gaussian process and support vector machine on the gated distance), ``mlp`` (multilayer
-            perceptron on the mixed embedding), or one of another package.
+        head: ``kernel`` (Gaussian process and support vector machines on the gated distance and on descriptors),
+            ``mlp`` (multilayer perceptron on the mixed embedding), or one of another package.
         target_transform: What the head learns of the target: ``auto``, ``none``, ``standardise``, ``log`` or ``asinh``.
         head_settings: Settings of a head of another package that have no name here.
     """

@@ -20,7 +20,7 @@ for _name in (
     "moe_mat.mixture.heads.gaussian_process",
     "moe_mat.mixture.heads.kernel",
     "moe_mat.mixture.heads.perceptron",
-    "moe_mat.mixture.heads.vector_machine",
+    "moe_mat.mixture.heads.learners",
     "moe_mat.moma.merging",
     "moe_mat.pretrain.run",
     "pandas.io.formats.csvs",

@@ -154,10 +154,10 @@ class GaussianProcess(GrowingModule):
         prior = prior + 0.5 * ((self.log_noise + 2) / 2).square()
         return (likelihood + prior) / len(targets)
 
-    def factorise(self, covariance: Tensor) -> Tensor:
-        """Cholesky factor, in double precision, of a covariance matrix with noise."""
+    def factorise(self, covariance: Tensor, *, noise_factor: float = 1.0) -> Tensor:
+        """Cholesky factor, in double precision, of a covariance matrix with so many times the noise."""
         covariance = covariance.to(torch.double, copy=True)
-        covariance.diagonal().add_(self.log_noise.detach().exp().double() + JITTER)
+        covariance.diagonal().add_(noise_factor * self.log_noise.detach().exp().double() + JITTER)
         return torch.linalg.cholesky(covariance)
 
     @torch.no_grad()

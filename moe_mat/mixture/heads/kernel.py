@@ -1,14 +1,14 @@
 """The mixture with a kernel head: gates learned by marginal likelihood, all training crystals as support.
 
-Two learners share the learned kernel: the Gaussian process itself (`gaussian_process`) and a support vector machine
-(`vector_machine`). Cross-validation over training and validation crystals chooses how they are blended.
+Several learners share the learned kernel, the Gaussian process itself (`gaussian_process`) and support vector machines;
+others have a kernel on descriptors (`descriptor_kernel`). Cross-validation over training and validation crystals
+chooses their shares in the prediction (`ensemble`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple, cast
 
 import torch
@@ -17,19 +17,18 @@ from torch import Tensor, nn
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.gate import Gate
 from moe_mat.mixture.heads.base import Head, register_head
+from moe_mat.mixture.heads.descriptor_kernel import DescriptorKernel
+from moe_mat.mixture.heads.ensemble import Ensemble, out_of_fold, select
 from moe_mat.mixture.heads.gaussian_process import NEGLIGIBLE, GaussianProcess, Scaling, squared_distances
-from moe_mat.mixture.heads.vector_machine import Choice, VectorMachine, candidates
+from moe_mat.mixture.heads.learners import Examples, Kernel, TargetColumn, candidates
 from moe_mat.mixture.settings import KernelSettings
 from moe_mat.mixture.transforms import TargetTransform
 from moe_mat.zoo.cards import ExpertCard
 
 # Training crystals that the marginal likelihood sees: its cost grows with their cube. All of them serve as support.
 MAX_ROWS = 600
-# Crystals that choose the support vector machine's settings and the blend, in so many folds.
+# Crystals that choose the shares of the learners.
 MAX_CHOICE_ROWS = 1000
-N_FOLDS = 5
-# Shares of the support vector machine in the prediction.
-BLENDS = (0.0, 0.5, 1.0)
 
 
 @register_head("kernel")
@@ -50,7 +49,6 @@ class KernelHead(Head):
     full_batch = True
     settings: KernelSettings
     bounds: Tensor
-    blend: Tensor
 
     def __init__(self, cards: Sequence[ExpertCard], transform: TargetTransform, settings: KernelSettings) -> None:
         super().__init__(cards, transform, settings)
@@ -61,9 +59,8 @@ class KernelHead(Head):
             for _ in range(n_targets)
         )
         self.processes = nn.ModuleList(GaussianProcess(n_gates) for _ in range(n_targets))
-        self.machines = nn.ModuleList(VectorMachine() for _ in range(n_targets))
-        self.register_buffer("blend", torch.zeros(n_targets))
-        self._chosen: dict[int, Choice] = {}
+        self.ensembles = nn.ModuleList(Ensemble() for _ in range(n_targets))
+        self.descriptors = DescriptorKernel(cards)
         # Lowest and highest prediction: an inverted logarithm must not run away.
         self.register_buffer("bounds", torch.tensor([[-torch.inf], [torch.inf]]).repeat(1, n_targets))
         self._seen: list[_Seen] = []
@@ -75,6 +72,8 @@ class KernelHead(Head):
         self.scaling.fit(embeddings)
         outputs = self.transform(targets)
         order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(self.seed))
+        if self.descriptors.experts:
+            self.descriptors.fit(self._described(embeddings[order[:MAX_ROWS]]))
         self._seen = []
         for column, values in enumerate(targets.unbind(1)):
             rows = order[values[order].isfinite()]
@@ -150,8 +149,12 @@ class KernelHead(Head):
         signal = self._process(column).log_signal.softmax(0)
         return (signal[:, None] * self._weights(column)).sum(0, keepdim=True)
 
+    def _described(self, embeddings: Tensor) -> Tensor:
+        """Columns of the descriptor kernel ``[n, width]``."""
+        return self.descriptors.columns(self.scaling.standardise(embeddings))
+
     def _to_support(self, batch: Batch) -> list[Tensor]:
-        """Each target's covariance with its support ``[n, n_support]``."""
+        """Each target's covariance with its support ``[n, n_support]``, by the gated kernel."""
         parts = self.scaling(batch.embeddings)
         return [
             self._with_support(column).to_support(self._mix(parts, column)) for column in range(len(self.processes))
@@ -161,15 +164,21 @@ class KernelHead(Head):
         """Targets in their units ``[n, n_targets]``."""
         columns = []
         for column, to_support in enumerate(self._to_support(batch)):
-            inverse, machine = self._inverse(column), cast(VectorMachine, self.machines[column])
-            predicted = inverse(self._process(column)(to_support))
-            if machine.fitted:
-                predicted = torch.lerp(predicted, machine(to_support, inverse), self.blend[column])
-            columns.append(predicted)
-        return torch.stack(columns, dim=1).clamp(*self.bounds)
+            target, ensemble = self._target(column), self._ensemble(column)
+            if ensemble.fitted:
+                covariances: dict[Kernel, Tensor] = {"gated": to_support}
+                if ensemble.uses("descriptors"):
+                    covariances["descriptors"] = self.descriptors(self._described(batch.embeddings), ensemble.described)
+                columns.append(ensemble(covariances, target))
+            else:
+                columns.append(target.in_unit(target.process(to_support)))
+        return torch.stack(columns, dim=1)
 
-    def _inverse(self, column: int) -> Callable[[Tensor], Tensor]:
-        return partial(self.transform.inverse_of, column=column)
+    def _ensemble(self, column: int) -> Ensemble:
+        return cast(Ensemble, self.ensembles[column])
+
+    def _target(self, column: int) -> TargetColumn:
+        return TargetColumn(self.transform, column, self.bounds[:, column], self._process(column))
 
     @torch.no_grad()
     def std(self, batch: Batch) -> Tensor:
@@ -177,7 +186,7 @@ class KernelHead(Head):
         columns = []
         for column, to_support in enumerate(self._to_support(batch)):
             mean, std = self._process(column)(to_support), self._process(column).std(to_support)
-            high, low = (self._inverse(column)(mean + sign * std) for sign in (1, -1))
+            high, low = (self.transform.inverse_of(mean + sign * std, column) for sign in (1, -1))
             columns.append((high - low) / 2)
         return torch.stack(columns, dim=1)
 
@@ -189,60 +198,49 @@ class KernelHead(Head):
 
     @torch.no_grad()
     def finish(self, train: Batch, val: Batch) -> None:
-        """Choose settings and blend by cross-validation over all these rows; the training rows become the support."""
+        """Choose learners by cross-validation over all these rows; the training rows become the support."""
         self.tried = []
+        assert train.targets is not None
+        assert val.targets is not None
+        targets = torch.cat([train.targets, val.targets])
+        both = Batch(torch.cat([train.embeddings, val.embeddings]), targets, [])
         for column in range(len(self.processes)):
-            rows = [self._rows(batch, column) for batch in (train, val)]
-            targets, outputs = (torch.cat([getattr(row, name) for row in rows]) for name in ("targets", "outputs"))
-            order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(self.seed))[:MAX_CHOICE_ROWS]
-            mixed = [torch.cat(of_gate)[order] for of_gate in zip(*(row.mixed for row in rows), strict=True)]
-            self._choose(column, mixed, targets[order], outputs[order])
+            rows = self._rows(both, column)
+            order = torch.randperm(len(rows.targets), generator=torch.Generator().manual_seed(self.seed))
+            self._choose(column, rows.some(order[:MAX_CHOICE_ROWS]))
         self.refit(train)
 
-    def _choose(self, column: int, mixed: Sequence[Tensor], targets: Tensor, outputs: Tensor) -> None:
-        process, inverse = self._process(column), self._inverse(column)
-        covariance = process.covariance_between(mixed, mixed)
-        settings = candidates(skewed=self.transform.is_nonlinear(column))
-        of_process, of_machine = torch.empty(len(targets)), torch.empty(len(settings), len(targets))
-        fold_of_row = torch.arange(len(targets)) % N_FOLDS
-        for fold in fold_of_row.unique():
-            held, kept = (fold_of_row == fold).nonzero()[:, 0], (fold_of_row != fold).nonzero()[:, 0]
-            if not len(kept):
-                return
-            among, to_kept = covariance[kept][:, kept], covariance[held][:, kept]
-            clipped = self.transform.without_outliers_of(outputs[kept], column)
-            dual = torch.cholesky_solve(clipped.double()[:, None], process.factorise(among))[:, 0].float()
-            of_process[held] = inverse(to_kept @ dual)
-            for number, setting in enumerate(settings):
-                machine = VectorMachine()
-                machine.fit(among, targets[kept], outputs[kept], setting)
-                of_machine[number, held] = machine(to_kept, inverse)
-        bounds = self.bounds[:, column]
-        errors = {
-            (number, blend): float(
-                (torch.lerp(of_process, of_machine[number], blend).clamp(*bounds) - targets).abs().mean()
-            )
-            for number in range(len(settings))
-            for blend in BLENDS
-        }
-        number, blend = min(errors, key=lambda choice: errors[choice])
+    def _choose(self, column: int, rows: _TargetRows) -> None:
+        target = self._target(column)
+        described = bool(self.descriptors.experts)
+        learners = candidates(skewed=self.transform.is_nonlinear(column), described=described)
+        covariances: dict[Kernel, Tensor] = {"gated": target.process.covariance_between(rows.mixed, rows.mixed)}
+        if described:
+            covariances["descriptors"] = self.descriptors(rows.described, rows.described)
+        predicted = out_of_fold(learners, Examples(covariances, rows.targets, rows.outputs), target)
+        if predicted is None:
+            return
+        shares = select(predicted, rows.targets)
+        self._ensemble(column).choose(learners, shares)
+        errors = (predicted - rows.targets).abs().mean(1)
         self.tried += [
-            {"target": column, **settings[i]._asdict(), "blend": share, "cv_mae": error}
-            for (i, share), error in errors.items()
+            {"target": column, **learner._asdict(), "cv_mae": error, "share": round(share, 3)}
+            for learner, error, share in zip(learners, errors.tolist(), shares.tolist(), strict=True)
         ]
-        self._chosen[column] = settings[number]
-        self.blend[column] = blend
 
     @torch.no_grad()
     def refit(self, batch: Batch) -> None:
         """Make these rows the support, with everything else as it is."""
         for column in range(len(self.processes)):
-            rows = self._rows(batch, column)
-            clipped = self.transform.without_outliers_of(rows.outputs, column)
-            covariance = self._solve(column, rows.parts, rows.mixed, clipped)
-            if column in self._chosen and self.blend[column] > 0:
-                machine = cast(VectorMachine, self.machines[column])
-                machine.fit(covariance, rows.targets, rows.outputs, self._chosen[column])
+            rows, target, ensemble = self._rows(batch, column), self._target(column), self._ensemble(column)
+            covariance = self._solve(column, rows.parts, rows.mixed, target.clipped(rows.outputs))
+            if not ensemble.learners:
+                continue
+            covariances: dict[Kernel, Tensor] = {"gated": covariance}
+            if ensemble.uses("descriptors"):
+                ensemble.described = rows.described
+                covariances["descriptors"] = self.descriptors(rows.described, rows.described)
+            ensemble.fit(Examples(covariances, rows.targets, rows.outputs), target)
 
     def forget(self) -> None:
         """Drop what the likelihood sees: distances in all experts' embeddings, many times the size of the support."""
@@ -251,9 +249,12 @@ class KernelHead(Head):
     def _rows(self, batch: Batch, column: int) -> _TargetRows:
         assert batch.targets is not None
         present = batch.targets[:, column].isfinite()
-        parts = self.scaling(batch.embeddings[present])
+        embeddings = batch.embeddings[present]
+        parts, described = self.scaling(embeddings), torch.empty(len(embeddings), 0)
+        if self.descriptors.experts:
+            described = self._described(embeddings)
         outputs = self.transform(batch.targets)[present, column]
-        return _TargetRows(parts, self._mix(parts, column), batch.targets[present, column], outputs)
+        return _TargetRows(parts, self._mix(parts, column), described, batch.targets[present, column], outputs)
 
 
 class _TargetRows(NamedTuple):
@@ -262,14 +263,21 @@ class _TargetRows(NamedTuple):
     Attributes:
         parts: Scaled embeddings, one ``[n, dim]`` an expert.
         mixed: Each gate's mixed embeddings ``[n, width]``.
+        described: Columns of the descriptor kernel ``[n, width]``.
         targets: In their unit ``[n]``.
         outputs: Standardised ``[n]``.
     """
 
     parts: list[Tensor]
     mixed: list[Tensor]
+    described: Tensor
     targets: Tensor
     outputs: Tensor
+
+    def some(self, rows: Tensor) -> _TargetRows:
+        """Those of some rows ``[m]``."""
+        parts, mixed = ([one[rows] for one in several] for several in (self.parts, self.mixed))
+        return _TargetRows(parts, mixed, self.described[rows], self.targets[rows], self.outputs[rows])
 
 
 @dataclass(frozen=True, slots=True)
