@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from moe_mat.encoders import ElasticityEncoder
 NAMES = [quantity.name for quantity in ElasticityEncoder.quantities["elasticity"]]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("sevenn") is None, reason="the optional package sevenn is not installed")
 @pytest.mark.parametrize("name", ["Si", "ZnO wurtzite"])
 def test_sevennet_stiffness_is_that_of_a_slow_path(name: str) -> None:
     encoder = ElasticityEncoder(potential="7net-0")

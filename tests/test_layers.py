@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 
 import numpy as np
 import pytest
@@ -64,19 +63,12 @@ def test_vacuum_and_leaning_cells_do_not_matter() -> None:
         assert np.linalg.norm(cell.lattice[2]) == pytest.approx(3.4)
 
 
-needs_packages = pytest.mark.skipif(
-    any(importlib.util.find_spec(package) is None for package in ("sevenn", "dftd3")),
-    reason="the optional packages sevenn and dftd3 are not installed",
-)
-
-
 def numbers(*structures: Structure) -> list[dict[str, float]]:
     encoder = LayerStackEncoder()
     rows = encoder.compute([encoder.prepare(structure) for structure in structures])
     return [dict(zip(NAMES, row, strict=True)) for row in rows.tolist()]
 
 
-@needs_packages
 def test_graphite_is_bound_as_is_known() -> None:
     bulk, layer, leaning, silicon = numbers(GRAPHITE, vacuum(15), vacuum(20, 3.0), CRYSTALS["Si diamond"])
     energy, energy_above = (np.sinh(row["binding energy per atom"]) * 0.03 for row in (bulk, layer))
@@ -88,7 +80,6 @@ def test_graphite_is_bound_as_is_known() -> None:
     assert all(np.isnan(silicon[name]) for name in NAMES[1:])
 
 
-@needs_packages
 def test_large_cells_have_dispersion_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     (full,) = numbers(GRAPHITE)
     monkeypatch.setattr("moe_mat.encoders.physics.layer_stack.MOST_ATOMS", 3)

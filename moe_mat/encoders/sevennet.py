@@ -54,7 +54,6 @@ class SevenNetEncoder(Encoder):
 
     Raises:
         ValueError: When there is no such checkpoint in the package.
-        ImportError: When sevenn is not installed.
     """
 
     model: Any
@@ -64,10 +63,7 @@ class SevenNetEncoder(Encoder):
         super().__init__()
         if checkpoint not in CHECKPOINTS:
             raise ValueError(f"SevenNet comes with the checkpoints {', '.join(CHECKPOINTS)}, not {checkpoint!r}")
-        try:
-            from sevenn.util import load_checkpoint
-        except ImportError as error:
-            raise ImportError("SevenNet needs the sevenn package: pip install moe_mat[foundation]") from error
+        from sevenn.util import load_checkpoint
 
         loaded = load_checkpoint(checkpoint)
         self.checkpoint = checkpoint

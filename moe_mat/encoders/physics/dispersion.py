@@ -9,14 +9,8 @@ from moe_mat.encoders.physics.potentials import Cell
 
 
 def dispersion_energy(cell: Cell) -> float:
-    """D3's energy of one cell, in eV.
+    """D3's energy of one cell, in eV."""
+    from dftd3.interface import DispersionModel, RationalDampingParam
 
-    Raises:
-        ImportError: When dftd3 is not installed.
-    """
-    try:
-        from dftd3.interface import DispersionModel, RationalDampingParam
-    except ImportError as error:
-        raise ImportError("dispersion energies need the dftd3 package: pip install moe_mat[physics]") from error
     model = DispersionModel(cell.atomic_numbers, cell.positions / Bohr, cell.lattice / Bohr, np.full(3, True))
     return float(model.get_dispersion(RationalDampingParam(method="pbe"), grad=False)["energy"]) * Hartree

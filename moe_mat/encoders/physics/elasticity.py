@@ -88,7 +88,6 @@ class ElasticityEncoder(PotentialEncoder):
 
     Raises:
         ValueError: When there is no such potential.
-        ImportError: When its package is not installed.
     """
 
     quantities: ClassVar[Mapping[str, Sequence[Quantity]]] = {

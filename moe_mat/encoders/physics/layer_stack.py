@@ -58,7 +58,6 @@ class LayerStackEncoder(PotentialEncoder):
 
     Raises:
         ValueError: When there is no such potential.
-        ImportError: When its package is not installed.
     """
 
     quantities: ClassVar[Mapping[str, Sequence[Quantity]]] = {

@@ -17,7 +17,6 @@ def load_potential(name: str) -> Potential[Any]:
 
     Raises:
         ValueError: When there is no potential of this name.
-        ImportError: When its package is not installed.
     """
     if name in SEVENNET:
         from moe_mat.encoders.physics.sevennet_potential import SevenNetPotential

@@ -66,7 +66,7 @@ class PhononEncoder(PotentialEncoder):
 
     Raises:
         ValueError: When there is no such potential.
-        ImportError: When phonopy or the potential's package is not installed.
+        ImportError: When phonopy is not installed.
     """
 
     quantities: ClassVar[Mapping[str, Sequence[Quantity]]] = {

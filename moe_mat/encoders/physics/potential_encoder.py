@@ -20,7 +20,6 @@ class PotentialEncoder(PhysicsEncoder):
 
     Raises:
         ValueError: When there is no such potential.
-        ImportError: When its package is not installed.
     """
 
     def __init__(self, *, potential: str = "7net-0") -> None:

@@ -24,7 +24,6 @@ class SevenNetPotential(Potential[RadiusGraph]):
 
     Raises:
         ValueError: When there is no such checkpoint in the package.
-        ImportError: When sevenn is not installed.
     """
 
     def __init__(self, *, checkpoint: str = "7net-0") -> None:
