@@ -1,9 +1,11 @@
 """The zoo: one card (YAML) and, where the weights do not come with a dependency, one safetensors file an expert."""
 
-# What experts="default" means. docs/experts.md says how it was chosen.
-DEFAULT: tuple[str, ...] = (
+# Named sets of experts, by what they cost; docs/experts.md says how they were chosen, and shows error against seconds.
+_DEFAULT: tuple[str, ...] = (
     "chgnet",
     "chgnet_conv?",
+    "sevennet_mf0",
+    "sevennet_mf0_tensors_*",
     "magpie",
     "structure_features",
     "local_environment",
@@ -12,4 +14,10 @@ DEFAULT: tuple[str, ...] = (
     "packing",
     "jarvis_*",
     "mp_*",
+    "layer_stack",
 )
+TIERS: dict[str, tuple[str, ...]] = {
+    "light": ("chgnet", "chgnet_conv?", "magpie", "symmetry", "packing", "light_*"),
+    "default": _DEFAULT,
+    "all": (*_DEFAULT, "polar_springs", "elasticity_chgnet", "phonons_sevennet0", "boltztrap_*", "perovskites_*"),
+}

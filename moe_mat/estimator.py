@@ -49,7 +49,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
     head, what each says of its own error.
 
     Args:
-        experts: Tags, patterns or folders of cards; ``"default"`` for those that the package recommends.
+        experts: Tags, patterns or folders of cards, or the tiers ``"light"``, ``"default"`` and ``"all"``.
         head: ``"kernel"``, ``"mlp"``, or one of another package.
         n_members: Number of gates and heads.
         target_transform: What the head learns of the target: ``auto``, ``none``, ``standardise``, ``log`` or ``asinh``.

@@ -72,13 +72,19 @@ def test_expert_loads_and_embeds(tag: str, loader: ExpertLoader) -> None:
     assert not any(module.training for module in expert.train().modules())
 
 
-def test_the_default_experts_ship() -> None:
-    tags = [card.tag for card in find_cards("default")]
-    assert {"chgnet", "magpie", "structure_features", "jarvis_formation_energy"} <= set(tags)
-    assert all(any(fnmatchcase(tag, pattern) for tag in tags) for pattern in moe_mat.experts.DEFAULT)
-    needs_a_download = {"matgl", "sevenn"}
-    weights = [card.weights for card in find_cards("default")]
-    assert not needs_a_download & {one.package for one in weights if isinstance(one, PackageWeights)}
+@pytest.mark.parametrize("tier", moe_mat.experts.TIERS)
+def test_the_tiers_ship(tier: str) -> None:
+    cards = find_cards(tier)
+    tags = {card.tag for card in cards}
+    assert {"chgnet", "magpie"} < tags
+    assert all(any(fnmatchcase(tag, pattern) for tag in tags) for pattern in moe_mat.experts.TIERS[tier])
+    assert not {card.weights.package for card in cards if isinstance(card.weights, PackageWeights)} & {"matgl"}
+
+
+def test_the_tiers_grow() -> None:
+    light, default, everything = ({card.tag for card in find_cards(tier)} for tier in ("light", "default", "all"))
+    assert default < everything
+    assert {tag for tag in light if not tag.startswith("light_")} < default
 
 
 def test_no_weights_lie_without_a_card() -> None:

@@ -27,7 +27,7 @@ def audit(
 
     Args:
         path: A task of the benchmark, or crystals in any readable format.
-        experts: A tag, pattern or folder of cards, or several as ``[a,b]``.
+        experts: A tag, pattern, tier or folder of cards, or several as ``[a,b]``.
         target: Column of the file that is predicted.
         quantity: What the target measures, such as ``band_gap``; by default known by the target's name or the task.
         sources: Folder of the files that experts were trained on; by default pretrain in MOE_MAT_DATA.

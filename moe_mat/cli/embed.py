@@ -25,7 +25,7 @@ def embed(
     Args:
         path: Crystals in any readable format.
         output: Parquet file to write.
-        experts: A tag, pattern or folder of cards, or several as ``[a,b]``.
+        experts: A tag, pattern, tier or folder of cards, or several as ``[a,b]``.
         reading: How crystals are read.
     """
     import pyarrow as pa

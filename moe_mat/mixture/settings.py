@@ -21,7 +21,7 @@ class ModelSettings:
     """What is mixed, into what, by which head.
 
     Attributes:
-        experts: Tags, patterns, folders of cards, or ``default``.
+        experts: Tags, patterns, folders of cards, or the tiers ``light``, ``default`` and ``all``.
         targets: Names of the target columns; set by the data.
         head: ``kernel`` (Gaussian process and support vector machines on the gated distance and on descriptors),
             ``mlp`` (multilayer perceptron on the mixed embedding), or one of another package.

@@ -7,7 +7,7 @@ import fnmatch
 from collections.abc import Sequence
 from pathlib import Path
 
-import moe_mat.experts
+from moe_mat.experts import TIERS
 from moe_mat.zoo.card_files import CardError, zoo_folder
 from moe_mat.zoo.cards import ExpertCard, read_card
 
@@ -53,15 +53,15 @@ def find_cards(names: str | Sequence[str]) -> list[ExpertCard]:
     """Resolve names to cards.
 
     Args:
-        names: Tags, patterns, folders of cards, card files, ``folder/pattern``, or ``"default"`` for the experts that
-            the package recommends; one, or several.
+        names: Tags, patterns, folders of cards, card files, ``folder/pattern``, or one of the sets ``"light"``,
+            ``"default"`` and ``"all"``; one, or several.
 
     Raises:
         CardError: When a name finds nothing, or when two different experts have the same tag.
     """
     cards: dict[str, ExpertCard] = {}
     for name in [names] if isinstance(names, str) else names:
-        for card in [c for tag in moe_mat.experts.DEFAULT for c in _find(tag)] if name == "default" else _find(name):
+        for card in [card for tag in TIERS.get(name, (name,)) for card in _find(tag)]:
             known = cards.setdefault(card.tag, card)
             if known.path.resolve() != card.path.resolve():
                 raise CardError(f"two experts have the tag {card.tag}: {known.path} and {card.path}; rename one")
