@@ -64,9 +64,7 @@ CASES = {
     "qet": matgl_case("QET-MatQ-PES"),
     "descriptors": Case("descriptors", tolerance=1e-6),
     "local_environment": Case("local_environment", tolerance=1e-6),
-    "layer_stack": Case(
-        "layer_stack", tolerance=1e-4, examples=("graphene in vacuum", "MoS2 layered")
-    ),
+    "layer_stack": Case("layer_stack", tolerance=1e-4, examples=("graphene in vacuum", "MoS2 layered")),
     "elasticity": Case("elasticity", {"potential": "7net-0"}, tolerance=3e-3),
     "polar_springs": Case("polar_springs", tolerance=1e-5),
     "elasticity-chgnet": Case("elasticity", {"potential": "chgnet"}, tolerance=3e-3),

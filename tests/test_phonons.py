@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
