@@ -24,7 +24,7 @@ GOAL_TITLES = {
     "MoMa (Full)": "published, composed modules of a network of 160 million parameters, fine-tuned (Wang et al., 2026)",
 }
 # Methods beside the reference in the main table: a simple one, the best of modules, and ours with a larger network.
-BESIDE = ("rf-magpie", "moma-frozen-entropy", "moe-light", "moe-strict")
+BESIDE = ("rf-magpie", "moma-frozen-entropy", "moe-strict")
 # What only those know who chose a method's settings.
 CAUTIONS = {"moe": "The design of `moe` was compared on these same tasks: expect a little less on new ones."}
 
