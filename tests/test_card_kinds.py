@@ -153,7 +153,7 @@ DIGESTS = {
         "a0cbc07c078ad93722f397c2d2d86949e3f6a88373689d5d2a8e9ea211c14d5c",
     ),
     "jarvis_formation_energy": (
-        "fc761d86047e80df7fb39ac977e5f404624193713cadd3a1371761cb20362c71",
+        "c64f20eb5636fc713581b893f5c458ccd5d51faaa11e15bed6e8f2daac5ef893",
         None,
     ),
     "boltztrap_predictions": (
