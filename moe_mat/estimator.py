@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Literal
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,9 @@ from moe_mat.mixture.checkpoints import DIGEST, content_digest
 from moe_mat.mixture.crystal_inputs import EmbeddedCrystals, embed_crystals
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.given import Crystals, given_structures, given_targets, target_names
+from moe_mat.mixture.intervals import Intervals
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
+from moe_mat.mixture.predicted import HeldOut, Said
 from moe_mat.mixture.settings import (
     DataSettings,
     GateSettings,
@@ -45,8 +47,8 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
     """Mixture-of-experts regression on crystals.
 
     Crystals are embedded once by frozen experts and cached; then a few gates and heads are trained on the embeddings,
-    each on another random part of the data, and averaged. The uncertainty is their disagreement and, for the kernel
-    head, what each says of its own error.
+    each on another random part of the data, and averaged. Intervals come from the errors that they make on crystals
+    which they have not learned from.
 
     Args:
         experts: Tags, patterns or folders of cards, or the tiers ``"light"``, ``"default"`` and ``"all"``.
@@ -200,9 +202,11 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         weights = [gate_weights(member, batch.embeddings) for member in self.members_]
         self.gate_weights_ = pd.DataFrame(weights).mean().rename("gate weight")
         self.validation_mae_ = float(np.mean(scores))
+        self.intervals_ = Intervals(targets.shape[1])
+        self.intervals_.fit(HeldOut.mean([cast(HeldOut, member.held_out) for member in self.members_]))
         self.tried_ = [member.head.tried for member in self.members_]
         self.n_targets_ = targets.shape[1]
-        self._one_dimensional = np.ndim(y) == 1
+        self._targets, self._one_dimensional = settings.targets, np.ndim(y) == 1
         return self
 
     def _data(
@@ -228,27 +232,84 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         given |= {name: dict(given[name]) for name in ("initial_gate", "head_settings") if given[name] is not None}
         return MixtureSettings(**given, targets=targets)
 
-    def predict(self, X: Crystals, return_std: bool = False) -> NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]:
-        """Predict crystals.
+    @overload
+    def predict(self, X: Crystals, *, return_std: Literal[False] = False, interval: None = None) -> NDArray[Any]: ...
+
+    @overload
+    def predict(self, X: Crystals, return_std: Literal[True]) -> tuple[NDArray[Any], NDArray[Any]]: ...
+
+    @overload
+    def predict(
+        self, X: Crystals, *, interval: float | Sequence[float]
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]: ...
+
+    def predict(
+        self, X: Crystals, return_std: bool = False, interval: float | Sequence[float] | None = None
+    ) -> NDArray[Any] | tuple[NDArray[Any], ...]:
+        """Predict crystals, with intervals if they are asked for.
+
+        Intervals and standard deviations come from errors that were made on crystals before they were learned from, and
+        hold for crystals that are drawn as those of the training were; `domain` says which are not.
 
         Args:
             X: pymatgen structures or ASE atoms ``[n]``, or a DataFrame with a column ``structure``.
-            return_std: Also return the standard deviation: over the members, and that of the kernel heads themselves.
+            return_std: Also return standard deviations: half the width of the interval at 68.3 %.
+            interval: Also return the bounds between which the values of this share of new crystals lie, such as 0.9; or
+                of several shares.
 
         Returns:
-            Mean ``[n]`` or ``[n, n_targets]`` in the targets' units, and the standard deviation of the same shape.
+            Mean ``[n]`` or ``[n, n_targets]`` in the targets' units; with ``return_std`` the standard deviation, and
+            with ``interval`` lower and upper bounds, of the same shape, where several shares are one more dimension,
+            the last. NaN where fewer than five crystals were held out.
+
+        Raises:
+            ValueError: When a share is not between 0 and 1, or both are asked for.
         """
+        if return_std and interval is not None:
+            raise ValueError("return_std and interval are both given: an interval of 0.683 is the standard deviation")
+        said = self._say(X)
+        mean = self._shaped(said.predicted.values)
+        if return_std:
+            return mean, self._shaped(self.intervals_.std(said))
+        if interval is None:
+            return mean
+        if isinstance(interval, float | int):
+            lower, upper = self.intervals_.bounds(said, interval)
+            return mean, self._shaped(lower), self._shaped(upper)
+        pairs = [self.intervals_.bounds(said, level) for level in interval]
+        lower, upper = (np.stack([self._shaped(one) for one in side], axis=-1) for side in zip(*pairs, strict=True))
+        return mean, lower, upper
+
+    def domain(self, X: Crystals) -> pd.DataFrame:
+        """How far crystals are from those that were learned from.
+
+        Args:
+            X: As in `predict`.
+
+        Returns:
+            A row a crystal. ``percentile``: of the crystals of the training, the share in per cent that are nearer to
+            the others, in the mixed embedding, than this one is to the nearest of them, the mean over members.
+            ``outside``: whether that is more than 95, or the composition is unlike all in the training. Of several
+            targets each has these columns, as ``name_percentile``.
+        """
+        said = self._say(X)
+        columns: dict[str, NDArray[Any]] = {}
+        for column, name in enumerate(self._targets):
+            prefix = "" if self._one_dimensional else f"{name}_"
+            columns[f"{prefix}percentile"] = said.percentiles[:, column].numpy()
+            columns[f"{prefix}outside"] = said.outside[:, column].numpy()
+        return pd.DataFrame(columns)
+
+    def _say(self, X: Crystals) -> Said:
+        """What the members say in the mean."""
         check_is_fitted(self)
         batch = embed_crystals(find_cards(self.experts_), given_structures(X), self.trainable).batch
         with torch.inference_mode():
-            of_members = torch.stack([member(batch) for member in self.members_]).double().numpy()
-            own = [member.head.std(batch) for member in self.members_] if return_std else []
-        mean, std = of_members.mean(0), of_members.std(0)
-        if variances := [values.double().numpy() ** 2 for values in own if values is not None]:
-            std = np.sqrt(std**2 + np.mean(variances, axis=0))
-        if self._one_dimensional:
-            mean, std = mean[:, 0], std[:, 0]
-        return (mean, std) if return_std else mean
+            return Said.mean([member.say(batch) for member in self.members_])
+
+    def _shaped(self, values: torch.Tensor) -> NDArray[Any]:
+        array = values.double().numpy()
+        return array[:, 0] if self._one_dimensional else array
 
     def transform(self, X: Crystals) -> NDArray[Any]:
         """Mixed embedding of crystals ``[n, width]``, those of members and gates side by side."""
@@ -269,7 +330,8 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
             )
 
     def _digest(self) -> str:
-        return content_digest([member.state_dict() for member in getattr(self, "members_", [])])
+        parts = [*getattr(self, "members_", []), *([self.intervals_] if hasattr(self, "intervals_") else [])]
+        return content_digest([part.state_dict() for part in parts])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -16,7 +16,8 @@ from toy_experts import cgcnn_expert
 from toy_mixture import finish, fit, new_model, predictions, synthetic
 
 from moe_mat.mixture.batch import Batch
-from moe_mat.mixture.heads.gaussian_process import JITTER, GaussianProcess, squared_distances
+from moe_mat.mixture.distances import squared_distances
+from moe_mat.mixture.heads.gaussian_process import JITTER, GaussianProcess
 from moe_mat.zoo.cards import ExpertCard
 
 

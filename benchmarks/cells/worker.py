@@ -21,9 +21,10 @@ from pymatgen.core import Structure
 from benchmarks.cells.protocols import assign_rows
 from benchmarks.cells.results import Cell, Result, failed_result, rounded
 from benchmarks.methods.cards import Method
-from benchmarks.methods.problem import Problem
+from benchmarks.methods.problem import Outcome, Problem
 from moe_mat.crystals import structure_key
 from moe_mat.files import commit
+from moe_mat.mixture import LEVELS, judge
 from moe_mat.tasks import Task, TaskCards, read_task
 from moe_mat.zoo import EmbeddingCache, EmbeddingOrder, PooledLayers, embed, find_cards
 
@@ -143,11 +144,28 @@ def _run(cell: Cell, method: Method, context: SweepContext, noted: Mapping[str, 
         "targets": rounded(true),
         "predictions": rounded(predictions),
         "std": None if outcome.std is None else rounded(outcome.std),
+        **_uncertainty(outcome, true),
         "fidelity": task.fidelity,
         "splits_sha256": work.splits_sha256,
         "warnings": warnings,
         **noted,
     }
+
+
+def _uncertainty(outcome: Outcome, true: np.ndarray) -> dict[str, object]:
+    """Of a method that knows its own: lower and upper bounds by level in per cent, and how good they are."""
+    if outcome.std is None or outcome.bounds is None:
+        return {}
+    lower, upper = (np.asarray(side, dtype=float) for side in outcome.bounds)
+    judged = judge(
+        true, np.asarray(outcome.predictions, dtype=float), np.asarray(outcome.std, dtype=float), lower, upper
+    )
+    intervals = {
+        f"{100 * level:g}": [rounded(lower[:, number]), rounded(upper[:, number])]
+        for number, level in enumerate(LEVELS)
+    }
+    known = {name: value for name, value in judged.scores.items() if np.isfinite(value)}
+    return {"intervals": intervals, "uncertainty": {name: float(f"{value:.6g}") for name, value in known.items()}}
 
 
 @functools.lru_cache(maxsize=2)

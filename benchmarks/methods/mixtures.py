@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.methods.problem import Outcome, Problem
 from moe_mat import MoERegressor
+from moe_mat.mixture import ALL_LEVELS
 from moe_mat.zoo import EmbeddingCache, EncoderCard, embed, find_cards
 
 # Settings that say what is trained of an expert, and how.
@@ -49,17 +50,19 @@ def mixture(
         tried.append({**candidate, "val_mae": model.validation_mae_})
     assert best is not None
     mean, std = best.predict(problem.test, return_std=True)
+    _, lower, upper = best.predict(problem.test, interval=ALL_LEVELS)
+    known = bool(np.isfinite(std).all())
     choice = min(tried, key=lambda one: one["val_mae"])
     chosen = {key: value for key, value in choice.items() if key != "val_mae"}
     for number, of_member in enumerate(best.tried_):
         if of_member:
             name = "kernel_head" if len(best.tried_) == 1 else f"kernel_head_{number}"
             chosen[name] = [one for one in of_member if one["share"]]
-    # A single network has no members to disagree: a deviation of zero would be a claim, not an estimate.
     return Outcome(
         val_mae=best.validation_mae_,
         predictions=mean,
-        std=std if std.any() else None,
+        std=std if known else None,
+        bounds=(lower, upper) if known else None,
         gate_weights={str(tag): float(weight) for tag, weight in best.gate_weights_.items()},
         chosen=chosen,
         tried=[*(tried if len(tried) > 1 else ()), *(one for of_member in best.tried_ for one in of_member)],
@@ -95,6 +98,7 @@ def transfer(
         outcome.val_mae,
         outcome.predictions,
         outcome.std,
+        outcome.bounds,
         chosen={"expert": card.tag, **outcome.chosen},
         tried=[*tried, *outcome.tried],
     )

@@ -35,6 +35,8 @@ class Outcome:
         val_mae: of the settings it chose.
         predictions: of the test crystals ``[n]``.
         std: their standard deviations ``[n]``, from methods that know them.
+        bounds: lower and upper bounds of their intervals at `moe_mat.mixture.ALL_LEVELS`, each ``[n, n_levels]``, from
+            methods that know them.
         gate_weights: weight of each expert.
         chosen: settings that were chosen on the validation rows.
         tried: all settings that were tried, each with its ``val_mae``.
@@ -43,6 +45,7 @@ class Outcome:
     val_mae: float
     predictions: np.ndarray
     std: np.ndarray | None = None
+    bounds: tuple[np.ndarray, np.ndarray] | None = None
     gate_weights: Mapping[str, float] | None = None
     chosen: Mapping[str, Any] = field(default_factory=dict)
     tried: Sequence[Mapping[str, Any]] = ()

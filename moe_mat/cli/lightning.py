@@ -16,7 +16,7 @@ from moe_mat.cli.grammar import Given, Grammar, with_word_as
 from moe_mat.cli.options import DATA_OPTIONS
 from moe_mat.cli.outputs import check_output
 from moe_mat.cli.run_callbacks import PredictionWriter, TrainingProgress
-from moe_mat.cli.run_options import COMMANDS, PATIENCE, add_output_option, add_run_options
+from moe_mat.cli.run_options import COMMANDS, PATIENCE, add_level_option, add_output_option, add_run_options
 from moe_mat.cli.run_order import check_quickstart, checkpoints_folder, in_order
 from moe_mat.cli.run_screen import print_report, run_facts
 from moe_mat.cli.screen import Facts, screen
@@ -60,6 +60,7 @@ class MoeMatCLI(LightningCLI):
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add data and model, which a reader of the help looks for first, and Lightning's own options after them."""
         add_run_options(parser)
+        add_level_option(parser)
         add_output_option(parser, self.command)
         parser.add_lightning_class_args(ResumedEarlyStopping, "early_stopping")
         parser.set_defaults(
@@ -86,6 +87,8 @@ class MoeMatCLI(LightningCLI):
         """Tell data, model and trainer what they need to know of each other."""
         config = self.config[self.subcommand]
         data, model, trainer = config["data"], config["model"], config["trainer"]
+        if not 0 < config["level"] < 1:
+            raise ValueError(f"--level is {config['level']}: it is a share between 0 and 1, such as 0.9")
         if self.subcommand != "fit" and not config.get("ckpt_path"):
             raise ValueError("a trained model is needed: name its checkpoint with --ckpt_path")
         if data["path"] is None and data["dataset"] is None:
@@ -117,6 +120,11 @@ class MoeMatCLI(LightningCLI):
                     f"the {head.name} head is solved on the CPU: leave out --trainer.accelerator, or use another head"
                 )
             trainer["accelerator"] = "cpu"
+
+    @property
+    def level(self) -> float:
+        """Of the intervals."""
+        return self._get(self.config, "level")
 
     def _schedule(self) -> Schedule:
         """How long is trained; the configuration keeps what was asked for, so that it can be used again."""
@@ -159,7 +167,7 @@ class MoeMatCLI(LightningCLI):
         else:
             kwargs["enable_checkpointing"] = False
         if self.subcommand == "predict":
-            callbacks.append(PredictionWriter(self._get(self.config_init, "output")))
+            callbacks.append(PredictionWriter(self._get(self.config_init, "output"), self.level))
         for option in ("enable_model_summary", "enable_progress_bar"):
             if settings[option] is None:
                 kwargs[option] = False  # gate and head are a handful of numbers, and most epochs take no second
@@ -171,15 +179,16 @@ class MoeMatCLI(LightningCLI):
         self, model: MixtureOfExperts, datamodule: CrystalDataModule, ckpt_path: str | None = None, **rest: Any
     ) -> None:
         """Train by the same road as the estimator, and write the run folder."""
+        targets = datamodule.target_columns
 
         def before_refit() -> RunReport:
-            return evaluate(model, datamodule, datamodule.target_columns, parts=("train", "val"))
+            return evaluate(model, datamodule, targets, parts=("train", "val"), level=self.level)
 
         with in_order(self.trainer, self.command):
             before = train(
                 self.trainer, model, datamodule, seed=self.seed, before_refit=before_refit, ckpt_path=ckpt_path
             )
-            report = before.joined(evaluate(model, datamodule, datamodule.target_columns, parts=("test",)))
+            report = before.joined(evaluate(model, datamodule, targets, parts=("test",), level=self.level))
             best = checkpoints_folder(self.trainer) / "best.ckpt"
             self.trainer.save_checkpoint(best, weights_only=True)  # the optimiser's state is in last.ckpt
             self._report(report, best.parent.parent, checkpoint=str(best), checks=datamodule.checks)
@@ -194,7 +203,7 @@ class MoeMatCLI(LightningCLI):
 
     def _score(self, model: MixtureOfExperts, data: CrystalDataModule, checkpoint: str, *, part: str) -> None:
         with in_order(self.trainer, self.command):
-            report = score(model, data, Path(checkpoint), part=part)
+            report = score(model, data, Path(checkpoint), part=part, level=self.level)
             for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
                 if isinstance(callback, SaveConfigCallback):
                     callback.setup(self.trainer, model, stage=part)
@@ -208,10 +217,18 @@ class MoeMatCLI(LightningCLI):
         screen.print(f"{writer.rows} predictions in [bold]{writer.path}[/bold]")
         if writer.in_sample:
             screen.text(f"  {writer.in_sample} of them for crystals that the model has learned from: in_sample")
+        if writer.outside:
+            screen.text(f"  {writer.outside} of them unlike the crystals that the model has learned from: outside")
         left_out = [str(one) for one in datamodule.left_out]
         if left_out:
             screen.text("\n  ".join([f"{len(left_out)} crystals left out:", *left_out]))
-        self.facts = {"output": writer.path, "rows": writer.rows, "in_sample": writer.in_sample, "left_out": left_out}
+        self.facts = {
+            "output": writer.path,
+            "rows": writer.rows,
+            "in_sample": writer.in_sample,
+            "outside": writer.outside,
+            "left_out": left_out,
+        }
 
     def _report(
         self, report: RunReport, folder: Path, *, checkpoint: str | None = None, checks: DataChecks | None = None

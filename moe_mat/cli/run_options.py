@@ -5,7 +5,7 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser
 
 from moe_mat.cli.options import add_manner_options
-from moe_mat.mixture.settings import DataSettings, MixtureSettings, TrainingSettings
+from moe_mat.mixture.settings import DEFAULT_LEVEL, DataSettings, MixtureSettings, TrainingSettings
 
 COMMANDS = {
     "fit": "Train gate and head on your crystals; with no arguments, on the embedded quickstart.",
@@ -21,6 +21,12 @@ def add_run_options(parser: ArgumentParser) -> None:
     """Add data and model, the first that a reader of the help looks for."""
     parser.add_class_arguments(DataSettings, "data", sub_configs=False)
     parser.add_class_arguments(MixtureSettings, "model", sub_configs=False)
+
+
+def add_level_option(parser: ArgumentParser) -> None:
+    """Add the level of the intervals that are written."""
+    help_text = "Share of new crystals whose value lies in its interval, <target>_lower to <target>_upper."
+    parser.add_argument("--level", type=float, default=DEFAULT_LEVEL, help=help_text)
 
 
 def add_output_option(parser: ArgumentParser, command: str) -> None:
@@ -46,6 +52,7 @@ def show_help(command: str) -> None:
     path = "Checkpoint of an interrupted run to go on from." if command == "fit" else "Checkpoint of the trained model."
     parser.add_argument("--ckpt_path", metavar="FILE", help=path)
     add_run_options(parser)
+    add_level_option(parser)
     add_output_option(parser, command)
     parser.add_argument(
         "--allow_import",

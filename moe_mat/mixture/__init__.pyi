@@ -15,9 +15,13 @@ from .settings import (
 )
 from .training import train
 from .transforms import TargetTransform
+from .uncertainty_scores import ALL_LEVELS, CRPS_LEVELS, LEVELS, Judged, interval_score, judge
 
 __all__ = [
+    "ALL_LEVELS",
+    "CRPS_LEVELS",
     "HEADS",
+    "LEVELS",
     "Batch",
     "CrystalDataModule",
     "CrystalGate",
@@ -26,6 +30,7 @@ __all__ = [
     "Gate",
     "GateSettings",
     "Head",
+    "Judged",
     "KernelSettings",
     "MixtureOfExperts",
     "MixtureSettings",
@@ -36,6 +41,8 @@ __all__ = [
     "Transform",
     "gate_weights",
     "get_head",
+    "interval_score",
+    "judge",
     "mix",
     "register_head",
     "train",

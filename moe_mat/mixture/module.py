@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -13,10 +13,14 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, 
 
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.checkpoints import FINISHED
+from moe_mat.mixture.composition_range import CompositionRange
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.data_digest import DataDigest
+from moe_mat.mixture.domain import Domain
 from moe_mat.mixture.heads.base import get_head
+from moe_mat.mixture.intervals import Intervals
 from moe_mat.mixture.outcome import Outcome
+from moe_mat.mixture.predicted import HeldOut, Said
 from moe_mat.mixture.settings import MixtureSettings, settings_of_head
 from moe_mat.mixture.transforms import TargetTransform
 from moe_mat.zoo.card_files import CardError
@@ -50,6 +54,10 @@ class MixtureOfExperts(pl.LightningModule):
         head = get_head(settings.head)
         self.head = head(self.cards, self.transform, settings_of_head(head.Settings, settings))
         self.head.start_gates([card.tag for card in self.cards])
+        self.intervals = Intervals(len(settings.targets))
+        self.composition_range = CompositionRange(self.cards)
+        self.domains = nn.ModuleList(Domain() for _ in settings.targets)
+        self.held_out: HeldOut | None = None
         self.data_digest: DataDigest | None = None
         self.outcome: Outcome | None = None
         self.val_metrics, self.test_metrics = (
@@ -62,6 +70,25 @@ class MixtureOfExperts(pl.LightningModule):
     def forward(self, batch: Batch) -> Tensor:
         """Targets in their units ``[n, n_targets]``."""
         return self.head(batch)
+
+    def calibrate(self, held_out: HeldOut) -> None:
+        """Learn how far to trust predictions from what was said of crystals that the model had not learned from."""
+        self.held_out = held_out
+        self.intervals.fit(held_out)
+
+    def measure_from(self, learned_from: Sequence[Batch]) -> None:
+        """Measure how far crystals are away from these, which the model has learned from."""
+        self.composition_range.fit(torch.cat([batch.embeddings for batch in learned_from]))
+        for domain, distances in zip(self.domains, self.head.remember(learned_from), strict=True):
+            cast(Domain, domain).fit(distances)
+
+    def say(self, batch: Batch) -> Said:
+        """Predict crystals, with all that tells how far to trust it."""
+        predicted = self.head.predict(batch)
+        of_targets = zip(self.domains, predicted.distances.unbind(1), strict=True)
+        percentiles = [cast(Domain, domain).percentile(distances) for domain, distances in of_targets]
+        beyond = self.composition_range.beyond(batch.embeddings).float()
+        return Said(predicted, torch.stack(percentiles, dim=1), beyond)
 
     def setup(self, stage: str) -> None:
         """Set the constants from the training rows, before anything is restored from a checkpoint."""

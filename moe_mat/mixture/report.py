@@ -15,6 +15,9 @@ import torch
 from moe_mat.mixture.checkpoints import read_run_checkpoint
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
+from moe_mat.mixture.predicted import Said
+from moe_mat.mixture.settings import DEFAULT_LEVEL
+from moe_mat.mixture.uncertainty_scores import ALL_LEVELS, Judged, judge
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,13 @@ class RunReport:
     Attributes:
         rows: Number of rows of each part.
         metrics: One row a target, part and whether the model had learned from its crystals (``in_sample``): ``mae``,
-            ``rmse``, ``r2`` and ``median_mae``, the MAE of always predicting the training median, in the target's unit.
+            ``rmse``, ``r2`` and ``median_mae``, the MAE of always predicting the training median, in the target's unit;
+            of crystals that it had not learned from also what `uncertainty_scores.scores_of_intervals` gives.
         gate_weights: Expert tag to weight; sums to 1.
-        predictions: ``material_id``, ``part``, ``in_sample``, and of each target the true value, the predicted one and
-            its standard deviation, which is empty where the head knows none.
+        predictions: ``material_id``, ``part``, ``in_sample``, and of each target the true value, the predicted one, its
+            standard deviation, the bounds of its interval, and whether the crystal is outside of what was learned.
+        calibration: Of crystals that were not learned from, one row a ``target``, ``part`` and ``level``: ``coverage``
+            of the intervals, and ``mae`` of the share ``level`` of the crystals that have the narrowest.
         notes: What must be known to read the numbers, one line each.
     """
 
@@ -35,6 +41,7 @@ class RunReport:
     metrics: pd.DataFrame
     gate_weights: dict[str, float]
     predictions: pd.DataFrame
+    calibration: pd.DataFrame
     notes: tuple[str, ...] = ()
 
     def joined(self, later: RunReport) -> RunReport:
@@ -43,22 +50,26 @@ class RunReport:
             self,
             metrics=pd.concat([self.metrics, later.metrics], ignore_index=True),
             predictions=pd.concat([self.predictions, later.predictions], ignore_index=True),
+            calibration=pd.concat([self.calibration, later.calibration], ignore_index=True),
         )
 
     def to_dict(self, part: str) -> dict[str, Any]:
         """What it says of one part, as plain data that a checkpoint may hold."""
-        metrics, predictions = (
-            frame[frame["part"] == part].to_dict("list") if "part" in frame else {}
-            for frame in (self.metrics, self.predictions)
-        )
-        return {"rows": self.rows, "metrics": metrics, "gate_weights": self.gate_weights, "predictions": predictions}
+        frames = {
+            name: frame[frame["part"] == part].to_dict("list") if "part" in frame else {}
+            for name in ("metrics", "predictions", "calibration")
+            for frame in [getattr(self, name)]
+        }
+        return {"rows": self.rows, "gate_weights": self.gate_weights, **frames}
 
     @classmethod
     def of_dict(cls, content: Mapping[str, Any], *, notes: tuple[str, ...]) -> RunReport:
         """From what `to_dict` returned."""
-        metrics, predictions = pd.DataFrame(content["metrics"]), pd.DataFrame(content["predictions"])
+        metrics, predictions, calibration = (
+            pd.DataFrame(content[name]) for name in ("metrics", "predictions", "calibration")
+        )
         predictions = predictions.astype({name: np.float32 for name in predictions.select_dtypes("float")})
-        return cls(content["rows"], metrics, content["gate_weights"], predictions, notes)
+        return cls(content["rows"], metrics, content["gate_weights"], predictions, calibration, notes)
 
     def metrics_records(self) -> list[dict[str, Any]]:
         """The metrics as JSON has them."""
@@ -66,7 +77,12 @@ class RunReport:
 
 
 def evaluate(
-    model: MixtureOfExperts, data: EmbeddingDataModule, targets: Sequence[str], *, parts: Sequence[str]
+    model: MixtureOfExperts,
+    data: EmbeddingDataModule,
+    targets: Sequence[str],
+    *,
+    parts: Sequence[str],
+    level: float = DEFAULT_LEVEL,
 ) -> RunReport:
     """Predict parts of the data and score them; crystals that the model has learned from apart from the others.
 
@@ -75,38 +91,60 @@ def evaluate(
         data: Set up: the data it was trained on, or others.
         targets: Names of the target columns.
         parts: Any of ``train``, ``val`` and ``test``.
+        level: Of the intervals.
     """
     model.eval()
-    frames, scores = [], []
+    frames, scores, calibrations = [], [], []
     medians = torch.nanmedian(data.targets[data.rows["train"]], dim=0).values.numpy()
     for part in parts:
         with torch.no_grad():
-            loader = data.evaluation_loader(part)
-            batches = [(b.ids, b.targets, model(b), model.head.std(b)) for b in loader]
+            batches = [(batch, model.say(batch)) for batch in data.evaluation_loader(part)]
         if not batches:
             continue
         in_sample = _in_sample(model, data, part)
-        ids = [name for ids, *_ in batches for name in ids]
+        ids = [name for batch, _ in batches for name in batch.ids]
         frame = pd.DataFrame({"material_id": ids, "part": part, "in_sample": in_sample})
-        true = torch.cat([values for _, values, _, _ in batches if values is not None]).numpy()
-        predicted = torch.cat([values for _, _, values, _ in batches]).numpy()
-        stds = [values for *_, values in batches if values is not None]
+        true = torch.cat([batch.targets for batch, _ in batches if batch.targets is not None]).numpy()
+        said = Said.joined([one for _, one in batches])
         for column, target in enumerate(targets):
-            frame[target] = true[:, column]
-            frame[f"{target}_predicted"] = predicted[:, column]
-            frame[f"{target}_std"] = torch.cat(stds)[:, column].numpy() if stds else np.nan
+            values, columns = true[:, column], _columns(model, said, column, level)
+            frame[target] = values
+            for kind, numbers in columns.items():
+                frame[f"{target}_{kind}"] = numbers
             for learned in sorted(set(in_sample.tolist())):
-                some = in_sample == learned
-                numbers = _scores(true[some, column], predicted[some, column], medians[column])
+                some = (in_sample == learned) & np.isfinite(values)
+                numbers = _scores(values[some], columns["predicted"][some], medians[column])
+                if not learned and some.any() and np.isfinite(columns["std"][some]).all():
+                    judged = _judge(model, said, values, column, some)
+                    numbers |= judged.scores
+                    calibrations.append(judged.calibration.assign(target=target, part=part))
                 scores.append({"target": target, "part": part, "in_sample": learned, **numbers})
         frames.append(frame)
     weights = gate_weights(model, data.embeddings[data.rows["train"]])
     rows = {part: len(of_part) for part, of_part in data.rows.items()}
-    predictions = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-    return RunReport(rows, pd.DataFrame(scores), weights, predictions)
+    predictions, calibration = (
+        pd.concat(some, ignore_index=True) if some else pd.DataFrame() for some in (frames, calibrations)
+    )
+    return RunReport(rows, pd.DataFrame(scores), weights, predictions, calibration)
 
 
-def score(model: MixtureOfExperts, data: EmbeddingDataModule, checkpoint: Path, *, part: str) -> RunReport:
+def _columns(model: MixtureOfExperts, said: Said, column: int, level: float) -> dict[str, np.ndarray]:
+    """What is written of one target, by the end of the column's name."""
+    lower, upper = model.intervals.bounds(said, level)
+    numbers = {"predicted": said.predicted.values, "std": model.intervals.std(said), "lower": lower, "upper": upper}
+    return {kind: values[:, column].numpy() for kind, values in (numbers | {"outside": said.outside}).items()}
+
+
+def _judge(model: MixtureOfExperts, said: Said, true: np.ndarray, column: int, rows: np.ndarray) -> Judged:
+    bounds = [model.intervals.bounds(said, level) for level in ALL_LEVELS]
+    lower, upper = (torch.stack(side, dim=2)[:, column].numpy()[rows] for side in zip(*bounds, strict=True))
+    predicted, std = (one[:, column].numpy()[rows] for one in (said.predicted.values, model.intervals.std(said)))
+    return judge(true[rows], predicted, std, lower, upper)
+
+
+def score(
+    model: MixtureOfExperts, data: EmbeddingDataModule, checkpoint: Path, *, part: str, level: float = DEFAULT_LEVEL
+) -> RunReport:
     """Report on one part of some data what a finished model predicts of it.
 
     Its own validation rows are among those that a finished model may have learned from. What it predicted of them
@@ -117,6 +155,7 @@ def score(model: MixtureOfExperts, data: EmbeddingDataModule, checkpoint: Path, 
         data: Its own data, or others.
         checkpoint: Of the finished model.
         part: ``val`` or ``test``.
+        level: Of the intervals.
 
     Raises:
         WeightsError: When the checkpoint cannot be used; names it.
@@ -131,7 +170,7 @@ def score(model: MixtureOfExperts, data: EmbeddingDataModule, checkpoint: Path, 
     if model.outcome is not None and part in model.outcome.parts and model.outcome.validation and _is_own(model, data):
         note = "errors from before the model learned from these rows too, as fit measured them; now they would be lower"
         return RunReport.of_dict(model.outcome.validation, notes=(note,))
-    report = evaluate(model, data, model.hparams["targets"], parts=(part,))
+    report = evaluate(model, data, model.hparams["targets"], parts=(part,), level=level)
     learned = int(report.predictions["in_sample"].sum())
     note = f"{learned} of {len(report.predictions)} {part} rows are crystals that the model has learned from: in sample"
     return replace(report, notes=(note,)) if learned else report
@@ -152,8 +191,7 @@ def _in_sample(model: MixtureOfExperts, data: EmbeddingDataModule, part: str) ->
 
 
 def _scores(true: np.ndarray, predicted: np.ndarray, median: float) -> dict[str, float]:
-    present = np.isfinite(true)
-    true, predicted = true[present].astype(float), predicted[present].astype(float)
+    true, predicted = true.astype(float), predicted.astype(float)
     if not len(true):
         return {"n": 0, "mae": np.nan, "rmse": np.nan, "r2": np.nan, "median_mae": np.nan}
     errors, spread = predicted - true, ((true - true.mean()) ** 2).sum()

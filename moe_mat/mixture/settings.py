@@ -12,6 +12,9 @@ from typing import Literal, TypeVar
 
 from moe_mat.crystals.errors import OnError, OnUnknownElement
 
+# Of the intervals that are written.
+DEFAULT_LEVEL = 0.9
+
 Transform = Literal["auto", "none", "standardise", "log", "asinh"]
 Trainable = Literal["none", "last_convolution", "all"]
 

@@ -107,12 +107,17 @@ def _weights(path: Path) -> dict[str, torch.Tensor]:
 
 def complete(model: MixtureOfExperts, data: EmbeddingDataModule, *, before_refit: Callable[[], Report]) -> Report:
     """Complete a model whose best epoch is loaded, and refit it; see `train`."""
-    model.head.finish(data.part("train"), data.part("val"))
+    head = model.head
+    head.finish(data.part("train"), data.part("val"))
     model.eval()
-    report = before_refit()
-    model.head.refit(data.part("train", "val"))
-    model.head.forget()
-    parts = ("train", "val") if model.head.learns_from_validation else ("train",)
+    parts = ("train", "val") if head.learns_from_validation else ("train",)
+    with torch.no_grad():
+        model.measure_from(list(data.evaluation_loader("train")))
+        model.calibrate(head.held_out(data.evaluation_loader("val")))
+        report = before_refit()
+        head.refit(data.part("train", "val"))
+        model.measure_from([batch for part in parts for batch in data.evaluation_loader(part)])
+    head.forget()
     rows = torch.cat([data.rows[part] for part in parts]).tolist() if data.keys else []
     validation = report.to_dict("val") if isinstance(report, RunReport) else {}
     model.outcome = Outcome(parts, frozenset(data.keys[row] for row in rows), validation)

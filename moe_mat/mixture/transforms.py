@@ -107,8 +107,11 @@ class TargetTransform(nn.Module):
 
     def forward(self, targets: Tensor) -> Tensor:
         """Targets ``[n, n_targets]`` in their units to what the head learns."""
-        mapped = torch.stack([self._mapped(values, column) for column, values in enumerate(targets.unbind(1))], dim=1)
-        return (mapped - self.mean) / self.std
+        return torch.stack([self.of(values, column) for column, values in enumerate(targets.unbind(1))], dim=1)
+
+    def of(self, values: Tensor, column: int) -> Tensor:
+        """One target ``[n]`` in its unit to what the head learns of it."""
+        return (self._mapped(values, column) - self.mean[column]) / self.std[column]
 
     def is_nonlinear(self, column: int) -> bool:
         """Whether the map of a column is more than a change of scale."""

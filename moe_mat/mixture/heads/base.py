@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from moe_mat.files.registry import Registry
 from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.distances import Reference
 from moe_mat.mixture.gate import Gate
+from moe_mat.mixture.predicted import HeldOut, Predicted
 from moe_mat.mixture.settings import GateSettings
 from moe_mat.mixture.transforms import TargetTransform
 from moe_mat.zoo.cards import ExpertCard
@@ -22,8 +24,9 @@ class Head(nn.Module, ABC):
 
     The training (`moe_mat.mixture.training.train`) calls, in this order: `fit_constants` once; then for each epoch
     `before_epoch`, `loss` of every batch, and, every `validate_every` epochs, `before_validation` and the head itself;
-    with the best epoch's weights, `finish`; then `refit`, and last `forget`. Everything but `embed`, `forward`, `loss`
-    and `optimizer` has a default that does nothing. What a checkpoint must keep is a parameter or a buffer.
+    with the best epoch's weights, `finish`, `remember` and `held_out`; then `refit` and `remember` again, and last
+    `forget`. A finished head is asked to `predict`. Everything but `embed`, `forward`, `loss` and `optimizer` has a
+    default. What a checkpoint must keep is a parameter or a buffer.
 
     Attributes:
         name: Under which settings name it, see `register_head`.
@@ -51,6 +54,7 @@ class Head(nn.Module, ABC):
         self.dims = [card.dim for card in cards]
         self.transform = transform
         self.settings = settings
+        self.reference = Reference()
         self.seed = 0
         self.tried: list[dict[str, Any]] = []
 
@@ -89,14 +93,34 @@ class Head(nn.Module, ABC):
     def forget(self) -> None:
         """Drop what only the training needed: what remains predicts, and is pickled."""
 
+    def predict(self, batch: Batch) -> Predicted:
+        """What is said of crystals, with all that tells how far it may be trusted.
+
+        Heads that know more of their errors than this replace it.
+        """
+        values = self(batch)
+        distances = self.reference.distances(self.embed(batch)[0])
+        return Predicted(values, values.new_empty(*values.shape, 0), distances[:, None].expand_as(values))
+
+    def held_out(self, val: Iterable[Batch]) -> HeldOut:
+        """What is said of crystals that were not learned from, such as the validation rows, by a finished head."""
+        ids, targets, said = zip(*((batch.ids, batch.targets, self.predict(batch)) for batch in val), strict=True)
+        joined = Predicted(*(torch.cat(of_kind) for of_kind in zip(*said, strict=True)))
+        return HeldOut([name for some in ids for name in some], torch.cat(targets), joined)
+
+    def remember(self, learned_from: Iterable[Batch]) -> list[Tensor]:
+        """Keep what distances are measured from.
+
+        Returns:
+            For each target, distance of each crystal to the nearest other in the mixed embedding ``[n]``.
+        """
+        self.reference.mixed = torch.cat([self.embed(batch)[0] for batch in learned_from])
+        return [self.reference.leave_one_out()] * len(self.transform.mean)
+
     @property
     def learns_from_validation(self) -> bool:
         """Whether a finished head has learned from the validation rows: if it has a `refit`."""
         return type(self).refit is not Head.refit
-
-    def std(self, batch: Batch) -> Tensor | None:
-        """Standard deviation of a new measurement in the targets' units ``[n, n_targets]``, where the head knows it."""
-        return None
 
     def start_gates(self, tags: Sequence[str]) -> None:
         """Start the gates at the weights that the settings name.

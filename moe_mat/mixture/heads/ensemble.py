@@ -6,16 +6,23 @@ has the lowest mean absolute error is taken, again and again, the same one as of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from moe_mat.mixture.heads.gaussian_process import GrowingModule
+from moe_mat.mixture.growing import GrowingModule
 from moe_mat.mixture.heads.learners import KERNELS, Examples, Kernel, Learner, Solution, TargetColumn, learn
 
 N_FOLDS = 5
 N_STEPS = 10
+
+
+def folds(n: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows that are held out, and rows that are kept, of each fold of ``n`` crystals."""
+    fold_of_row = torch.arange(n) % N_FOLDS
+    for fold in fold_of_row.unique():
+        yield (fold_of_row == fold).nonzero()[:, 0], (fold_of_row != fold).nonzero()[:, 0]
 
 
 def out_of_fold(learners: Sequence[Learner], examples: Examples, target: TargetColumn) -> Tensor | None:
@@ -25,10 +32,8 @@ def out_of_fold(learners: Sequence[Learner], examples: Examples, target: TargetC
         Predictions in the target's unit ``[n_learners, n]``; ``None`` where there are too few crystals for folds.
     """
     n = len(examples.targets)
-    fold_of_row = torch.arange(n) % N_FOLDS
     predicted = torch.empty(len(learners), n)
-    for fold in fold_of_row.unique():
-        held, kept = (fold_of_row == fold).nonzero()[:, 0], (fold_of_row != fold).nonzero()[:, 0]
+    for held, kept in folds(n):
         if not len(kept):
             return None
         seen = examples.some(kept)
@@ -102,10 +107,16 @@ class Ensemble(GrowingModule):
         self.constants = torch.stack([solution.constants for solution in solutions])
 
     def forward(self, to_support: Mapping[Kernel, Tensor], target: TargetColumn) -> Tensor:
-        """Predictions in the target's unit ``[n]`` from the covariances with the support ``[n, n_support]``."""
+        """What each learner says, in the target's unit ``[n_learners, n]``.
+
+        Args:
+            to_support: Covariances with the support ``[n, n_support]``.
+            target: That was learned.
+        """
         learned = zip(self.kernels.tolist(), self.duals, self.constants, strict=True)
-        predicted = [
-            Solution(dual, constants).predict(to_support[KERNELS[kernel]], target)
-            for kernel, dual, constants in learned
-        ]
-        return (self.shares[:, None] * torch.stack(predicted)).sum(0)
+        return torch.stack(
+            [
+                Solution(dual, constants).predict(to_support[KERNELS[kernel]], target)
+                for kernel, dual, constants in learned
+            ]
+        )

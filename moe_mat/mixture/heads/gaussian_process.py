@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from moe_mat.mixture.distances import nearest, squared_distances
+from moe_mat.mixture.growing import GrowingModule
 from moe_mat.mixture.heads.standardisation import Standardisation
 
 FARTHEST = 6.0  # standard deviations
@@ -22,11 +24,6 @@ FARTHEST = 6.0  # standard deviations
 JITTER = 1e-4
 # Experts below this weight are left out of the mixed embedding: thousands of columns that change nothing.
 NEGLIGIBLE = 1e-3
-
-
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Squared Euclidean distances: ``[n, d]`` and ``[m, d]`` to ``[n, m]``."""
-    return (a.square().sum(1)[:, None] + b.square().sum(1)[None] - 2 * a @ b.T).clamp_min(0)
 
 
 def matern32(squared: Tensor) -> Tensor:
@@ -84,16 +81,6 @@ class _GaussianLikelihood(torch.autograd.Function):
         return gradients[0] * gradient, None
 
 
-class GrowingModule(nn.Module):
-    """A module whose buffers are as large as the training data were, and are so again when a checkpoint is loaded."""
-
-    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        for name, buffer in self.named_buffers(recurse=False):
-            if f"{prefix}{name}" in state:
-                setattr(self, name, torch.empty_like(state[f"{prefix}{name}"], device=buffer.device))
-        super()._load_from_state_dict(state, prefix, *rest)
-
-
 class GaussianProcess(GrowingModule):
     """One target on the gated distances.
 
@@ -135,6 +122,20 @@ class GaussianProcess(GrowingModule):
     def covariance_between(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
         """Covariance, without noise, from each gate's mixed embeddings ``[n, width]`` and ``[m, width]``."""
         return self.covariance([squared_distances(x, y) for x, y in zip(a, b, strict=True)])
+
+    def gated(self, mixed: Sequence[Tensor]) -> Tensor:
+        """One embedding of crystals ``[n, sum(widths)]``: its distance is that of all gates, in length scales.
+
+        Args:
+            mixed: Each gate's mixed embeddings ``[n, width]``.
+        """
+        factors = (self.log_inverse_length.exp() * self.log_signal.softmax(0)).sqrt()
+        return torch.cat([of_gate * factor for of_gate, factor in zip(mixed, factors, strict=True)], dim=1)
+
+    def distances(self, mixed: Sequence[Tensor]) -> Tensor:
+        """Distance of crystals to the nearest of the support, in length scales ``[n]``."""
+        assert self.mixed is not None
+        return nearest(self.gated(mixed), self.gated(self.mixed))
 
     def to_support(self, mixed: Sequence[Tensor]) -> Tensor:
         """Covariance of crystals with the support ``[n, n_support]``."""
@@ -187,6 +188,10 @@ class GaussianProcess(GrowingModule):
         if self._factor is None:
             assert self.mixed is not None
             self._factor = self.factorise(self.to_support(self.mixed))
-        whitened = torch.linalg.solve_triangular(self._factor, to_support.double().T, upper=False)
+        return self.deviation(self._factor, to_support)
+
+    def deviation(self, factor: Tensor, to_support: Tensor) -> Tensor:
+        """The same ``[n]`` by any support: the factor of its covariance, and the covariance with it ``[n, m]``."""
+        whitened = torch.linalg.solve_triangular(factor, to_support.double().T, upper=False)
         signal, noise = self.log_signal.exp().sum().double(), self.log_noise.exp().double()
         return (signal - whitened.square().sum(0)).clamp_min(0).add(noise).sqrt().float()

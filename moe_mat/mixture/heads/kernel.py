@@ -7,20 +7,23 @@ chooses their shares in the prediction (`ensemble`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.distances import nearest_other, squared_distances
 from moe_mat.mixture.gate import Gate
 from moe_mat.mixture.heads.base import Head, register_head
 from moe_mat.mixture.heads.descriptor_kernel import DescriptorKernel
+from moe_mat.mixture.heads.doubt import Doubt, out_of_fold_doubt
 from moe_mat.mixture.heads.ensemble import Ensemble, out_of_fold, select
-from moe_mat.mixture.heads.gaussian_process import NEGLIGIBLE, GaussianProcess, Scaling, squared_distances
+from moe_mat.mixture.heads.gaussian_process import NEGLIGIBLE, GaussianProcess, Scaling
+from moe_mat.mixture.heads.kernel_rows import Said, Seen, TargetRows
 from moe_mat.mixture.heads.learners import Examples, Kernel, TargetColumn, candidates
+from moe_mat.mixture.predicted import HeldOut, Predicted
 from moe_mat.mixture.settings import KernelSettings
 from moe_mat.mixture.transforms import TargetTransform
 from moe_mat.zoo.cards import ExpertCard
@@ -63,7 +66,8 @@ class KernelHead(Head):
         self.descriptors = DescriptorKernel(cards)
         # Lowest and highest prediction: an inverted logarithm must not run away.
         self.register_buffer("bounds", torch.tensor([[-torch.inf], [torch.inf]]).repeat(1, n_targets))
-        self._seen: list[_Seen] = []
+        self._seen: list[Seen] = []
+        self._held: HeldOut | None = None
 
     def fit_constants(self, train: Batch) -> None:
         """Set the scales from the training rows, and choose those that the marginal likelihood sees."""
@@ -83,7 +87,7 @@ class KernelHead(Head):
             parts = self.scaling(embeddings[rows])
             distances = torch.stack([squared_distances(part, part) for part in parts])
             clipped = self.transform.without_outliers_of(outputs[rows, column], column)
-            self._seen.append(_Seen(parts, distances, clipped))
+            self._seen.append(Seen(parts, distances, clipped))
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean over targets of the negative log marginal likelihood of the training rows, twice.
@@ -153,26 +157,23 @@ class KernelHead(Head):
         """Columns of the descriptor kernel ``[n, width]``."""
         return self.descriptors.columns(self.scaling.standardise(embeddings))
 
-    def _to_support(self, batch: Batch) -> list[Tensor]:
-        """Each target's covariance with its support ``[n, n_support]``, by the gated kernel."""
+    def _said(self, batch: Batch) -> Iterator[Said]:
         parts = self.scaling(batch.embeddings)
-        return [
-            self._with_support(column).to_support(self._mix(parts, column)) for column in range(len(self.processes))
-        ]
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Targets in their units ``[n, n_targets]``."""
-        columns = []
-        for column, to_support in enumerate(self._to_support(batch)):
+        for column in range(len(self.processes)):
+            mixed = self._mix(parts, column)
+            to_support = self._with_support(column).to_support(mixed)
             target, ensemble = self._target(column), self._ensemble(column)
             if ensemble.fitted:
                 covariances: dict[Kernel, Tensor] = {"gated": to_support}
                 if ensemble.uses("descriptors"):
                     covariances["descriptors"] = self.descriptors(self._described(batch.embeddings), ensemble.described)
-                columns.append(ensemble(covariances, target))
+                yield Said(mixed, to_support, ensemble(covariances, target), ensemble.shares)
             else:
-                columns.append(target.in_unit(target.process(to_support)))
-        return torch.stack(columns, dim=1)
+                yield Said(mixed, to_support, target.in_unit(target.process(to_support))[None], torch.ones(1))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Targets in their units ``[n, n_targets]``."""
+        return torch.stack([said.values for said in self._said(batch)], dim=1)
 
     def _ensemble(self, column: int) -> Ensemble:
         return cast(Ensemble, self.ensembles[column])
@@ -181,14 +182,26 @@ class KernelHead(Head):
         return TargetColumn(self.transform, column, self.bounds[:, column], self._process(column))
 
     @torch.no_grad()
-    def std(self, batch: Batch) -> Tensor:
-        """Standard deviation of a new measurement in the targets' units ``[n, n_targets]``."""
+    def predict(self, batch: Batch) -> Predicted:
+        """Targets, with what process and learners say of their own errors."""
         columns = []
-        for column, to_support in enumerate(self._to_support(batch)):
-            mean, std = self._process(column)(to_support), self._process(column).std(to_support)
-            high, low = (self.transform.inverse_of(mean + sign * std, column) for sign in (1, -1))
-            columns.append((high - low) / 2)
-        return torch.stack(columns, dim=1)
+        for column, said in enumerate(self._said(batch)):
+            deviation = self._process(column).std(said.to_support)
+            distances = self._with_support(column).distances(said.mixed)
+            doubt = Doubt(said.of_learners, said.shares, deviation, distances)
+            columns.append(doubt.predicted(self._target(column)))
+        return Predicted(*(torch.stack(of_kind, dim=1) for of_kind in zip(*columns, strict=True)))
+
+    def held_out(self, val: Iterable[Batch]) -> HeldOut:
+        """What cross-validation over training and validation rows said, in `finish`."""
+        assert self._held is not None
+        return self._held
+
+    @torch.no_grad()
+    def remember(self, learned_from: Iterable[Batch]) -> list[Tensor]:
+        """Distances of the support, which is kept anyway, from each other."""
+        processes = [self._with_support(column) for column in range(len(self.processes))]
+        return [nearest_other(process.gated(process.mixed or [])) for process in processes]
 
     @torch.no_grad()
     def before_validation(self) -> None:
@@ -203,14 +216,17 @@ class KernelHead(Head):
         assert train.targets is not None
         assert val.targets is not None
         targets = torch.cat([train.targets, val.targets])
-        both = Batch(torch.cat([train.embeddings, val.embeddings]), targets, [])
+        both = Batch(torch.cat([train.embeddings, val.embeddings]), targets, [*train.ids, *val.ids])
+        said = []
         for column in range(len(self.processes)):
-            rows = self._rows(both, column)
-            order = torch.randperm(len(rows.targets), generator=torch.Generator().manual_seed(self.seed))
-            self._choose(column, rows.some(order[:MAX_CHOICE_ROWS]))
+            present = targets[:, column].isfinite().nonzero()[:, 0]
+            order = torch.randperm(len(present), generator=torch.Generator().manual_seed(self.seed))[:MAX_CHOICE_ROWS]
+            doubt = self._choose(column, self._rows(both, column).some(order))
+            said.append(None if doubt is None else (present[order], doubt.predicted(self._target(column))))
+        self._held = HeldOut.of_columns(both.ids, targets, said)
         self.refit(train)
 
-    def _choose(self, column: int, rows: _TargetRows) -> None:
+    def _choose(self, column: int, rows: TargetRows) -> Doubt | None:
         target = self._target(column)
         described = bool(self.descriptors.experts)
         learners = candidates(skewed=self.transform.is_nonlinear(column), described=described)
@@ -219,7 +235,7 @@ class KernelHead(Head):
             covariances["descriptors"] = self.descriptors(rows.described, rows.described)
         predicted = out_of_fold(learners, Examples(covariances, rows.targets, rows.outputs), target)
         if predicted is None:
-            return
+            return None
         shares = select(predicted, rows.targets)
         self._ensemble(column).choose(learners, shares)
         errors = (predicted - rows.targets).abs().mean(1)
@@ -227,6 +243,7 @@ class KernelHead(Head):
             {"target": column, **learner._asdict(), "cv_mae": error, "share": round(share, 3)}
             for learner, error, share in zip(learners, errors.tolist(), shares.tolist(), strict=True)
         ]
+        return out_of_fold_doubt(target.process, covariances["gated"], rows.mixed, predicted, shares)
 
     @torch.no_grad()
     def refit(self, batch: Batch) -> None:
@@ -244,9 +261,9 @@ class KernelHead(Head):
 
     def forget(self) -> None:
         """Drop what the likelihood sees: distances in all experts' embeddings, many times the size of the support."""
-        self._seen = []
+        self._seen, self._held = [], None
 
-    def _rows(self, batch: Batch, column: int) -> _TargetRows:
+    def _rows(self, batch: Batch, column: int) -> TargetRows:
         assert batch.targets is not None
         present = batch.targets[:, column].isfinite()
         embeddings = batch.embeddings[present]
@@ -254,42 +271,4 @@ class KernelHead(Head):
         if self.descriptors.experts:
             described = self._described(embeddings)
         outputs = self.transform(batch.targets)[present, column]
-        return _TargetRows(parts, self._mix(parts, column), described, batch.targets[present, column], outputs)
-
-
-class _TargetRows(NamedTuple):
-    """The crystals that have a value of one target.
-
-    Attributes:
-        parts: Scaled embeddings, one ``[n, dim]`` an expert.
-        mixed: Each gate's mixed embeddings ``[n, width]``.
-        described: Columns of the descriptor kernel ``[n, width]``.
-        targets: In their unit ``[n]``.
-        outputs: Standardised ``[n]``.
-    """
-
-    parts: list[Tensor]
-    mixed: list[Tensor]
-    described: Tensor
-    targets: Tensor
-    outputs: Tensor
-
-    def some(self, rows: Tensor) -> _TargetRows:
-        """Those of some rows ``[m]``."""
-        parts, mixed = ([one[rows] for one in several] for several in (self.parts, self.mixed))
-        return _TargetRows(parts, mixed, self.described[rows], self.targets[rows], self.outputs[rows])
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What the marginal likelihood sees of one target.
-
-    Attributes:
-        parts: Scaled embeddings, one ``[m, dim]`` an expert.
-        distances: Squared distances in each expert's embedding ``[n_experts, m, m]``.
-        outputs: Standardised targets without outliers ``[m]``.
-    """
-
-    parts: list[Tensor]
-    distances: Tensor
-    outputs: Tensor
+        return TargetRows(parts, self._mix(parts, column), described, batch.targets[present, column], outputs)
