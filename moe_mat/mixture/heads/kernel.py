@@ -198,14 +198,18 @@ class KernelHead(Head):
 
     @torch.no_grad()
     def finish(self, train: Batch, val: Batch) -> None:
-        """Choose learners by cross-validation over all these rows; the training rows become the support."""
+        """Choose learners by cross-validation over all these rows; the training rows become the support.
+
+        Each fold fits on the others. Where the head does not `refits`, the folds are of the training rows alone.
+        """
         self.tried = []
         assert train.targets is not None
         assert val.targets is not None
-        targets = torch.cat([train.targets, val.targets])
-        both = Batch(torch.cat([train.embeddings, val.embeddings]), targets, [])
+        parts = (train, val) if self.refits else (train,)
+        targets = torch.cat([part.targets for part in parts if part.targets is not None])
+        known = Batch(torch.cat([part.embeddings for part in parts]), targets, [])
         for column in range(len(self.processes)):
-            rows = self._rows(both, column)
+            rows = self._rows(known, column)
             order = torch.randperm(len(rows.targets), generator=torch.Generator().manual_seed(self.seed))
             self._choose(column, rows.some(order[:MAX_CHOICE_ROWS]))
         self.refit(train)
