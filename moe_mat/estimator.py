@@ -79,6 +79,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         max_epochs: Largest number of epochs; ``None`` for the usual one of the head.
         patience: Epochs without a better validation MAE after which training stops.
         validation_fraction: Share of the crystals that choose the epoch of each member.
+        refit: Whether a member then learns from these too, if its head can.
         on_unknown_element: ``"refuse"`` takes a crystal with an element that some expert does not know for one that
             cannot be used; ``"drop_expert"`` fits without that expert, and says so.
         random_state: Seed or generator.
@@ -131,6 +132,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         max_epochs: int | None = TrainingSettings.max_epochs,
         patience: int = TrainingSettings.patience,
         validation_fraction: float = 0.15,
+        refit: bool = TrainingSettings.refit,
         on_unknown_element: OnUnknownElement = DataSettings.on_unknown_element,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -162,6 +164,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         self.max_epochs = max_epochs
         self.patience = patience
         self.validation_fraction = validation_fraction
+        self.refit = refit
         self.on_unknown_element = on_unknown_element
         self.random_state = random_state
 
@@ -191,7 +194,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
             given = Split(np.arange(n_train), np.arange(n_train, len(targets)), np.arange(0))
         settings = self._settings(target_names(y, targets.shape[1]))
         seeds = member_seeds(self.random_state, self.n_members)
-        training = TrainingSettings(max_epochs=self.max_epochs, patience=self.patience)
+        training = TrainingSettings(max_epochs=self.max_epochs, patience=self.patience, refit=self.refit)
         self.members_: list[MixtureOfExperts] = []
         scores = []
         for seed in seeds:

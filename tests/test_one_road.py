@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,9 @@ from moe_mat.cli.main import main
 from moe_mat.crystals.datasets import load_quickstart
 
 
-@pytest.mark.parametrize("head", ["kernel", "mlp"])
+@pytest.mark.parametrize(("head", "refit"), [("kernel", True), ("kernel", False), ("mlp", True)])
 def test_the_command_line_predicts_what_the_estimator_does(
-    head: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    head: str, refit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MOE_MAT_CACHE", str(tmp_path / "cache"))
@@ -27,10 +28,12 @@ def test_the_command_line_predicts_what_the_estimator_does(
     split = {part: names[of_part].tolist() for part, of_part in parts.items()}
     (tmp_path / "splits.json").write_text(json.dumps({"0": split}))
     options = ["--model.experts=[magpie,structure_features]", f"--model.head={head}", "--data.splits=splits.json"]
+    options += [] if refit else ["--refit=false"]
     assert main(["fit", "--seed_everything=7", "--trainer.max_epochs=12", *options]) == 0
     written = pd.read_csv(tmp_path / "runs" / "dcdft" / "version_0" / "predictions.csv").set_index("material_id")
 
-    model = MoERegressor(["magpie", "structure_features"], head=head, n_members=1, max_epochs=12, random_state=7)
+    settings: dict[str, Any] = {"n_members": 1, "max_epochs": 12, "refit": refit, "random_state": 7}
+    model = MoERegressor(["magpie", "structure_features"], head=head, **settings)
     train, val, test = ([structures[row] for row in parts[part]] for part in ("train", "val", "test"))
     model.fit(train, values[parts["train"]], validation=(val, values[parts["val"]]))
     expected = written.loc[names[parts["test"]], "bulk_modulus_predicted"]
@@ -38,6 +41,24 @@ def test_the_command_line_predicts_what_the_estimator_does(
     if head == "kernel":
         std = model.predict(test, return_std=True)[1]
         np.testing.assert_allclose(std, written.loc[names[parts["test"]], "bulk_modulus_std"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_without_refit_nothing_is_fitted_on_validation_rows(
+    refit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOE_MAT_CACHE", str(tmp_path / "cache"))
+    structures, table = load_quickstart()
+    values = table["bulk_modulus"].to_numpy()
+    predicted = []
+    for labels in (values, np.random.default_rng(0).permutation(values) + 500):
+        # There is one epoch to choose.
+        model = MoERegressor("magpie", n_members=1, max_epochs=1, refit=refit, random_state=0)
+        model.fit(structures[:30], values[:30], validation=(structures[30:44], labels[30:44]))
+        predicted.append(model.predict(structures[44:]))
+        assert model.members_[0].outcome is not None
+        assert model.members_[0].outcome.parts == (("train", "val") if refit else ("train",))
+    assert np.array_equal(*predicted) is not refit
 
 
 def test_the_configuration_of_a_run_repeats_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

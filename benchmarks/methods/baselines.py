@@ -32,11 +32,20 @@ def median(
 def forest(
     problem: Problem, experts: Sequence[str], settings: Mapping[str, Any], candidates: Candidates = ()
 ) -> Outcome:
-    """Random forest on the experts' embeddings side by side; settings are scikit-learn's."""
+    """Random forest on the experts' embeddings side by side.
+
+    Settings are scikit-learn's; and ``refit``: whether the forest that predicts is grown anew on training and validation
+    rows together. The validation MAE is that of the forest of the training rows alone.
+    """
+    options = dict(settings)
+    refit = options.pop("refit", False)
     (x, y), (x_val, y_val) = problem.train, problem.val
     of_train, of_val, of_test = (np.concatenate(embedded(experts, s), axis=1) for s in (x, x_val, problem.test))
-    model = RandomForestRegressor(random_state=problem.seed, **settings).fit(of_train, y)
-    return Outcome(float(np.abs(model.predict(of_val) - y_val).mean()), model.predict(of_test))
+    model = RandomForestRegressor(random_state=problem.seed, **options).fit(of_train, y)
+    val_mae = float(np.abs(model.predict(of_val) - y_val).mean())
+    if refit:
+        model.fit(np.concatenate([of_train, of_val]), np.concatenate([y, y_val]))
+    return Outcome(val_mae, model.predict(of_test))
 
 
 def scratch(

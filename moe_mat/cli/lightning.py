@@ -186,7 +186,13 @@ class MoeMatCLI(LightningCLI):
 
         with in_order(self.trainer, self.command):
             before = train(
-                self.trainer, model, datamodule, seed=self.seed, before_refit=before_refit, ckpt_path=ckpt_path
+                self.trainer,
+                model,
+                datamodule,
+                seed=self.seed,
+                before_refit=before_refit,
+                refit=self._get(self.config_init, "refit"),
+                ckpt_path=ckpt_path,
             )
             report = before.joined(evaluate(model, datamodule, targets, parts=("test",), level=self.level))
             best = checkpoints_folder(self.trainer) / "best.ckpt"

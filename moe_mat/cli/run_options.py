@@ -21,6 +21,12 @@ def add_run_options(parser: ArgumentParser) -> None:
     """Add data and model, the first that a reader of the help looks for."""
     parser.add_class_arguments(DataSettings, "data", sub_configs=False)
     parser.add_class_arguments(MixtureSettings, "model", sub_configs=False)
+    parser.add_argument(
+        "--refit",
+        type=bool,
+        default=TrainingSettings.refit,
+        help="Of fit: whether a head that can learns from the validation rows too, when everything is chosen.",
+    )
 
 
 def add_level_option(parser: ArgumentParser) -> None:

@@ -150,10 +150,13 @@ class TrainingSettings:
     Attributes:
         max_epochs: Largest number of epochs; ``None`` for that of the head.
         patience: Epochs without a better validation MAE after which training stops.
+        refit: Whether a head that can learns from the validation rows too, when everything is chosen. Without, they
+            choose the epoch, and nothing is fitted on them.
     """
 
     max_epochs: int | None = None
     patience: int = 50
+    refit: bool = True
 
 
 Settings = TypeVar("Settings", bound=GateSettings)

@@ -73,6 +73,7 @@ def train(
     *,
     seed: int,
     before_refit: Callable[[], Report],
+    refit: bool = TrainingSettings.refit,
     ckpt_path: str | None = None,
 ) -> Report:
     """Train in place, keep the epoch with the best validation MAE, complete it, and refit it.
@@ -84,6 +85,7 @@ def train(
         seed: Of batches and dropout; the caller's random state is left as it was.
         before_refit: Called when the model is complete, and has not yet learned from the validation rows: the last
             moment at which these tell its error.
+        refit: Whether it then learns from them, see `moe_mat.mixture.settings.TrainingSettings`.
         ckpt_path: Checkpoint of an interrupted run to go on from.
 
     Returns:
@@ -96,6 +98,7 @@ def train(
             one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint) and one.monitor == MONITORED
         )
         model.cpu().load_state_dict(_weights(Path(best.best_model_path)))
+        model.head.refits = refit
         return complete(model, data, before_refit=before_refit)
 
 
@@ -115,8 +118,9 @@ def complete(model: MixtureOfExperts, data: EmbeddingDataModule, *, before_refit
         model.measure_from(list(data.evaluation_loader("train")))
         model.calibrate(head.held_out(data.evaluation_loader("val")))
         report = before_refit()
-        head.refit(data.part("train", "val"))
-        model.measure_from([batch for part in parts for batch in data.evaluation_loader(part)])
+        if head.learns_from_validation:
+            head.refit(data.part("train", "val"))
+            model.measure_from([batch for part in parts for batch in data.evaluation_loader(part)])
     head.forget()
     rows = torch.cat([data.rows[part] for part in parts]).tolist() if data.keys else []
     validation = report.to_dict("val") if isinstance(report, RunReport) else {}
@@ -144,9 +148,16 @@ def train_in_memory(
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        score = train(trainer, model, data, seed=seed, before_refit=lambda: _error(model, data.part("val")))
+        error = train(
+            trainer,
+            model,
+            data,
+            seed=seed,
+            before_refit=lambda: _error(model, data.part("val")),
+            refit=settings.refit,
+        )
     model.trainer = None  # a trained model can be pickled; its trainer cannot
-    return score
+    return error
 
 
 def _callbacks(folder: Path, plan: Schedule) -> list[Callback]:

@@ -35,6 +35,7 @@ class Head(nn.Module, ABC):
         validate_every: Epochs from one validation to the next.
         full_batch: Whether every batch is all training rows.
         seed: Of what is random in `fit_constants` and `finish`; the training sets it.
+        refits: Whether it may learn from the validation rows; the training sets it.
         tried: What `finish` compared, with errors in the target's unit; empty where nothing is chosen.
 
     Args:
@@ -56,6 +57,7 @@ class Head(nn.Module, ABC):
         self.settings = settings
         self.reference = Reference()
         self.seed = 0
+        self.refits = True
         self.tried: list[dict[str, Any]] = []
 
     @abstractmethod
@@ -85,7 +87,7 @@ class Head(nn.Module, ABC):
         """Make the present state one that can predict."""
 
     def finish(self, train: Batch, val: Batch) -> None:
-        """Complete the best epoch: choose what is chosen by training and validation rows together."""
+        """Complete the best epoch; nothing is fitted on validation rows where the head does not `refits`."""
 
     def refit(self, batch: Batch) -> None:
         """Learn from these rows, training and validation, with everything that was chosen as it is."""
@@ -119,8 +121,8 @@ class Head(nn.Module, ABC):
 
     @property
     def learns_from_validation(self) -> bool:
-        """Whether a finished head has learned from the validation rows: if it has a `refit`."""
-        return type(self).refit is not Head.refit
+        """Whether a finished head has learned from the validation rows: if it has a `refit`, and `refits`."""
+        return self.refits and type(self).refit is not Head.refit
 
     def start_gates(self, tags: Sequence[str]) -> None:
         """Start the gates at the weights that the settings name.

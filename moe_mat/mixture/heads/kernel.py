@@ -211,19 +211,24 @@ class KernelHead(Head):
 
     @torch.no_grad()
     def finish(self, train: Batch, val: Batch) -> None:
-        """Choose learners by cross-validation over all these rows; the training rows become the support."""
+        """Choose learners by cross-validation over all these rows; the training rows become the support.
+
+        Each fold fits on the others. Where the head does not `refits`, the folds are of the training rows alone.
+        """
         self.tried = []
         assert train.targets is not None
         assert val.targets is not None
-        targets = torch.cat([train.targets, val.targets])
-        both = Batch(torch.cat([train.embeddings, val.embeddings]), targets, [*train.ids, *val.ids])
+        parts = (train, val) if self.refits else (train,)
+        targets = torch.cat([part.targets for part in parts if part.targets is not None])
+        ids = [name for part in parts for name in part.ids]
+        known = Batch(torch.cat([part.embeddings for part in parts]), targets, ids)
         said = []
         for column in range(len(self.processes)):
             present = targets[:, column].isfinite().nonzero()[:, 0]
             order = torch.randperm(len(present), generator=torch.Generator().manual_seed(self.seed))[:MAX_CHOICE_ROWS]
-            doubt = self._choose(column, self._rows(both, column).some(order))
+            doubt = self._choose(column, self._rows(known, column).some(order))
             said.append(None if doubt is None else (present[order], doubt.predicted(self._target(column))))
-        self._held = HeldOut.of_columns(both.ids, targets, said)
+        self._held = HeldOut.of_columns(ids, targets, said)
         self.refit(train)
 
     def _choose(self, column: int, rows: TargetRows) -> Doubt | None:
