@@ -5,26 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from pymatgen.core import Structure
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from moe_mat.crystals.errors import OnUnknownElement
 from moe_mat.crystals.splits import Split, random_split
+from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.checkpoints import DIGEST, content_digest
-from moe_mat.mixture.crystal_inputs import EmbeddedCrystals, embed_crystals
+from moe_mat.mixture.crystal_inputs import embed_crystals
 from moe_mat.mixture.data import EmbeddingDataModule
-from moe_mat.mixture.given import Crystals, given_structures, given_targets, target_names
-from moe_mat.mixture.intervals import Intervals
-from moe_mat.mixture.module import MixtureOfExperts, gate_weights
-from moe_mat.mixture.predicted import HeldOut, Said
+from moe_mat.mixture.given import Crystals, given_data, given_experts, given_structures, given_targets, target_names
+from moe_mat.mixture.members import Members
+from moe_mat.mixture.predicted import Said
 from moe_mat.mixture.settings import (
     DataSettings,
     GateSettings,
@@ -34,10 +33,8 @@ from moe_mat.mixture.settings import (
     TrainingSettings,
     Transform,
 )
-from moe_mat.mixture.training import member_seeds, new_model, train_in_memory
-from moe_mat.zoo.cards import ExpertCard
+from moe_mat.mixture.training import member_seeds
 from moe_mat.zoo.find import find_cards
-from moe_mat.zoo.unknown_elements import KnowingExperts
 from moe_mat.zoo.weights import WeightsError
 
 logger = logging.getLogger(__name__)
@@ -47,8 +44,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
     """Mixture-of-experts regression on crystals.
 
     Crystals are embedded once by frozen experts and cached; then a few gates and heads are trained on the embeddings,
-    each on another random part of the data, and averaged. Intervals come from the errors that they make on crystals
-    which they have not learned from.
+    each on another random part of the data, and averaged. Intervals come from errors that they made on new crystals.
 
     Args:
         experts: Tags, patterns or folders of cards, or the tiers ``"light"``, ``"default"`` and ``"all"``.
@@ -87,8 +83,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
     Attributes:
         experts_: The experts that are used, as names that find them.
         gate_weights_: Weight of each expert, the mean over members; sums to 1.
-        validation_mae_: Mean best validation MAE of the members, in the target's unit (for several targets, in units of
-            their spread).
+        validation_mae_: Mean validation MAE of the members, in the target's unit (several: in units of their spread).
         tried_: Learners of the kernel head that cross-validation compared, a list of each member; ``cv_mae`` in the
             target's unit, and ``share`` in the prediction.
         n_targets_: Number of targets.
@@ -185,7 +180,8 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
             raise ValueError(f"n_members is {self.n_members}: at least one gate and head are needed")
         structures, targets, given = given_structures(X), given_targets(y, len(X)), None
         others = [] if validation is None else given_structures(validation[0])
-        cards = self._choose_experts([*structures, *others])
+        cards = given_experts(self.experts, [*structures, *others], self.on_unknown_element)
+        self.experts_ = [card.reference for card in cards]
         batch = embed_crystals(cards, structures, self.trainable)
         if validation is not None:
             n_train = len(targets)
@@ -195,38 +191,19 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         settings = self._settings(target_names(y, targets.shape[1]))
         seeds = member_seeds(self.random_state, self.n_members)
         training = TrainingSettings(max_epochs=self.max_epochs, patience=self.patience, refit=self.refit)
-        self.members_: list[MixtureOfExperts] = []
-        scores = []
-        for seed in seeds:
-            data = self._data(batch, targets, given, seed=seed)
-            model = new_model(settings, seed=seed)
-            scores.append(train_in_memory(model, data, training, seed=seed))
-            self.members_.append(model)
-        weights = [gate_weights(member, batch.embeddings) for member in self.members_]
-        self.gate_weights_ = pd.DataFrame(weights).mean().rename("gate weight")
-        self.validation_mae_ = float(np.mean(scores))
-        self.intervals_ = Intervals(targets.shape[1])
-        self.intervals_.fit(HeldOut.mean([cast(HeldOut, member.held_out) for member in self.members_]))
+
+        def data_of(seed: int) -> EmbeddingDataModule:
+            fractions = (1 - self.validation_fraction, self.validation_fraction, 0.0)
+            split = given or random_split(len(targets), fractions=fractions, seed=seed)
+            return given_data(batch, targets, split, batch_size=self.batch_size)
+
+        self.members_ = Members.trained(settings, training, seeds, data_of)
+        self.gate_weights_ = self.members_.gate_weights(batch.embeddings)
+        self.validation_mae_ = self.members_.validation_mae
         self.tried_ = [member.head.tried for member in self.members_]
         self.n_targets_ = targets.shape[1]
         self._targets, self._one_dimensional = settings.targets, np.ndim(y) == 1
         return self
-
-    def _data(
-        self, batch: EmbeddedCrystals, targets: torch.Tensor, given: Split | None, *, seed: int
-    ) -> EmbeddingDataModule:
-        """The crystals with the split of one member."""
-        fractions = (1 - self.validation_fraction, self.validation_fraction, 0.0)
-        split = given or random_split(len(targets), fractions=fractions, seed=seed)
-        return EmbeddingDataModule(
-            batch.embeddings,
-            targets,
-            {part: torch.as_tensor(rows) for part, rows in split._asdict().items()},
-            ids=[str(row) for row in range(len(targets))],
-            partial=batch.partial,
-            collate=batch.collate,
-            batch_size=self.batch_size,
-        )
 
     def _settings(self, targets: list[str]) -> MixtureSettings:
         """What the constructor was given, as the model's settings; sequences as plain data."""
@@ -234,17 +211,6 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         given |= {"experts": self.experts_, "hidden": tuple(self.hidden)}
         given |= {name: dict(given[name]) for name in ("initial_gate", "head_settings") if given[name] is not None}
         return MixtureSettings(**given, targets=targets)
-
-    @overload
-    def predict(self, X: Crystals, *, return_std: Literal[False] = False, interval: None = None) -> NDArray[Any]: ...
-
-    @overload
-    def predict(self, X: Crystals, return_std: Literal[True]) -> tuple[NDArray[Any], NDArray[Any]]: ...
-
-    @overload
-    def predict(
-        self, X: Crystals, *, interval: float | Sequence[float]
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]: ...
 
     def predict(
         self, X: Crystals, return_std: bool = False, interval: float | Sequence[float] | None = None
@@ -271,17 +237,17 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         if return_std and interval is not None:
             raise ValueError("return_std and interval are both given: an interval of 0.683 is the standard deviation")
         said = self._say(X)
-        mean = self._shaped(said.predicted.values)
+        mean, intervals = self._shaped(said.predicted.values), self.members_.intervals
         if return_std:
-            return mean, self._shaped(self.intervals_.std(said))
+            return mean, self._shaped(intervals.std(said))
         if interval is None:
             return mean
         if isinstance(interval, float | int):
-            lower, upper = self.intervals_.bounds(said, interval)
+            lower, upper = intervals.bounds(said, interval)
             return mean, self._shaped(lower), self._shaped(upper)
-        pairs = [self.intervals_.bounds(said, level) for level in interval]
-        lower, upper = (np.stack([self._shaped(one) for one in side], axis=-1) for side in zip(*pairs, strict=True))
-        return mean, lower, upper
+        pairs = [intervals.bounds(said, level) for level in interval]
+        bounds = (np.stack([self._shaped(one) for one in side], axis=-1) for side in zip(*pairs, strict=True))
+        return mean, *bounds
 
     def domain(self, X: Crystals) -> pd.DataFrame:
         """How far crystals are from those that were learned from.
@@ -295,31 +261,23 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
             ``outside``: whether that is more than 95, or the composition is unlike all in the training. Of several
             targets each has these columns, as ``name_percentile``.
         """
-        said = self._say(X)
-        columns: dict[str, NDArray[Any]] = {}
-        for column, name in enumerate(self._targets):
-            prefix = "" if self._one_dimensional else f"{name}_"
-            columns[f"{prefix}percentile"] = said.percentiles[:, column].numpy()
-            columns[f"{prefix}outside"] = said.outside[:, column].numpy()
-        return pd.DataFrame(columns)
-
-    def _say(self, X: Crystals) -> Said:
-        """What the members say in the mean."""
-        check_is_fitted(self)
-        batch = embed_crystals(find_cards(self.experts_), given_structures(X), self.trainable).batch
-        with torch.inference_mode():
-            return Said.mean([member.say(batch) for member in self.members_])
-
-    def _shaped(self, values: torch.Tensor) -> NDArray[Any]:
-        array = values.double().numpy()
-        return array[:, 0] if self._one_dimensional else array
+        return self._say(X).domain([""] if self._one_dimensional else [f"{name}_" for name in self._targets])
 
     def transform(self, X: Crystals) -> NDArray[Any]:
         """Mixed embedding of crystals ``[n, width]``, those of members and gates side by side."""
         check_is_fitted(self)
-        batch = embed_crystals(find_cards(self.experts_), given_structures(X), self.trainable).batch
-        with torch.inference_mode():
-            return torch.cat([member.head.embed(batch)[0] for member in self.members_], dim=1).numpy()
+        return self.members_.embed(self._embed(X)).numpy()
+
+    def _say(self, X: Crystals) -> Said:
+        check_is_fitted(self)
+        return self.members_.say(self._embed(X))
+
+    def _embed(self, X: Crystals) -> Batch:
+        return embed_crystals(find_cards(self.experts_), given_structures(X), self.trainable).batch
+
+    def _shaped(self, values: torch.Tensor) -> NDArray[Any]:
+        array = values.double().numpy()
+        return array[:, 0] if self._one_dimensional else array
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), DIGEST: self._digest()}
@@ -333,24 +291,10 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
             )
 
     def _digest(self) -> str:
-        parts = [*getattr(self, "members_", []), *([self.intervals_] if hasattr(self, "intervals_") else [])]
-        return content_digest([part.state_dict() for part in parts])
+        return content_digest(self.members_.state_dict() if hasattr(self, "members_") else {})
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array, tags.no_validation = False, True  # crystals are no array of numbers
         tags.target_tags.multi_output, tags.target_tags.single_output = True, True
         return tags
-
-    def _choose_experts(self, structures: Sequence[Structure]) -> list[ExpertCard]:
-        """The experts that are used, which are noted."""
-        cards = find_cards(self.experts if isinstance(self.experts, str) else list(self.experts))
-        if self.on_unknown_element == "drop_expert":
-            knowing = KnowingExperts.of(cards, structures)
-            cards = knowing.cards
-            for line in knowing.left_out:
-                logger.warning(line)
-        elif self.on_unknown_element != "refuse":
-            raise ValueError(f"on_unknown_element is {self.on_unknown_element!r}: use 'refuse' or 'drop_expert'")
-        self.experts_ = [card.reference for card in cards]
-        return cards

@@ -17,6 +17,7 @@ from toy_mixture import finish, fit, new_model, predictions, synthetic
 
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.distances import squared_distances
+from moe_mat.mixture.heads.doubt import LEAST
 from moe_mat.mixture.heads.gaussian_process import JITTER, GaussianProcess
 from moe_mat.zoo.cards import ExpertCard
 
@@ -100,14 +101,14 @@ def test_gradients_of_the_likelihood_are_finite_differences() -> None:
 def test_doubt_is_in_the_targets_unit(cards: list[ExpertCard], tmp_path: Path) -> None:
     data, model = synthetic(), new_model(cards, targets=["y"], target_transform="standardise")
     fit(model, data, tmp_path)
-    std = model.head.std(data.part("test"))
-    head = model.head.processes[0]
+    head, least = model.head.processes[0], LEAST[0] * model.transform.spread[0]
+    std = model.head.predict(data.part("test")).signs[:, 0, 0].exp() - least
     mixed = model.head._mix(model.head.scaling(data.part("test").embeddings), 0)
-    torch.testing.assert_close(std[:, 0], head.std(head.to_support(mixed)) * model.transform.std[0])
+    torch.testing.assert_close(std, head.std(head.to_support(mixed)) * model.transform.std[0], rtol=1e-4, atol=1e-4)
     ceiling = (head.log_signal.exp().sum() + head.log_noise.exp()).sqrt() * model.transform.std[0]
-    far = Batch(torch.full((1, 14), 100.0), None, [])
-    assert float(model.head.std(far)) > float(std.median())
-    assert float(model.head.std(far)) <= float(ceiling) * 1.001
+    far = model.head.predict(Batch(torch.full((1, 14), 100.0), None, [])).signs[:, 0, 0].exp() - least
+    assert float(far) > float(std.median())
+    assert float(far) <= float(ceiling) * 1.001
 
 
 def test_duplicates_and_constant_targets_are_no_obstacle(cards: list[ExpertCard], tmp_path: Path) -> None:

@@ -45,7 +45,9 @@ class Reference(GrowingModule):
         self.register_buffer("mixed", torch.zeros(0, 0))
 
     def distances(self, mixed: Tensor) -> Tensor:
-        """Of crystals ``[n, width]`` to the nearest of these ``[n]``."""
+        """Of crystals ``[n, width]`` to the nearest of these ``[n]``; NaN before there are any."""
+        if not len(self.mixed):
+            return mixed.new_full((len(mixed),), torch.nan)
         return nearest(mixed, self.mixed)
 
     def leave_one_out(self) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,16 @@ from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 from pymatgen.core import Structure
 
+from moe_mat.crystals.errors import OnUnknownElement
+from moe_mat.crystals.splits import Split
 from moe_mat.crystals.structures import crystals_from_objects
+from moe_mat.mixture.crystal_inputs import EmbeddedCrystals
+from moe_mat.mixture.data import EmbeddingDataModule
+from moe_mat.zoo.cards import ExpertCard
+from moe_mat.zoo.find import find_cards
+from moe_mat.zoo.unknown_elements import KnowingExperts
+
+logger = logging.getLogger(__name__)
 
 Crystals = Sequence[Structure] | Sequence[Atoms] | pd.Series | pd.DataFrame | NDArray[Any]
 
@@ -56,3 +66,38 @@ def given_targets(y: ArrayLike, n_crystals: int) -> torch.Tensor:
     if np.isnan(columns).all(1).any():
         raise ValueError(f"crystal {int(np.isnan(columns).all(1).argmax())} has no target value: leave it out")
     return torch.as_tensor(columns)
+
+
+def given_experts(
+    experts: str | Sequence[str], structures: Sequence[Structure], on_unknown_element: OnUnknownElement
+) -> list[ExpertCard]:
+    """Cards of the experts that are used for some crystals.
+
+    Raises:
+        CardError: When a name finds no expert.
+        ValueError: When no expert is left.
+    """
+    cards = find_cards(experts if isinstance(experts, str) else list(experts))
+    if on_unknown_element == "drop_expert":
+        knowing = KnowingExperts.of(cards, structures)
+        for line in knowing.left_out:
+            logger.warning(line)
+        return knowing.cards
+    if on_unknown_element != "refuse":
+        raise ValueError(f"on_unknown_element is {on_unknown_element!r}: use 'refuse' or 'drop_expert'")
+    return cards
+
+
+def given_data(
+    crystals: EmbeddedCrystals, targets: torch.Tensor, split: Split, *, batch_size: int
+) -> EmbeddingDataModule:
+    """Embedded crystals, targets ``[n, n_targets]`` and a split as what is trained on; crystals are called by row."""
+    return EmbeddingDataModule(
+        crystals.embeddings,
+        targets,
+        {part: torch.as_tensor(rows) for part, rows in split._asdict().items()},
+        ids=[str(row) for row in range(len(targets))],
+        partial=crystals.partial,
+        collate=crystals.collate,
+        batch_size=batch_size,
+    )

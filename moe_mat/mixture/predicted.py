@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -49,6 +50,14 @@ class Said(NamedTuple):
     def outside(self) -> Tensor:
         """Whether a crystal is outside of what was learned ``[n, n_targets]``."""
         return (self.percentiles > OUTSIDE) | (self.beyond > 0.5)[:, None]
+
+    def domain(self, prefixes: Sequence[str]) -> pd.DataFrame:
+        """The columns ``percentile`` and ``outside`` of each target, with these before their names."""
+        columns = {}
+        for number, prefix in enumerate(prefixes):
+            columns[f"{prefix}percentile"] = self.percentiles[:, number].numpy()
+            columns[f"{prefix}outside"] = self.outside[:, number].numpy()
+        return pd.DataFrame(columns)
 
     @classmethod
     def joined(cls, several: Sequence[Said]) -> Said:

@@ -109,8 +109,8 @@ def evaluate(
         for column, target in enumerate(targets):
             values, columns = true[:, column], _columns(model, said, column, level)
             frame[target] = values
-            for kind, numbers in columns.items():
-                frame[f"{target}_{kind}"] = numbers
+            for kind, written in columns.items():
+                frame[f"{target}_{kind}"] = written
             for learned in sorted(set(in_sample.tolist())):
                 some = (in_sample == learned) & np.isfinite(values)
                 numbers = _scores(values[some], columns["predicted"][some], medians[column])

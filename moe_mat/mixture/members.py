@@ -1,0 +1,82 @@
+"""Several gates and heads as one model: each is trained on another part of the same data, and they are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.data import EmbeddingDataModule
+from moe_mat.mixture.intervals import Intervals
+from moe_mat.mixture.module import MixtureOfExperts, gate_weights
+from moe_mat.mixture.predicted import HeldOut, Said
+from moe_mat.mixture.settings import MixtureSettings, TrainingSettings
+from moe_mat.mixture.training import new_model, train_in_memory
+
+
+class Members(nn.Module):
+    """Trained members, and the intervals of their mean.
+
+    Args:
+        models: Trained.
+        validation_mae: Mean of theirs.
+    """
+
+    def __init__(self, models: Sequence[MixtureOfExperts], *, validation_mae: float) -> None:
+        super().__init__()
+        self.models = nn.ModuleList(models)
+        self.validation_mae = validation_mae
+        held_out = HeldOut.mean([cast(HeldOut, model.held_out) for model in models])
+        self.intervals = Intervals(held_out.targets.shape[1])
+        self.intervals.fit(held_out)
+
+    @classmethod
+    def trained(
+        cls,
+        settings: MixtureSettings,
+        training: TrainingSettings,
+        seeds: Sequence[int],
+        data_of: Callable[[int], EmbeddingDataModule],
+    ) -> Members:
+        """Train a member for each seed.
+
+        Args:
+            settings: Of the mixtures.
+            training: How long, and on what.
+            seeds: Of the members.
+            data_of: Seed to the data of its member.
+        """
+        models, scores = [], []
+        for seed in seeds:
+            model = new_model(settings, seed=seed)
+            scores.append(train_in_memory(model, data_of(seed), training, seed=seed))
+            models.append(model)
+        return cls(models, validation_mae=float(np.mean(scores)))
+
+    def __iter__(self) -> Iterator[MixtureOfExperts]:
+        return (cast(MixtureOfExperts, model) for model in self.models)
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def __getitem__(self, number: int) -> MixtureOfExperts:
+        return cast(MixtureOfExperts, self.models[number])
+
+    @torch.inference_mode()
+    def say(self, batch: Batch) -> Said:
+        """What they say of crystals in the mean."""
+        return Said.mean([model.say(batch) for model in self])
+
+    @torch.inference_mode()
+    def embed(self, batch: Batch) -> Tensor:
+        """Mixed embeddings of members and gates side by side ``[n, width]``."""
+        return torch.cat([model.head.embed(batch)[0] for model in self], dim=1)
+
+    def gate_weights(self, embeddings: Tensor) -> pd.Series:
+        """Weight of each expert, the mean over members; sums to 1. See `moe_mat.mixture.gate_weights`."""
+        return pd.DataFrame([gate_weights(model, embeddings) for model in self]).mean().rename("gate weight")
