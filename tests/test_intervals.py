@@ -84,7 +84,7 @@ def test_levels_beyond_what_a_few_crystals_can_tell_go_on_growing() -> None:
     few = Intervals(1)
     few.fit(crystals(4, seed=0))
     assert all(side.isnan().all() for side in few.bounds(said_of(held), 0.9))
-    with pytest.raises(ValueError, match="between 0 and 1, such as .*, and not 90"):
+    with pytest.raises(ValueError, match="between 0 and 1"):
         intervals.bounds(said_of(held), 90)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from rich.markup import escape
 from rich.table import Column, Table
 
@@ -42,6 +43,11 @@ def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, ch
         part = f"{row['part']}, in sample" if row["in_sample"] and row["part"] != "train" else str(row["part"])
         scores.add_row(str(row["target"]), part, str(row["n"]), *numbers, style=style)
     screen.print(scores)
+    for row in report.metrics.to_dict("records"):
+        if row["part"] == "test" and np.isfinite(row.get("coverage_90", np.nan)):
+            covered, width = f"{100 * row['coverage_90']:.0f} %", f"{row['width_90']:.3g}"
+            target = f"{row['target']}: " if report.metrics["target"].nunique() > 1 else ""
+            screen.text(f"{target}90 % intervals hold {covered} of the test rows; their mean width is {width}")
     for warning in (*report.notes, *data.checks.warnings):
         screen.print(f"[yellow]warning[/yellow]: {escape(warning)}", highlight=False, soft_wrap=True)
     weights = Table("expert", "gate weight")

@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from moe_mat.files.whole import whole_file
@@ -35,6 +36,28 @@ def parity_plot(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], *, label: st
     axes.plot(limits, limits, color="black", linewidth=0.8, zorder=0)
     axes.set(xlabel=f"true {label}", ylabel=f"predicted {label}", aspect="equal")
     axes.legend(frameon=False, fontsize=8)
+    _save(figure, path)
+
+
+def calibration_plot(parts: Mapping[str, pd.DataFrame], *, label: str, path: Path) -> None:
+    """How often intervals cover at each level, and the error of the crystals that are surest.
+
+    Args:
+        parts: ``val`` and ``test`` to ``level``, ``coverage`` and ``mae``, see `uncertainty_scores.Judged`.
+        label: Name of the target, with its unit if known.
+        path: PNG file to write.
+    """
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    covered, retained = figure.subplots(1, 2)
+    for part, frame in parts.items():
+        covered.plot(100 * frame["level"], 100 * frame["coverage"], label=part, color=COLOURS[part])
+        retained.plot(100 * frame["level"], frame["mae"], label=part, color=COLOURS[part])
+    covered.plot([0, 100], [0, 100], color="black", linewidth=0.8, zorder=0)
+    covered.set(xlabel="level of the interval, %", ylabel="crystals within it, %", aspect="equal")
+    retained.set(xlabel="crystals kept, the surest first, %", ylabel=f"MAE of {label}", ylim=(0, None))
+    covered.legend(frameon=False, fontsize=8)
+    for axes in (covered, retained):
+        axes.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from moe_mat.crystals.errors import LeftOut
 from moe_mat.files.whole import write_text
 from moe_mat.mixture.data_checks import DataChecks
-from moe_mat.mixture.plots import gate_plot, parity_plot
+from moe_mat.mixture.plots import calibration_plot, gate_plot, parity_plot
 from moe_mat.mixture.report import RunReport
 
 
@@ -53,13 +53,16 @@ def write_run(
     targets = list(dict.fromkeys(report.metrics["target"]))
     shown = report.predictions[~report.predictions["in_sample"] | (report.predictions["part"] == "train")]
     for target in targets:
-        frames = shown.dropna(subset=[target]).groupby("part")
-        parts = {part: frames.get_group(part) for part in ("train", "val", "test") if part in frames.groups}
-        if not parts:
-            continue
-        name = "parity.png" if len(targets) == 1 else f"parity_{target.replace('/', '_')}.png"
-        parity_plot(
-            {part: (f[target].to_numpy(), f[f"{target}_predicted"].to_numpy()) for part, f in parts.items()},
-            label=target,
-            path=folder / name,
-        )
+        ending = "" if len(targets) == 1 else f"_{target.replace('/', '_')}"
+        parts = _by_part(shown.dropna(subset=[target]))
+        if parts:
+            pairs = {part: (f[target].to_numpy(), f[f"{target}_predicted"].to_numpy()) for part, f in parts.items()}
+            parity_plot(pairs, label=target, path=folder / f"parity{ending}.png")
+        if len(report.calibration):
+            curves = _by_part(report.calibration[report.calibration["target"] == target])
+            calibration_plot(curves, label=target, path=folder / f"calibration{ending}.png")
+
+
+def _by_part(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    groups = frame.groupby("part")
+    return {part: groups.get_group(part) for part in ("train", "val", "test") if part in groups.groups}
