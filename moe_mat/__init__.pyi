@@ -1,6 +1,16 @@
+from .crystals.grouping import chemical_system_groups, formula_groups
 from .crystals.readers import read_structures
 from .estimator import MoERegressor
+from .zoo.clusters import cluster_groups
 from .zoo.experts import load_expert
 from .zoo.find import list_experts
 
-__all__ = ["MoERegressor", "list_experts", "load_expert", "read_structures"]
+__all__ = [
+    "MoERegressor",
+    "chemical_system_groups",
+    "cluster_groups",
+    "formula_groups",
+    "list_experts",
+    "load_expert",
+    "read_structures",
+]

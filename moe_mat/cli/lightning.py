@@ -13,10 +13,11 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from moe_mat.cli.grammar import Given, Grammar, with_word_as
+from moe_mat.cli.one_split import advice_on_one_split
 from moe_mat.cli.options import DATA_OPTIONS
 from moe_mat.cli.outputs import check_output
 from moe_mat.cli.run_callbacks import PredictionWriter, TrainingProgress
-from moe_mat.cli.run_options import COMMANDS, PATIENCE, add_level_option, add_output_option, add_run_options
+from moe_mat.cli.run_options import COMMANDS, PATIENCE, add_own_options, add_run_options
 from moe_mat.cli.run_order import check_quickstart, checkpoints_folder, in_order
 from moe_mat.cli.run_screen import print_report, run_facts
 from moe_mat.cli.screen import Facts, screen
@@ -46,10 +47,12 @@ class MoeMatCLI(LightningCLI):
 
     Attributes:
         facts: What was done, as plain data.
+        given: What was typed.
     """
 
     def __init__(self, command: str, **given: Any) -> None:
         self.command = command
+        self.given: list[Given] = []
         self.facts: Facts = {}
         super().__init__(**given)
 
@@ -60,8 +63,7 @@ class MoeMatCLI(LightningCLI):
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add data and model, which a reader of the help looks for first, and Lightning's own options after them."""
         add_run_options(parser)
-        add_level_option(parser)
-        add_output_option(parser, self.command)
+        add_own_options(parser, self.command)
         parser.add_lightning_class_args(ResumedEarlyStopping, "early_stopping")
         parser.set_defaults(
             {"early_stopping.monitor": MONITORED, "early_stopping.mode": "min", "early_stopping.patience": PATIENCE}
@@ -73,7 +75,7 @@ class MoeMatCLI(LightningCLI):
         """Parse, and look at the checkpoint before Lightning does: its message on a hostile one is bad advice."""
         command, *words = args
         grammar = Grammar.of(self._parser(command)._option_string_actions, aliases=DATA_OPTIONS)
-        given = with_word_as("data.path", grammar.read(words))
+        given = self.given = with_word_as("data.path", grammar.read(words))
         typed = {one.name: one.value for one in given}
         if str(typed.get("trainer.logger")).rpartition(".")[2] in LOGGERS_WITH_FOLDER:
             given += [Given("trainer.logger.save_dir", RUNS)] if "trainer.logger.save_dir" not in typed else []
@@ -243,27 +245,37 @@ class MoeMatCLI(LightningCLI):
         seed = self._get(self.config, "seed_everything")
         write_run(folder, report, seed=seed, left_out=data.left_out, checks=checks)
         print_report(report, data=data, folder=folder, checkpoint=checkpoint)
+        if self.command == "fit" and (advice := advice_on_one_split(report.rows, data.settings, self.given)):
+            screen.text(advice)
         self.facts = run_facts(report, data=data, folder=folder, checkpoint=checkpoint)
 
 
 def run_lightning(arguments: Sequence[str]) -> Facts:
     """Run one of Lightning's subcommands; returns what was done."""
-    command = arguments[0]
+    return MoeMatCLI(arguments[0], **cli_settings(arguments[0], arguments)).facts
+
+
+def cli_settings(command: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """What LightningCLI is told for a command.
+
+    Args:
+        command: Its name in messages.
+        arguments: Those of the command line; the first one is Lightning's subcommand.
+    """
     settings = {
         "prog": f"moe-mat {command}",
         "description": COMMANDS[command],
         "default_env": False,
         "exit_on_error": False,  # or the message comes after a hundred lines of usage
     }
-    return MoeMatCLI(
-        command,
-        args=list(arguments),
-        seed_everything_default=0,
-        save_config_callback=SaveConfigCallback,
-        save_config_kwargs={"overwrite": True},
+    return {
+        "args": list(arguments),
+        "seed_everything_default": 0,
+        "save_config_callback": SaveConfigCallback,
+        "save_config_kwargs": {"overwrite": True},
         # Checkpoints hold plain data, and so load with weights_only=True.
-        load_from_checkpoint_support=False,
-        auto_configure_optimizers=False,
-        trainer_defaults={"accelerator": "cpu", "log_every_n_steps": 1, "num_sanity_val_steps": 0},
-        parser_kwargs={"prog": "moe-mat", "exit_on_error": False, command: settings},
-    ).facts
+        "load_from_checkpoint_support": False,
+        "auto_configure_optimizers": False,
+        "trainer_defaults": {"accelerator": "cpu", "log_every_n_steps": 1, "num_sanity_val_steps": 0},
+        "parser_kwargs": {"prog": "moe-mat", "exit_on_error": False, arguments[0]: settings},
+    }

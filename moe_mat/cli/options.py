@@ -46,6 +46,25 @@ class CrystalOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FoldOptions:
+    """Which folds are trained, and how many at a time.
+
+    Attributes:
+        folds: Parts of the crystals, each of which is tested once a repeat.
+        repeats: How often the crystals are divided anew.
+        order: Column of numbers or dates: each fold is trained on what is earlier than its test rows, and no more.
+        workers: Folds that are trained at a time, each by one process and one thread.
+        output: Folder to write to; the same command goes on with the folds that are finished there.
+    """
+
+    folds: int = 5
+    repeats: int = 1
+    order: str | None = None
+    workers: int = 1
+    output: str = "crossval"
+
+
+@dataclass(frozen=True, kw_only=True)
 class SplitOptions:
     """Which rows are those of training.
 

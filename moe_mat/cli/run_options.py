@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 from jsonargparse import ArgumentParser
 
-from moe_mat.cli.options import add_manner_options
+from moe_mat.cli.options import FoldOptions, add_manner_options
 from moe_mat.mixture.settings import DEFAULT_LEVEL, DataSettings, MixtureSettings, TrainingSettings
 
 COMMANDS = {
@@ -12,15 +14,31 @@ COMMANDS = {
     "validate": "Score a checkpoint on the validation rows.",
     "test": "Score a checkpoint on the test rows.",
     "predict": "Predict new crystals with a checkpoint, into a CSV file.",
+    "crossval": "Cross-validate what fit trains: the error on each fold, with mean and spread.",
 }
 TRAINER_HELP = "--help.trainer"
 PATIENCE = TrainingSettings.patience
+CROSSVAL_EXAMPLES = """
+examples:
+  moe-mat crossval my.csv --target band_gap                                 five random folds
+  moe-mat crossval my.csv --target band_gap --folds 10 --repeats 3 --workers 4
+  moe-mat crossval my.csv --target band_gap --group formula                 no formula is in two folds; also structure,
+                                                                            chemical_system, cluster, column:NAME
+  moe-mat crossval my.csv --target band_gap --order year                    trained on the past, tested on what follows
+
+--data.split is the seed of the folds, --data.fractions gives the share of validation rows among those of the training,
+--seed_everything is the seed of the training. Of Lightning's options, trainer.max_epochs and early_stopping.patience
+are taken. The folder gets crossval.json (settings and numbers), predictions.csv (each crystal by a model that has not
+seen it) and splits.json, with which fit repeats a fold: --data.splits crossval/splits.json --data.split 2, the third.
+"""
 
 
 def add_run_options(parser: ArgumentParser) -> None:
     """Add data and model, the first that a reader of the help looks for."""
     parser.add_class_arguments(DataSettings, "data", sub_configs=False)
     parser.add_class_arguments(MixtureSettings, "model", sub_configs=False)
+    help_text = "Share of new crystals whose value lies in its interval, <target>_lower to <target>_upper."
+    parser.add_argument("--level", type=float, default=DEFAULT_LEVEL, help=help_text)
     parser.add_argument(
         "--refit",
         type=bool,
@@ -29,14 +47,10 @@ def add_run_options(parser: ArgumentParser) -> None:
     )
 
 
-def add_level_option(parser: ArgumentParser) -> None:
-    """Add the level of the intervals that are written."""
-    help_text = "Share of new crystals whose value lies in its interval, <target>_lower to <target>_upper."
-    parser.add_argument("--level", type=float, default=DEFAULT_LEVEL, help=help_text)
-
-
-def add_output_option(parser: ArgumentParser, command: str) -> None:
-    """Add the option of the one command that writes where it is told to."""
+def add_own_options(parser: ArgumentParser, command: str) -> None:
+    """Add the options that one command has and the others have not."""
+    if command == "crossval":
+        parser.add_class_arguments(FoldOptions, sub_configs=False)
     if command == "predict":
         parser.add_argument("--output", type=str, default="predictions.csv", help="CSV file that predict writes.")
 
@@ -56,10 +70,13 @@ def show_help(command: str) -> None:
     parser.add_argument("--print_config", action="store_true", help="Print the configuration and exit.")
     parser.add_argument("--seed_everything", metavar="SEED", default=0, help="Of everything random.")
     path = "Checkpoint of an interrupted run to go on from." if command == "fit" else "Checkpoint of the trained model."
-    parser.add_argument("--ckpt_path", metavar="FILE", help=path)
+    if command == "crossval":
+        add_own_options(parser, command)
+    else:
+        parser.add_argument("--ckpt_path", metavar="FILE", help=path)
     add_run_options(parser)
-    add_level_option(parser)
-    add_output_option(parser, command)
+    if command != "crossval":
+        add_own_options(parser, command)
     parser.add_argument(
         "--allow_import",
         metavar="MODULE",
@@ -67,6 +84,8 @@ def show_help(command: str) -> None:
     )
     add_manner_options(parser)
     parser.print_help()
+    if command == "crossval":
+        sys.stdout.write(CROSSVAL_EXAMPLES)
 
 
 def show_trainer_help(command: str) -> None:

@@ -142,6 +142,10 @@ def _run(words: Sequence[str]) -> Facts:
         show_trainer_help(command)
     elif {"-h", "--help"} & {*words}:
         show_help(command)
+    elif command == "crossval":
+        from moe_mat.cli.crossval import run_crossval
+
+        return run_crossval(words)
     else:
         from moe_mat.cli.lightning import run_lightning
 

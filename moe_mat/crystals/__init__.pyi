@@ -2,7 +2,8 @@ from .checks import structure_problem
 from .datasets import fetch_matminer, list_matminer, load_matminer, load_quickstart, read_matminer
 from .duplicates import same_crystals
 from .errors import CrystalError, FetchError, LeftOut, OnError, UnsupportedCrystalError
-from .grouping import group_labels
+from .folds import Fold, make_folds, times_of
+from .grouping import chemical_system_groups, formula_groups, group_labels
 from .held_out import HeldOut
 from .readers import iter_crystals, read_structures
 from .splits import PARTS, Split, group_split, random_split, read_split
@@ -14,6 +15,7 @@ __all__ = [
     "Crystal",
     "CrystalError",
     "FetchError",
+    "Fold",
     "HeldOut",
     "LeftOut",
     "OnError",
@@ -21,8 +23,10 @@ __all__ = [
     "TrainingCrystals",
     "UnsupportedCrystalError",
     "as_structure",
+    "chemical_system_groups",
     "crystals_from_objects",
     "fetch_matminer",
+    "formula_groups",
     "formula_hash",
     "group_labels",
     "group_split",
@@ -30,6 +34,7 @@ __all__ = [
     "list_matminer",
     "load_matminer",
     "load_quickstart",
+    "make_folds",
     "part_of",
     "random_split",
     "read_matminer",
@@ -39,4 +44,5 @@ __all__ = [
     "structure_from_arrays",
     "structure_key",
     "structure_problem",
+    "times_of",
 ]

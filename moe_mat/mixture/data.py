@@ -31,6 +31,7 @@ from moe_mat.mixture.heads.last_convolution import collate_partial
 from moe_mat.mixture.settings import DataSettings, Trainable
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
+from moe_mat.zoo.clusters import cluster_labels
 from moe_mat.zoo.embeddings import embed, embed_stream
 from moe_mat.zoo.find import find_cards
 from moe_mat.zoo.unknown_elements import KnowingExperts
@@ -209,6 +210,15 @@ class CrystalDataModule(EmbeddingDataModule):
         """Read, embed and split; predicting streams instead."""
         if stage == "predict" or self._loaded:
             return
+        structures, table = self.load()
+        self.rows = {part: torch.as_tensor(rows) for part, rows in self._split(structures, table)._asdict().items()}
+        if stage == "fit":
+            found = check_data(structures, self.ids, self.targets, self.rows, self.target_columns)
+            self.checks = replace(found, warnings=(*self._experts_left_out, *found.warnings))
+        self._loaded = True
+
+    def load(self) -> tuple[list[Structure], pd.DataFrame]:
+        """Read and embed; returns the crystals that all experts can represent, and their rows."""
         structures, table = self._embed(*(self._read or self._read_crystals()))
         self._read = None
         self.targets = torch.tensor(table[self.target_columns].to_numpy(dtype=np.float32))
@@ -216,20 +226,24 @@ class CrystalDataModule(EmbeddingDataModule):
         inputs = CrystalInputs(self.trainable, find_cards(self.experts))
         self.partial, self.collate = inputs(structures), inputs.collate
         self.keys = [structure_key(structure) for structure in structures]
-        self.rows = {part: torch.as_tensor(rows) for part, rows in self._split(structures, table)._asdict().items()}
-        if stage == "fit":
-            found = check_data(structures, self.ids, self.targets, self.rows, self.target_columns)
-            self.checks = replace(found, warnings=(*self._experts_left_out, *found.warnings))
-        self._loaded = True
+        return structures, table
+
+    def groups(self, structures: list[Structure], table: pd.DataFrame) -> list[object] | None:
+        """What each crystal that was loaded belongs to ``[n]``; ``None`` where nothing is kept together."""
+        if self.settings.group != "cluster":
+            return None if self.settings.group is None else group_labels(self.settings.group, structures, table)
+        cards = find_cards(self.experts)
+        parts = self.embeddings.split([card.dim for card in cards], dim=1)
+        return cluster_labels({card.tag: part.numpy() for card, part in zip(cards, parts, strict=True)}).tolist()
 
     def _split(self, structures: list[Structure], table: pd.DataFrame) -> Split:
         settings = self.settings
         if settings.splits:
             left_out = {left.material_id for left in self.left_out}
             return read_split(settings.splits, settings.split, table, left_out=left_out)
-        if settings.group is None:
+        groups = self.groups(structures, table)
+        if groups is None:
             return random_split(len(table), fractions=settings.fractions, seed=settings.split)
-        groups = group_labels(settings.group, structures, table)
         return group_split(groups, fractions=settings.fractions, seed=settings.split)
 
     @property

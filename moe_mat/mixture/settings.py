@@ -119,8 +119,8 @@ class DataSettings:
             material ids or row numbers. Without it, rows are split at random.
         split: Which of the splits; without ``splits``, the seed of the random one.
         fractions: Shares of train, validation and test rows in a random split.
-        group: Rows that a random split keeps in one part: those of one ``formula``, ``structure`` or
-            ``chemical_system``, or of one value of a column.
+        group: Rows that a random split keeps in one part: those of one ``formula``, ``structure``, ``chemical_system``
+            or ``cluster`` of embeddings, or of one value of a column (its name, or ``column:NAME``).
         batch_size: Crystals in a batch.
         id_column: Column with the crystals' names; found when not given.
         structure_column: Column with structures or their files; found when not given.

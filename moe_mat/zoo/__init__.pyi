@@ -2,6 +2,7 @@ from .cache import EmbeddingCache
 from .card_files import CardError, zoo_folder
 from .card_parts import ModuleOrigin, NetworkShape, PackageWeights, Readout, WeightsFile
 from .cards import EncoderCard, ExpertCard, ModuleCard, NetworkCard, find_backbone, find_trunk, read_card, write_card
+from .clusters import cluster_groups, cluster_labels
 from .embeddings import Embedded, embed, embed_stream
 from .experts import EncoderExpert, Expert, NetworkExpert, build_expert, load_expert
 from .find import find_cards, list_experts
@@ -30,6 +31,8 @@ __all__ = [
     "WeightsError",
     "WeightsFile",
     "build_expert",
+    "cluster_groups",
+    "cluster_labels",
     "embed",
     "embed_stream",
     "find_backbone",

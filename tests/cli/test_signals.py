@@ -59,6 +59,7 @@ def told(process: subprocess.Popen[str]) -> list[str]:
     "arguments",
     [
         ["fit"],
+        ["crossval"],
         ["predict", "new", "--ckpt_path", "best.ckpt"],
         ["embed", "new"],
         ["audit", "new"],
