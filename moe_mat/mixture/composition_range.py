@@ -6,6 +6,7 @@ composition's statistics are compared with the range that they had in the traini
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -16,6 +17,8 @@ from moe_mat.zoo.cards import EncoderCard, ExpertCard
 
 # Share of the training crystals, each judged by the others, that are within their range.
 WITHIN = 0.98
+# Multiple of the excess that the others have, at which a composition is as strange as can be.
+STRANGEST = 4.0
 
 
 def knows_composition_alone(card: ExpertCard) -> bool:
@@ -34,7 +37,7 @@ class CompositionRange(GrowingModule):
     Attributes:
         low: Of each statistic ``[width]``; empty where there is none.
         high: Of each statistic ``[width]``.
-        limit: Excess beyond which a composition is beyond the range.
+        limit: Excess from which on a composition is beyond the range.
     """
 
     low: Tensor
@@ -60,7 +63,7 @@ class CompositionRange(GrowingModule):
         low, high = (
             torch.where(values == ordered[end], ordered[after], ordered[end]) for end, after in ((0, 1), (-1, -2))
         )
-        self.limit = self._excess(values, low, high).quantile(WITHIN)
+        self.limit = self._excess(values, low, high).quantile(WITHIN).clamp_min(1e-6)
 
     def _excess(self, values: Tensor, low: Tensor, high: Tensor) -> Tensor:
         """How far crystals are beyond the range, in units of it, at most 1 each, the mean over statistics ``[n]``."""
@@ -68,7 +71,8 @@ class CompositionRange(GrowingModule):
         return (((low - values).clamp_min(0) + (values - high).clamp_min(0)) / width).clamp_max(1).mean(1)
 
     def beyond(self, embeddings: Tensor) -> Tensor:
-        """Whether crystals ``[n, sum(dims)]`` are beyond the range ``[n]``."""
+        """How far crystals ``[n, sum(dims)]`` are beyond the range: 0 within, 1 where it cannot be more ``[n]``."""
         if not len(self.low):
-            return torch.zeros(len(embeddings), dtype=torch.bool)
-        return self._excess(embeddings[:, self.columns], self.low, self.high) > self.limit
+            return torch.zeros(len(embeddings))
+        ratio = self._excess(embeddings[:, self.columns], self.low, self.high) / self.limit
+        return (ratio.clamp_min(1).log() / math.log(STRANGEST)).clamp_max(1)

@@ -7,8 +7,8 @@ exceed, with one more crystal counted, as in Papadopoulos et al. (Journal of Art
 2011) and Lei et al. (Journal of the American Statistical Association 113, 1094, 2018). Nothing is assumed of the
 errors' distribution, but that new crystals are drawn as those of the training were.
 
-Where the composition of a crystal is unlike all in the training, that does not hold, and the interval is at least as
-wide as it is for always predicting the median of the training.
+Where the composition of a crystal is beyond those of the training, that does not hold, and the interval goes, by how
+far it is beyond, geometrically over to that of always predicting the median of the training.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
+from moe_mat.mixture.folds import folds
 from moe_mat.mixture.growing import GrowingModule
 from moe_mat.mixture.predicted import HeldOut, Predicted, Said
 
@@ -74,11 +75,11 @@ class _OfTarget(GrowingModule):
         self.usual = torch.stack([targets.median(), targets.std(correction=0), torch.tensor(lowest)])
         signs = self._signs(said)
         self.centre, self.spread = signs.mean(0), signs.std(0, correction=0).clamp_min(1e-6)
-        # An error of nothing, of a crystal that is there twice, must not make the likelihood infinite.
-        absolute = (errors + 1e-6 * errors.mean()).clamp_min(1e-12)
-        level, *slopes = _most_likely(absolute.double().numpy(), self._standardised(signs).double().numpy())
-        self.level, self.slopes = torch.tensor(level).float(), torch.tensor(slopes).float()
-        self.scores = (errors / self.scale(said)).sort().values
+        standardised, scores = self._standardised(signs), torch.empty_like(errors)
+        for held, kept in folds(len(errors)):  # scores by scales that have not seen the error
+            scores[held] = errors[held] / _scale(standardised[held], *_most_likely(errors[kept], standardised[kept]))
+        self.scores = scores.sort().values
+        self.level, self.slopes = _most_likely(errors, standardised)
         self.deviations = (targets - targets.median()).abs().sort().values
 
     def _signs(self, said: Predicted) -> Tensor:
@@ -93,20 +94,21 @@ class _OfTarget(GrowingModule):
 
     def scale(self, said: Predicted) -> Tensor:
         """Scale of the errors of crystals ``[n]`` in the target's unit."""
-        return (self.level + self._standardised(self._signs(said)) @ self.slopes).exp()
+        return _scale(self._standardised(self._signs(said)), self.level, self.slopes)
 
     def width(self, said: Predicted, beyond: Tensor, level: float) -> Tensor:
         """Half the width of intervals ``[n]``; NaN where too few crystals were held out.
 
         Args:
             said: Of the crystals.
-            beyond: Whether their compositions are unlike all in the training ``[n]``.
+            beyond: How far their compositions are beyond those of the training, from 0 to 1 ``[n]``.
             level: Of the intervals.
         """
         if not len(self.scores):
             return torch.full_like(said.values, torch.nan)
         width = _quantile(self.scores, level) * self.scale(said)
-        return torch.where(beyond, width.clamp_min(_quantile(self.deviations, level)), width)
+        of_median = width.clamp_min(_quantile(self.deviations, level))
+        return width ** (1 - beyond) * of_median**beyond
 
 
 def _quantile(ordered: Tensor, level: float) -> float:
@@ -119,18 +121,31 @@ def _quantile(ordered: Tensor, level: float) -> float:
     return float(ordered[-1]) * math.log(1 - level) / math.log(1 / (n + 1))
 
 
-def _most_likely(absolute: np.ndarray, signs: np.ndarray) -> np.ndarray:
-    """Level and slopes ``[1 + n_signs]`` of the logarithm of a Laplace distribution's scale."""
+def _scale(signs: Tensor, level: Tensor, slopes: Tensor) -> Tensor:
+    return (level + signs @ slopes).exp()
+
+
+def _most_likely(errors: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
+    """Level and slopes ``[n_signs]`` of the logarithm of the scale of a Laplace distribution.
+
+    Args:
+        errors: Absolute ``[n]``.
+        signs: Standardised ``[n, n_signs]``.
+    """
+    # An error of nothing, of a crystal that is there twice, must not make the likelihood infinite.
+    absolute = (errors + 1e-6 * errors.mean()).clamp_min(1e-12).double().numpy()
+    columns = signs.double().numpy()
 
     def loss(coefficients: np.ndarray) -> tuple[float, np.ndarray]:
         slopes = coefficients[1:]
-        log_scale = coefficients[0] + signs @ slopes
+        log_scale = coefficients[0] + columns @ slopes
         scores = absolute * np.exp(-log_scale)
-        gradient = np.concatenate([[(1 - scores).sum()], signs.T @ (1 - scores) + 2 * PENALTY * slopes])
+        gradient = np.concatenate([[(1 - scores).sum()], columns.T @ (1 - scores) + 2 * PENALTY * slopes])
         return float((log_scale + scores).sum() + PENALTY * slopes @ slopes), gradient
 
-    start = np.concatenate([[np.log(absolute.mean())], np.zeros(signs.shape[1])])
-    return minimize(loss, start, jac=True).x
+    start = np.concatenate([[np.log(absolute.mean())], np.zeros(columns.shape[1])])
+    found = torch.from_numpy(minimize(loss, start, jac=True).x).float()
+    return found[0], found[1:]
 
 
 class Intervals(nn.Module):
@@ -178,9 +193,8 @@ class Intervals(nn.Module):
         return (values - widths).maximum(lowest), values + widths
 
     def _widths(self, said: Said, level: float) -> Tensor:
-        beyond = said.beyond > 0.5
         of_targets = enumerate(self._targets())
-        return torch.stack([one.width(said.predicted.column(i), beyond, level) for i, one in of_targets], dim=1)
+        return torch.stack([one.width(said.predicted.column(i), said.beyond, level) for i, one in of_targets], dim=1)
 
     def _targets(self) -> list[_OfTarget]:
         return [cast(_OfTarget, one) for one in self.targets]

@@ -87,7 +87,7 @@ class MixtureOfExperts(pl.LightningModule):
         predicted = self.head.predict(batch)
         of_targets = zip(self.domains, predicted.distances.unbind(1), strict=True)
         percentiles = [cast(Domain, domain).percentile(distances) for domain, distances in of_targets]
-        beyond = self.composition_range.beyond(batch.embeddings).float()
+        beyond = self.composition_range.beyond(batch.embeddings)
         return Said(predicted, torch.stack(percentiles, dim=1), beyond)
 
     def setup(self, stage: str) -> None:

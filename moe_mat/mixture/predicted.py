@@ -39,7 +39,8 @@ class Said(NamedTuple):
         predicted: By the head.
         percentiles: Of the crystals of the training, the share in per cent that are nearer to the others than a crystal
             is to the nearest of them ``[n, n_targets]``.
-        beyond: Share of the models for which the composition is unlike all in the training ``[n]``.
+        beyond: How far the composition is beyond those of the training, from 0 to 1 ``[n]``, see
+            `moe_mat.mixture.composition_range`.
     """
 
     predicted: Predicted
@@ -49,7 +50,7 @@ class Said(NamedTuple):
     @property
     def outside(self) -> Tensor:
         """Whether a crystal is outside of what was learned ``[n, n_targets]``."""
-        return (self.percentiles > OUTSIDE) | (self.beyond > 0.5)[:, None]
+        return (self.percentiles > OUTSIDE) | (self.beyond > 0)[:, None]
 
     def domain(self, prefixes: Sequence[str]) -> pd.DataFrame:
         """The columns ``percentile`` and ``outside`` of each target, with these before their names."""

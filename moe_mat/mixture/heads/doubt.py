@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from moe_mat.mixture.distances import nearest
-from moe_mat.mixture.heads.ensemble import folds
+from moe_mat.mixture.folds import folds
+from moe_mat.mixture.heads.ensemble import select
 from moe_mat.mixture.heads.gaussian_process import GaussianProcess
 from moe_mat.mixture.heads.learners import TargetColumn
 from moe_mat.mixture.predicted import Predicted
@@ -23,7 +24,7 @@ class Doubt(NamedTuple):
 
     Attributes:
         of_learners: By each learner, in the target's unit ``[n_learners, n]``.
-        shares: Of the learners ``[n_learners]``.
+        shares: Of the learners ``[n_learners, n]``, or ``[n_learners, 1]``.
         deviation: The process's standard deviation of a new measurement, standardised ``[n]``.
         distances: To the nearest crystal that was learned from, in units of the process's length scales ``[n]``.
     """
@@ -36,10 +37,10 @@ class Doubt(NamedTuple):
     def predicted(self, target: TargetColumn) -> Predicted:
         """Values ``[n]``; logarithms of process's and learners' deviation in the unit ``[n, 2]``; distances ``[n]``."""
         transform, column = target.transform, target.column
-        values = (self.shares[:, None] * self.of_learners).sum(0)
+        values = (self.shares * self.of_learners).sum(0)
         outputs = transform.of(values, column)
         high, low = (transform.inverse_of(outputs + sign * self.deviation, column) for sign in (1, -1))
-        among_learners = (self.shares[:, None] * (self.of_learners - values).square()).sum(0).sqrt()
+        among_learners = (self.shares * (self.of_learners - values).square()).sum(0).sqrt()
         least = torch.tensor(LEAST) * transform.spread[column]
         signs = (torch.stack([(high - low) / 2, among_learners], dim=1) + least).log()
         return Predicted(values, signs, self.distances)
@@ -47,21 +48,22 @@ class Doubt(NamedTuple):
 
 @torch.no_grad()
 def out_of_fold_doubt(
-    process: GaussianProcess, covariance: Tensor, mixed: Sequence[Tensor], predicted: Tensor, shares: Tensor
+    process: GaussianProcess, covariance: Tensor, mixed: Sequence[Tensor], predicted: Tensor, targets: Tensor
 ) -> Doubt:
-    """The same of crystals in cross-validation, each by what the other folds know.
+    """The same of crystals in cross-validation, each by what the other folds know, from which the shares come as well.
 
     Args:
         process: That has learned the kernel.
         covariance: Of the crystals ``[n, n]``.
         mixed: Each gate's mixed embeddings ``[n, width]``.
         predicted: What each learner says of them by the other folds ``[n_learners, n]``.
-        shares: Of the learners ``[n_learners]``.
+        targets: Their values ``[n]``.
     """
     gated = process.gated(mixed)
-    deviation, distances = torch.empty(len(gated)), torch.empty(len(gated))
+    deviation, distances, shares = torch.empty(len(gated)), torch.empty(len(gated)), torch.empty_like(predicted)
     for held, kept in folds(len(gated)):
         factor = process.factorise(covariance[kept][:, kept])
         deviation[held] = process.deviation(factor, covariance[held][:, kept])
         distances[held] = nearest(gated[held], gated[kept])
+        shares[:, held] = select(predicted[:, kept], targets[kept])[:, None]
     return Doubt(predicted, shares, deviation, distances)

@@ -6,23 +6,16 @@ has the lowest mean absolute error is taken, again and again, the same one as of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from moe_mat.mixture.folds import folds
 from moe_mat.mixture.growing import GrowingModule
 from moe_mat.mixture.heads.learners import KERNELS, Examples, Kernel, Learner, Solution, TargetColumn, learn
 
-N_FOLDS = 5
 N_STEPS = 10
-
-
-def folds(n: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows that are held out, and rows that are kept, of each fold of ``n`` crystals."""
-    fold_of_row = torch.arange(n) % N_FOLDS
-    for fold in fold_of_row.unique():
-        yield (fold_of_row == fold).nonzero()[:, 0], (fold_of_row != fold).nonzero()[:, 0]
 
 
 def out_of_fold(learners: Sequence[Learner], examples: Examples, target: TargetColumn) -> Tensor | None:

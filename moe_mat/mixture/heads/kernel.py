@@ -188,7 +188,7 @@ class KernelHead(Head):
         for column, said in enumerate(self._said(batch)):
             deviation = self._process(column).std(said.to_support)
             distances = self._with_support(column).distances(said.mixed)
-            doubt = Doubt(said.of_learners, said.shares, deviation, distances)
+            doubt = Doubt(said.of_learners, said.shares[:, None], deviation, distances)
             columns.append(doubt.predicted(self._target(column)))
         return Predicted(*(torch.stack(of_kind, dim=1) for of_kind in zip(*columns, strict=True)))
 
@@ -248,7 +248,7 @@ class KernelHead(Head):
             {"target": column, **learner._asdict(), "cv_mae": error, "share": round(share, 3)}
             for learner, error, share in zip(learners, errors.tolist(), shares.tolist(), strict=True)
         ]
-        return out_of_fold_doubt(target.process, covariances["gated"], rows.mixed, predicted, shares)
+        return out_of_fold_doubt(target.process, covariances["gated"], rows.mixed, predicted, rows.targets)
 
     @torch.no_grad()
     def refit(self, batch: Batch) -> None:
