@@ -14,7 +14,7 @@ from test_encoders import repeated, shifted, shuffled, turned
 from toy_experts import cgcnn_expert
 
 from moe_mat import MoERegressor, load_expert
-from moe_mat.audit.exposure import exposure_of
+from moe_mat.audit.exposure import UnlistedSet, exposure_of
 from moe_mat.crystals import CrystalError, UnsupportedCrystalError, load_quickstart
 from moe_mat.zoo import CardError, EmbeddingCache, WeightsError, embed, read_card
 from moe_mat.zoo.import_table import ImportedTable, import_table
@@ -174,7 +174,7 @@ def test_a_tampered_file_is_refused(tmp_path: Path, crystals: Path) -> None:
 
 def test_the_audit_knows_what_the_card_says(tmp_path: Path, crystals: Path) -> None:
     card = imported(tmp_path, RANDOM, crystals).card
-    assert exposure_of(card).unknown == ("the card of orb names no source",)
+    assert exposure_of(card).unlisted == (UnlistedSet("the card of orb names no source"),)
     imported(tmp_path, RANDOM, crystals, source="OMat24", license="Apache-2.0", citation="arXiv:2504.06231")
     assert exposure_of(read_card(card.path)).unknown == ("OMat24",)
     assert (read_card(card.path).license, read_card(card.path).citation) == ("Apache-2.0", "arXiv:2504.06231")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
+from toy_experts import write_expert
 from toy_sources import RUTILE, SALT, SOURCE, trained_expert, write_crystals, write_source, write_training_crystals
 
 from moe_mat.audit.matching import match, rows_left
@@ -76,6 +77,28 @@ def test_polymorph_is_found_by_formula_only(zoo):
     left = rows_left([found])
     assert left["leak-free"].tolist() == [True, False, True]
     assert not left["new formulas"].any()
+
+
+def test_monolayer_is_found_by_the_formula_of_its_bulk_parent_alone(tmp_path):
+    cell = Lattice.hexagonal(3.16, 12.3)
+    sites = [[1 / 3, 2 / 3, 0.25], [1 / 3, 2 / 3, 0.377], [1 / 3, 2 / 3, 0.123]]
+    layer = Structure(Lattice.hexagonal(3.16, 25), ["Mo", "S", "S"], [[a, b, c / 2] for a, b, c in sites])
+    other = [[1 - a, 1 - b, c + 0.5] for a, b, c in sites]
+    bulk = Structure(cell, ["Mo", "S", "S"] * 2, sites + other)
+    write_crystals(tmp_path / "sources" / "toy.parquet", {"bulk": bulk})
+    crystals = tmp_path / "zoo" / "toy.training_crystals.npz"
+    write_training_crystals(crystals, {"bulk": bulk}, values={"formation_energy": [-0.8], "hardness": [1.0]})
+    energy = trained_expert(tmp_path / "zoo", "energy", target="formation_energy")
+    hardness = trained_expert(tmp_path / "zoo", "hardness", target="hardness")
+    found = match([layer, bulk], [energy, hardness], sources=tmp_path / "sources").overlaps("exfoliation_energy")
+    assert [one.crystal.tolist() for one in found] == [[False, True]] * 2
+    assert [one.formula.tolist() for one in found] == [[True, True]] * 2
+    assert [one.crystal_with_label.tolist() for one in found] == [[False, True], [False, False]]
+    assert [one.formula_with_label.tolist() for one in found] == [[True, True], [False, False]]
+    left = rows_left(found)
+    assert [left[kind].tolist() for kind in left] == [[True, False], [False, False], [False, False]]
+    assert rows_left(found[1:])["leak-free by formula"].all()  # hardness tells no energy, but the formula is not new
+    assert not rows_left(found[1:])["new formulas"].any()
 
 
 @pytest.mark.parametrize(("part", "seen"), [("train", True), ("val", False), ("test", False)])
@@ -168,10 +191,14 @@ def test_errors_without_what_experts_have_seen(own, zoo, capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     seen = next(line for line in lines if line.startswith(" e "))
     assert seen.split() == ["e", *["2", "50%", "2", "50%", "3", "75%", "3", "75%", "1"]]  # errors of b and c: 0 and 2
-    left = next(line for line in lines if line.startswith(" predicted.csv"))
-    assert left.split()[1:] == ["4", "2", "50%", "1", "25%", "0.875", "1", "2"]
+    row = next(number for number, line in enumerate(lines) if line.startswith(" predicted.csv"))
+    assert lines[row].split()[1:] == ["4", "2", "50%", "1", "25%", "1", "25%"]
+    assert lines[row + 1].split() == ["MAE", "0.875", "1", "2", "2"]
+    assert "By structure, experts were trained on 2 (50%) of these crystals" in " ".join(" ".join(lines).split())
     rows = pd.read_csv(zoo / "rows.csv", index_col="material_id")
     assert rows["leak_free"].tolist() == [False, True, True, False]
+    assert rows["leak_free_by_formula"].tolist() == [False, False, True, False]
+    assert rows["same_formula_with_label_by"].fillna("").tolist() == ["e", "e", "", "e"]
     assert rows["new_formula"].tolist() == [False, False, True, False]
     assert rows["absolute_error"].tolist() == [1.0, 0.0, 2.0, 0.5]
     assert rows["same_crystal_by"].fillna("").tolist() == ["e", "", "", "e"]
@@ -182,12 +209,48 @@ def test_errors_without_what_experts_have_seen(own, zoo, capsys, monkeypatch):
     assert [row["leak_free"] for row in content["crystals"]] == rows["leak_free"].tolist()
 
 
+def test_what_potentials_may_know_is_said(own, zoo, capsys, monkeypatch):
+    """Not counted and not left out: whose rows are not known, what they learned, and that it may be the label."""
+    monkeypatch.setenv("COLUMNS", "110")
+    package = {"package": "chgnet", "version": "0.4.2"}
+    potential = {"weights": package, "encoder": "chgnet", "readout": {"layers": ["conv2"]}, "dim": 8, "source": "MPtrj"}
+    unlisted = write_expert(zoo / "zoo", "potential", None, target="energy, forces", **potential)
+    write_training_crystals(zoo / "zoo" / "net.training_crystals.npz", SOURCE)
+    trained_expert(zoo / "zoo", "network", trunk=unlisted, training_crystals="net.training_crystals.npz")
+
+    def audited(quantity: str) -> tuple[list[str], dict]:
+        assert main(["audit", *own, "--quantity", quantity, "--output", str(zoo / "rows.json")]) == 0
+        return capsys.readouterr().out.splitlines(), json.loads((zoo / "rows.json").read_text())
+
+    def cells(lines: list[str], expert: str) -> list[str]:
+        return next(line for line in lines if line.startswith(f" {expert} ")).split()
+
+    lines, content = audited("formation_energy")
+    assert cells(lines, "potential") == ["potential", "(1)", "?", "?", "?", "?"]
+    assert cells(lines, "network") == ["network", "(1)", "2", "50%", "0", "+?", "3", "75%", "0", "+?"]
+    assert cells(lines, "all rows") == ["all", "rows", "4", "≤", "4", "100%", "≤", "4", "100%", "1", "25%"]
+    assert "    (1) MPtrj: energy, forces" in lines
+    assert content["crystals"][0]["label_possibly_learned"]
+    assert {one["experts"][0]: one["label_possibly_learned"] for one in content["experts"]} == {
+        "e": False,
+        "network": True,
+        "potential": True,
+    }
+    assert content["experts"][-1]["not_known"] == {"MPtrj": ["energy", "forces"]}
+    lines, content = audited("phonon_frequency")
+    assert cells(lines, "potential") == ["potential", "(1)", "?", "0", "?", "0"]
+    assert "related, and not counted: energy, forces was learned from (1)" in " ".join(lines)
+    assert not content["crystals"][0]["label_possibly_learned"]
+
+
 def test_test_rows_of_a_run_count(own, zoo, capsys):
     frame = pd.DataFrame({"material_id": list("abcd"), "part": ["train", "train", "test", "test"]})
     frame.assign(gap=[5.0, 4.0, 3.0, 2.0], gap_predicted=[9.0, 9.0, 4.0, 5.0]).to_parquet(zoo / "p.parquet")
     assert main(["audit", *own, "--target", "gap", "--predictions", str(zoo / "p.parquet")]) == 0
-    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(" p.parquet"))
-    assert line.split()[1:] == ["2", "1", "50%", "1", "50%", "2", "1", "1"]
+    lines = capsys.readouterr().out.splitlines()
+    row = next(number for number, line in enumerate(lines) if line.startswith(" p.parquet"))
+    assert lines[row].split()[1:] == ["2", "1", "50%", "1", "50%", "1", "50%"]
+    assert lines[row + 1].split() == ["MAE", "2", "1", "1", "1"]
 
 
 @pytest.mark.parametrize(

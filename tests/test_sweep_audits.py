@@ -51,7 +51,9 @@ def test_sweep_audits_its_tasks_once(toy, audited, tmp_path, capsys, monkeypatch
     assert audit.flags(["seen"], audit.ids, "formula").tolist() == seen
     # Crystals of one formula are one crystal here: they differ in volume alone.
     assert audit.left(["seen", "stranger"], audit.ids, "leak-free").tolist() == [not one for one in seen]
-    assert audit.seen[audit.experts["stranger"]].unknown
+    assert audit.seen[audit.experts["stranger"]].unlisted
+    assert audit.possibly(["stranger"])
+    assert not audit.possibly(["seen"])
     assert toy(*options) == 0
     assert len(done) == 1
     assert toy(*audited(target="bulk_modulus_kv")) == 0

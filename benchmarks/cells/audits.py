@@ -11,12 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cells.results import AUDITS, digest, write_checked
-from moe_mat.audit import FLAGS, Exposure, Overlap
+from moe_mat.audit import FLAGS, LEFT, Exposure, Overlap, UnlistedSet
 
 # Raise it when a change of code changes what is found.
-VERSION = 1
-# Rows that remain: the flag of the rows that are taken away, see `moe_mat.audit.rows_left`.
-KINDS = {"leak-free": "crystal_with_label", "new formulas": "formula"}
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +24,8 @@ class Seen:
     Attributes:
         datasets: sources of which each crystal is known.
         quantities: learned from these.
-        unknown: sources of which the crystals are not known.
+        unlisted: sources of which the crystals are not known -> quantities learned from these; none where its card does
+            not name them.
         files: file of a source -> its checksum, or None where it was not there.
         estimated: why the matches of crystals are estimated; empty where structures were compared.
         flags: a hexadecimal digit a row: 1 for the same training crystal, 2 for one with a label of the task's
@@ -35,7 +34,7 @@ class Seen:
 
     datasets: Sequence[str]
     quantities: Sequence[str]
-    unknown: Sequence[str]
+    unlisted: Mapping[str, Sequence[str]]
     files: Mapping[str, str | None]
     estimated: Sequence[str]
     flags: str
@@ -48,11 +47,16 @@ class Seen:
         return cls(
             datasets=[source.dataset for source in exposure.known],
             quantities=list(exposure.quantities),
-            unknown=list(exposure.unknown),
+            unlisted={one.source: list(one.quantities) for one in exposure.unlisted},
             files=dict(files),
             estimated=list(overlap.estimated),
             flags="".join(f"{sum(flag << place for place, flag in enumerate(of_row)):x}" for of_row in flags),
         )
+
+    @property
+    def unlisted_sets(self) -> list[UnlistedSet]:
+        """The sources of which the crystals are not known, with the quantities that were learned."""
+        return [UnlistedSet(source, tuple(quantities)) for source, quantities in self.unlisted.items()]
 
     def rows(self, name: str) -> np.ndarray:
         """One of `FLAGS` ``[n]``."""
@@ -94,8 +98,13 @@ class Audit:
         return np.any([np.zeros(len(self.ids), dtype=bool), *seen], axis=0)[[self._place[one] for one in ids]]
 
     def left(self, experts: Iterable[str], ids: Sequence[str], kind: str) -> np.ndarray:
-        """Which of some rows remain without those that some experts have seen, by one of `KINDS` ``[n_ids]``."""
-        return ~self.flags(experts, ids, KINDS[kind])
+        """Which of some rows remain without those that some experts have seen, by one of `LEFT` ``[n_ids]``."""
+        return ~self.flags(experts, ids, LEFT[kind])
+
+    def possibly(self, experts: Iterable[str]) -> bool:
+        """Whether some experts may have learned the label from crystals that are not known one by one."""
+        seen = [self.seen[self.experts[tag]] for tag in experts]
+        return any(source.may_tell(self.quantity) for one in seen for source in one.unlisted_sets)
 
     def joined(self, older: Audit | None) -> Audit:
         """This and what an older audit of the same rows knows of other experts."""

@@ -20,11 +20,13 @@ class Kept:
         results: with the MAE of these rows as ``test_mae``; those without any row left are not there.
         rows: (task, method) -> test rows left and test rows in all, of all splits together.
         not_audited: methods that used experts, or rows, that the audits do not know, with their tasks.
+        at_most: (task, method) whose experts may have learned the label from crystals that are not known one by one.
     """
 
     results: Sequence[Result]
     rows: Mapping[tuple[str, str], tuple[int, int]]
     not_audited: Mapping[str, Sequence[str]]
+    at_most: frozenset[tuple[str, str]] = frozenset()
 
 
 def without_seen(
@@ -41,13 +43,14 @@ def without_seen(
         cards: of the tasks.
         results: those with all labels and with predictions count.
         audits: by task.
-        kind: which rows remain, one of `benchmarks.cells.audits.KINDS`.
+        kind: which rows remain, one of `moe_mat.audit.LEFT`.
         experts_of: a method whose experts are meant, whatever a result's own: all methods are then on the same rows.
     """
     others = {r["task"]: r.get("experts", []) for r in results if r["method"] == experts_of}
     kept: list[Result] = []
     rows: dict[tuple[str, str], tuple[int, int]] = {}
     not_audited: dict[str, dict[str, None]] = {}
+    at_most: set[tuple[str, str]] = set()
     for result in results:
         if not is_finished(result) or result.get("n_labels") or "predictions" not in result:
             continue
@@ -61,11 +64,12 @@ def without_seen(
             continue
         else:
             left = audit.left(experts, result["ids"], kind)
+            at_most |= {(task, method)} if audit.possibly(experts) else set()
         before = rows.get((task, method), (0, 0))
         rows[task, method] = before[0] + int(left.sum()), before[1] + len(left)
         if left.any():
             kept.append({**result, "test_mae": mae(result, left)})
-    return Kept(kept, rows, {method: list(tasks) for method, tasks in not_audited.items()})
+    return Kept(kept, rows, {method: list(tasks) for method, tasks in not_audited.items()}, frozenset(at_most))
 
 
 def mae(result: Result, rows: np.ndarray) -> float:
@@ -82,14 +86,14 @@ class Group:
         experts: their tags.
         datasets: sources of which each crystal is known; empty where none is.
         quantities: learned from these.
-        unknown: sources of which the crystals are not known.
+        unlisted: sources of which the crystals are not known, with what was learned from them.
         estimated: whether some matches of crystals are estimated.
     """
 
     experts: tuple[str, ...]
     datasets: tuple[str, ...]
     quantities: tuple[str, ...]
-    unknown: tuple[str, ...]
+    unlisted: tuple[str, ...]
     estimated: bool
 
     @property
@@ -112,7 +116,7 @@ def groups(audits: Mapping[str, Audit], experts: Sequence[str]) -> list[Group]:
     alike: dict[Hashable, list[str]] = {}
     for tag in experts:
         if tag in known:
-            names = {(*one.datasets, "and", *one.unknown) for _, one in known[tag]}
+            names = {(*one.datasets, "and", *map(str, one.unlisted_sets)) for _, one in known[tag]}
             flags = sorted((task, one.flags) for task, one in known[tag])
             alike.setdefault((frozenset(names), tuple(flags)), []).append(tag)
 
@@ -122,7 +126,7 @@ def groups(audits: Mapping[str, Audit], experts: Sequence[str]) -> list[Group]:
             experts=tuple(tags),
             datasets=tuple(dict.fromkeys(name for one in seen for name in one.datasets)),
             quantities=tuple(sorted({name for one in seen for name in one.quantities})),
-            unknown=tuple(dict.fromkeys(name for one in seen for name in one.unknown)),
+            unlisted=tuple(dict.fromkeys(str(source) for one in seen for source in one.unlisted_sets)),
             estimated=any(one.estimated for one in seen),
         )
 

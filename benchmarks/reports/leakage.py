@@ -8,24 +8,31 @@ from statistics import fmean
 
 import numpy as np
 
-from benchmarks.cells.audits import KINDS
 from benchmarks.cells.results import is_finished
 from benchmarks.reports import figures
 from benchmarks.reports.document import Document, Picture, Table
 from benchmarks.reports.findings import GOALS, Findings, bold
 from benchmarks.reports.leak_free import Group, Kept, groups, mae, without_seen
 from benchmarks.reports.scores import Against, Key, Scores, against_published, score
-from moe_mat.audit import FLAGS
+from moe_mat.audit import FLAGS, LEFT
 
 # Methods that have learned from nothing but the task, the best first: what they lose on the same rows is no leakage.
 CONTROLS = ("rf-magpie", "lightgbm", "stl", "median")
+# Methods that are compared on the rows that their own experts have not seen, beside the reference.
+BESIDE = ("moe-strict",)
 MEANINGS = [
-    "Same crystal: by reduced formula and pymatgen's StructureMatcher (default tolerances, primitive cells, volumes "
-    "scaled) a test crystal is one of the crystals that an expert, or a network below it, was trained on.",
-    "Label: the quantity of the task, or one that it is computed from, at any level of theory, was learned from it.",
+    "Two rules. Same crystal: by reduced formula and pymatgen's StructureMatcher (default tolerances, primitive cells, "
+    "volumes scaled) a test crystal is one of the crystals that an expert, or a network below it, was trained on. Same "
+    "formula: the reduced formula is that of such a crystal, as a monolayer's is that of its bulk parent, which no "
+    "comparison of structures finds.",
+    "Label: the quantity of the task, or one that it follows from, at any level of theory, was learned from it.",
     "**Leak-free** rows: of no test crystal did an expert of the method learn the label from the same crystal. "
-    "**New formulas**, the stricter: no expert of the method learned anything from a crystal of the same formula.",
+    "**Leak-free by formula**: nor from any crystal of the same formula. **New formulas**, the strictest: no expert of "
+    "the method learned anything from a crystal of the same formula.",
+    "≤: at most so many, because potentials, of whose crystals no list is here, learned the label or what it follows "
+    "from. New formulas count listed crystals alone.",
 ]
+PANELS = ("same crystal", "same crystal, with label", "same formula", "same formula, with label")
 HOW = (
     "Run the sweep again with the same tasks, methods and experts, and with MOE_MAT_DATA set: finished cells are kept, "
     "and what has not been audited is."
@@ -33,17 +40,17 @@ HOW = (
 
 
 def leak_free(found: Findings, document: Document) -> None:
-    """The main table again, without the test rows that experts have seen."""
-    kept = {
-        kind: without_seen(found.cards, found.results, found.audits, kind, experts_of=found.reference) for kind in KINDS
-    }
-    tasks = [task for task in found.tasks if (task, found.reference) in kept["leak-free"].rows]
-    if not found.audits or not tasks:
+    """The main table again without the test rows that experts have seen: the reference's, then those of others."""
+    methods = [found.reference, *(name for name in BESIDE if name in found.methods and name != found.reference)]
+    kept = {method: _kept(found, method) for method in methods}
+    audited = [method for method in methods if _audited(found, kept[method], method)]
+    if found.reference not in audited:
         document.add(not_audited(found))
         return
-    control = next((name for name in CONTROLS if name in found.methods and name != found.reference), None)
+    control = next((name for name in CONTROLS if name in found.methods and name not in methods), None)
+    named = " and ".join(f"`{method}`" for method in audited)
     document.add(
-        f"Test MAE of `{found.reference}` on all test rows, and on those that its experts have not seen. Published "
+        f"Test MAE of {named} on all test rows, and on those that its experts have not seen. Published "
         "numbers are on all rows; what their encoders have seen was never said. Bold: below both published numbers. "
         + (
             f"The rows that are left may be easier or harder, so `{control}`, which has learned from nothing but the "
@@ -52,22 +59,37 @@ def leak_free(found: Findings, document: Document) -> None:
             else ""
         ),
         MEANINGS,
-        _headline(found, kept, tasks, control),
-        _verdicts(found),
     )
-    if unknown := _unknown(found):
-        document.add("Not counted, because which crystals they hold is not known row by row:", unknown)
+    for method in audited:
+        document.add((2, f"`{method}` without what its experts have seen"))
+        document.add(_headline(found, kept[method], method, control), _verdicts(found, method))
+    if unlisted := _unlisted(found):
+        document.add((2, "Not known row by row"))
+        document.add(
+            "Learned from crystals of which no list is here, and not counted above; a network has seen what its trunk "
+            "has:",
+            unlisted,
+        )
     _all_methods(found, document)
 
 
-def _headline(found: Findings, kept: dict[str, Kept], tasks: list[str], control: str | None) -> Table:
-    shown = [found.reference, *([control] if control else [])]
+def _kept(found: Findings, method: str) -> dict[str, Kept]:
+    return {kind: without_seen(found.cards, found.results, found.audits, kind, experts_of=method) for kind in LEFT}
+
+
+def _audited(found: Findings, kept: Mapping[str, Kept], method: str) -> list[str]:
+    """The tasks of which it is known what the experts of a method have seen."""
+    return [task for task in found.tasks if found.audits and (task, method) in kept["leak-free"].rows]
+
+
+def _headline(found: Findings, kept: Mapping[str, Kept], method: str, control: str | None) -> Table:
+    shown = [method, *([control] if control else [])]
     header = ["task", *GOALS, *shown]
     for kind in kept:
         header += [f"{kind}, rows", *(f"{name}, {kind}" for name in shown)]
     scores = {"": found.scores, **{kind: score(one.results) for kind, one in kept.items()}}
     rows = []
-    for task in tasks:
+    for task in _audited(found, kept, method):
         card = found.cards.of(task)
         published = card.published if task == card.name and card.comparable else {}
         theirs = [published[name].mean if name in published else None for name in GOALS]
@@ -75,8 +97,9 @@ def _headline(found: Findings, kept: dict[str, Kept], tasks: list[str], control:
         cells = [card.title if task == card.name else task, *("" if v is None else f"{v:.4g}" for v in theirs)]
         for kind, of_kind in scores.items():
             if kind:
-                left, total = kept[kind].rows[task, found.reference]
-                cells.append(f"{left} of {total}")
+                left, total = kept[kind].rows[task, method]
+                at_most = kind.startswith("leak-free") and (task, method) in kept[kind].at_most
+                cells.append(f"{'≤ ' if at_most else ''}{left} of {total}")
             for name in shown:
                 one = of_kind.get(Key(task, name))
                 cells.append("" if one is None else bold(f"{one.mean:.4g}", name == shown[0] and one.mean < goal))
@@ -97,19 +120,25 @@ class Standing:
     against: Mapping[str, Against]
 
 
-def standings(found: Findings) -> dict[str, Standing]:
-    """All rows, and those that the experts of the reference method have not seen; empty where there is no audit."""
+def standings(found: Findings, method: str | None = None) -> dict[str, Standing]:
+    """All rows, and those that the experts of a method have not seen; empty where there is no audit.
+
+    Args:
+        found: what the report is made from.
+        method: by default the reference.
+    """
+    method = method or found.reference
     of_rows: dict[str, Scores] = {"all rows": found.scores}
     shares = {"all rows": 1.0}
-    for kind, where in (("leak-free", "leak-free rows"), ("new formulas", "new formulas")):
-        kept = without_seen(found.cards, found.results, found.audits, kind, experts_of=found.reference)
-        left, total = (sum(n[i] for (_, name), n in kept.rows.items() if name == found.reference) for i in (0, 1))
+    for kind, kept in _kept(found, method).items():
+        where = "leak-free rows" if kind == "leak-free" else kind
+        left, total = (sum(n[i] for (_, name), n in kept.rows.items() if name == method) for i in (0, 1))
         if not found.audits or not total:
             return {}
         of_rows[where], shares[where] = score(kept.results), left / total
 
     def against(scores: Scores) -> dict[str, Against]:
-        return {name: against_published(found.cards, scores, found.reference, name) for name in GOALS}
+        return {name: against_published(found.cards, scores, method, name) for name in GOALS}
 
     return {where: Standing(shares[where], against(scores)) for where, scores in of_rows.items()}
 
@@ -119,9 +148,9 @@ def not_audited(found: Findings) -> str:
     return f"What the experts of `{found.reference}` have seen of these rows was not audited. {HOW}"
 
 
-def _verdicts(found: Findings) -> list[str]:
+def _verdicts(found: Findings, method: str) -> list[str]:
     lines = []
-    known = standings(found)
+    known = standings(found, method)
     for published in GOALS:
         against = {where: one.against[published] for where, one in known.items()}
         numbers = [
@@ -130,14 +159,14 @@ def _verdicts(found: Findings) -> list[str]:
             if a.changes
         ]
         if numbers:
-            lines.append(f"`{found.reference}` is below {published} on {', '.join(numbers)}.")
+            lines.append(f"`{method}` is below {published} on {', '.join(numbers)}.")
     return lines
 
 
-def _unknown(found: Findings) -> list[str]:
+def _unlisted(found: Findings) -> list[str]:
     by_source: dict[str, list[str]] = {}
     for group in _groups(found):
-        for name in group.unknown:
+        for name in group.unlisted:
             by_source.setdefault(name, []).append(group.label)
     return [f"{name}: {', '.join(labels)}" for name, labels in by_source.items()]
 
@@ -145,7 +174,7 @@ def _unknown(found: Findings) -> list[str]:
 def _all_methods(found: Findings, document: Document) -> None:
     """What each method loses without the rows that its own experts have seen."""
     rows, gaps = [], {}
-    kept = {kind: without_seen(found.cards, found.results, found.audits, kind) for kind in KINDS}
+    kept = {kind: without_seen(found.cards, found.results, found.audits, kind) for kind in LEFT}
     for method in found.methods:
         cells = [method]
         for one in kept.values():
@@ -175,7 +204,7 @@ def leakage(found: Findings, document: Document) -> None:
     tasks = [task for task in found.tasks if task in found.audits and task not in found.cards.matbench]
     if not tasks or not known:
         return
-    shown = sorted((g for g in known if g.datasets or g.unknown), key=lambda g: not g.datasets)
+    shown = sorted((g for g in known if g.datasets or g.unlisted), key=lambda g: not g.datasets)
     document.add(
         "What experts learned from. Experts of one row have seen the same, as far as these tasks can tell; a network "
         "has seen what the experts have that it stands on. Descriptors, which have learned from no value of a "
@@ -183,7 +212,7 @@ def leakage(found: Findings, document: Document) -> None:
     )
     header = ["experts", "all of them", "trained on", "learned", "not known row by row"]
     lines = [
-        (group.label, *map(", ".join, (group.experts, group.datasets, group.quantities)), "; ".join(group.unknown))
+        (group.label, *map(", ".join, (group.experts, group.datasets, group.quantities)), "; ".join(group.unlisted))
         for group in shown
     ]
     document.add(Table(header, lines, text=header))
@@ -191,7 +220,7 @@ def leakage(found: Findings, document: Document) -> None:
         path = found.figures / "leakage.png"
         shares = {
             title: np.array([[_share(found, task, group, flag) for group in drawn] for task in tasks])
-            for title, flag in (("same crystal", "crystal"), ("same crystal, with label", "crystal_with_label"))
+            for title, flag in zip(PANELS, FLAGS, strict=True)
         }
         names = [f"~{group.label}" if group.estimated else group.label for group in drawn]
         figures.overlap_map(shares, tasks=tasks, names=names, cards=found.cards, path=path)
@@ -233,7 +262,7 @@ def _counts(found: Findings, task: str, group: Group) -> list[str]:
     """A row of the table; empty where there is nothing to tell."""
     ids, audit = _test_ids(found, task), found.audits[task]
     tags = [tag for tag in group.experts if tag in audit.experts]
-    if not ids or not tags or not group.datasets or not audit.flags(tags, ids, "crystal").any():
+    if not ids or not tags or not group.datasets or not audit.flags(tags, ids, "formula").any():
         return []
     counts = [int(audit.flags(tags, ids, flag).sum()) for flag in FLAGS]
     cells = [found.cards.of(task).title, group.label, str(len(ids)), *(_count(count, len(ids)) for count in counts)]

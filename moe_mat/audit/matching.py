@@ -31,6 +31,12 @@ from moe_mat.zoo.cards import ExpertCard
 VOLUME_TOLERANCE = 0.1
 FLAGS = ("crystal", "crystal_with_label", "formula", "formula_with_label")
 """What an `Overlap` says of each crystal."""
+LEFT = {
+    "leak-free": "crystal_with_label",
+    "leak-free by formula": "formula_with_label",
+    "new formulas": "formula",
+}
+"""Rows that remain: the flag of those that are taken away, the strictest last."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,9 +46,10 @@ class Overlap:
     Attributes:
         experts: Their tags.
         exposure: What they learned from.
+        quantity: The one in question.
         formula: Whether a training crystal has the same reduced formula ``[n]``.
-        formula_with_label: Of those, whether one had a value of the quantity in question, or of one that it is
-            computed from.
+        formula_with_label: Of those, whether one had a value of the quantity in question, or of one that it follows
+            from.
         crystal: Whether a training crystal is the same by structure ``[n]``.
         crystal_with_label: Of those, likewise.
         estimated: Why ``crystal`` and ``crystal_with_label`` are estimated without structures, for each source of which
@@ -51,24 +58,28 @@ class Overlap:
 
     experts: tuple[str, ...]
     exposure: Exposure
+    quantity: str
     formula: np.ndarray
     formula_with_label: np.ndarray
     crystal: np.ndarray
     crystal_with_label: np.ndarray
     estimated: tuple[str, ...] = ()
 
+    @property
+    def possibly(self) -> bool:
+        """Whether the label may also have been learned from crystals that are not known one by one."""
+        return self.exposure.may_tell(self.quantity)
+
 
 def rows_left(overlaps: Sequence[Overlap]) -> dict[str, np.ndarray]:
-    """Which rows remain when those that experts have seen are taken away.
+    """Which rows remain when those that experts have seen are taken away, as far as training crystals are known.
 
     Returns:
         ``leak-free`` to the rows ``[n]`` that are no training crystal, by structure, of which an expert learned the
-        quantity; ``new formulas`` to those whose formula no training crystal has, whatever was learned of it.
+        quantity; ``leak-free by formula`` to those whose formula no such crystal has; ``new formulas`` to those whose
+        formula no training crystal has, whatever was learned of it.
     """
-    return {
-        "leak-free": ~np.any([one.crystal_with_label for one in overlaps], axis=0),
-        "new formulas": ~np.any([one.formula for one in overlaps], axis=0),
-    }
+    return {kind: ~np.any([getattr(one, flag) for one in overlaps], axis=0) for kind, flag in LEFT.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +136,9 @@ class Matches:
             for name, properties in (("formula", one.properties), ("formula_with_label", telling)):
                 flags[name] |= found.rows(properties, max_atoms=one.max_atoms, n_crystals=n_crystals, same=False)
             estimated += [found.estimated] if found.estimated else []
-        return Overlap(tags, exposure, **{n: of[self.place] for n, of in flags.items()}, estimated=tuple(estimated))
+        return Overlap(
+            tags, exposure, quantity, **{n: of[self.place] for n, of in flags.items()}, estimated=tuple(estimated)
+        )
 
 
 def match(structures: Sequence[Structure], cards: Sequence[ExpertCard], *, sources: Path) -> Matches:

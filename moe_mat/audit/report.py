@@ -15,9 +15,13 @@ from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
+from moe_mat.audit.exposure import UnlistedSet
 from moe_mat.audit.matching import FLAGS, Overlap, rows_left
-from moe_mat.audit.quantities import COMPUTED_FROM
+from moe_mat.audit.quantities import COMPUTED_FROM, is_related
 from moe_mat.files.whole import write_text
+
+# Column of the verdicts for rows that remain, see `rows_left`.
+COLUMNS = {"leak-free": "leak_free", "leak-free by formula": "leak_free_by_formula", "new formulas": "new_formula"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,17 +69,28 @@ class AuditReport:
         return self._inside(np.concatenate(list(self.parts.values())))
 
     @property
-    def unknown(self) -> list[str]:
-        """The sources whose crystals are not known."""
-        return list(dict.fromkeys(name for one in self.overlaps for name in one.exposure.unknown))
+    def unlisted(self) -> list[UnlistedSet]:
+        """The sources whose crystals are not known one by one."""
+        return list(dict.fromkeys(source for one in self.overlaps for source in one.exposure.unlisted))
+
+    @property
+    def possibly(self) -> bool:
+        """Whether some expert may have learned the label from crystals that are not known one by one."""
+        return any(one.possibly for one in self.overlaps)
 
     def shown(self) -> list[RenderableType]:
-        """For a screen: what each group has seen, what is left of each part, and what the words mean."""
+        """For a screen: what all have seen in a line, then each group, what is left of each part, what words mean."""
         place = f"the test rows of {len(self.parts)} splits" if len(self.parts) > 1 else next(iter(self.parts))
         count = f"{self.counted.sum()} crystals in {place}"
         heading = f"\n[bold]{escape(self.title)}[/bold]: {escape(count)}; label: {self.quantity}\n"
         lines = [*self._meanings(), "", *self._learned()]
-        return [heading, self._seen_table(), self._left_table(), *(Text(line) for line in lines)]
+        return [
+            heading,
+            Text(self._in_short()),
+            self._seen_table(),
+            self._left_table(),
+            *(Text(line) for line in lines),
+        ]
 
     def summary(self) -> dict[str, object]:
         """What each group of experts has seen, as plain data."""
@@ -84,7 +99,8 @@ class AuditReport:
                 "experts": one.experts,
                 "sources": [source.dataset for source in one.exposure.known],
                 "quantities": one.exposure.quantities,
-                "not_known": one.exposure.unknown,
+                "not_known": {source.source: source.quantities for source in one.exposure.unlisted},
+                "label_possibly_learned": one.possibly,
                 "estimated": one.estimated,
                 **{
                     f"same_{name}": int(getattr(one, name)[self.counted].sum()) if one.exposure.known else None
@@ -108,49 +124,92 @@ class AuditReport:
     def _inside(self, rows: np.ndarray) -> np.ndarray:
         return np.isin(np.arange(len(self.ids)), rows)
 
+    def _by_any(self, flag: str) -> np.ndarray:
+        """What some expert has seen ``[n]``, by one of `FLAGS`."""
+        return np.any([getattr(one, flag) for one in self.overlaps], axis=0)
+
+    def _in_short(self) -> str:
+        total = self.counted.sum()
+        counts = {flag: (self._by_any(flag) & self.counted).sum() for flag in FLAGS}
+        of = {flag: f"{count} ({_percent(count, total)})" for flag, count in counts.items()}
+        told = f"{self.quantity}, or what it follows from," if COMPUTED_FROM.get(self.quantity) else self.quantity
+        possibly = f" Potentials may have learned it from more{self._marks(possibly=True)}." if self.possibly else ""
+        return (
+            f"By structure, experts were trained on {of['crystal']} of these crystals, and learned {told} from "
+            f"{of['crystal_with_label']}. By formula, on {of['formula']}, and from {of['formula_with_label']}."
+            f"{possibly}"
+        )
+
+    def _marks(self, sources: Sequence[UnlistedSet] | None = None, *, possibly: bool = False) -> str:
+        """The numbers of sources, as they are listed below the tables."""
+        shown = self.unlisted if sources is None else sources
+        numbers = [self.unlisted.index(one) + 1 for one in shown if not possibly or one.may_tell(self.quantity)]
+        return "".join(f" ({number})" for number in numbers)
+
     def _seen_table(self) -> Table:
         widths = {"same\ncrystal": 8, "with\nlabel": 8, "same\nformula": 8, "with\nlabel ": 8}
         if self.errors:
             widths["MAE\nwithout"] = 7
         numbers = (Column(n, justify="right", no_wrap=True, min_width=width) for n, width in widths.items())
         table = Table(Column("experts", overflow="fold"), *numbers, box=SIMPLE_HEAD, pad_edge=False)
-        counted, unknown = self.counted, self.unknown
-        for one in sorted(self.overlaps, key=lambda one: (not one.exposure.known, not one.exposure.unknown)):
-            marks = [f"({unknown.index(source) + 1})" for source in one.exposure.unknown]
-            others = [f"+{len(one.experts) - 1}"] if len(one.experts) > 1 else []
-            name = " ".join([one.experts[0], *others, *marks])
-            if not one.exposure.known:
-                table.add_row(name, *["?" if one.exposure.unknown else "-"] * 4)
-                continue
-            cells = [_share(getattr(one, flag)[counted].sum(), counted.sum()) for flag in FLAGS]
-            cells[:2] = [("~" if one.estimated else "") + cell for cell in cells[:2]]
-            mae = [_number(self.errors.mae(counted & ~one.crystal))] if self.errors else []
-            table.add_row(name, *cells, *mae)
+        for one in sorted(self.overlaps, key=lambda one: (not one.exposure.known, not one.exposure.unlisted)):
+            others = f" +{len(one.experts) - 1}" if len(one.experts) > 1 else ""
+            table.add_row(f"{one.experts[0]}{others}{self._marks(one.exposure.unlisted)}", *self._seen_by(one))
+        table.add_section()
+        counts = [_share((self._by_any(flag) & self.counted).sum(), self.counted.sum()) for flag in FLAGS]
+        unsure = [any(one.exposure.unlisted for one in self.overlaps), self.possibly] * 2
+        mae = [_number(self.errors.mae(self.counted & ~self._by_any("crystal")))] if self.errors else []
+        table.add_row("all of them", *(f"{c} +?" if more else c for c, more in zip(counts, unsure, strict=True)), *mae)
         return table
 
+    def _seen_by(self, one: Overlap) -> list[str]:
+        """The cells of a group of experts."""
+        if not one.exposure.known and not one.exposure.unlisted:
+            return ["-"] * 4
+        if not one.exposure.known:
+            return ["?", "?" if one.possibly else "0"] * 2
+        counted = self.counted
+        cells = [_share((getattr(one, flag) & counted).sum(), counted.sum()) for flag in FLAGS]
+        cells[:2] = [("~" if one.estimated else "") + cell for cell in cells[:2]]
+        cells[1::2] = [f"{cell} +?" if one.possibly else cell for cell in cells[1::2]]
+        return cells + ([_number(self.errors.mae(counted & ~one.crystal))] if self.errors else [])
+
     def _left_table(self) -> Table:
+        """A row a part, and below it the errors on what is left of it."""
         left = {"rows": np.ones(len(self.ids), dtype=bool), **rows_left(self.overlaps)}
-        maes = ["MAE", *(f"MAE, {name}" for name in rows_left(self.overlaps))] if self.errors else []
-        table = Table("", *(Column(name, justify="right") for name in (*left, *maes)), box=SIMPLE_HEAD, pad_edge=False)
+        table = Table("", *(Column(name, justify="right") for name in left), box=SIMPLE_HEAD, pad_edge=False)
+        at_most = ["≤ " if self.possibly and kind.startswith("leak-free") else "" for kind in left]
         for part, rows in self.parts.items():
             kept = [self._inside(rows) & one for one in left.values()]
-            counts = [str(len(rows)), *(_share(one.sum(), len(rows)) for one in kept[1:])]
-            table.add_row(
-                escape(part), *counts, *([_number(self.errors.mae(one)) for one in kept] if self.errors else [])
-            )
+            shares = [str(len(rows)), *(_share(one.sum(), len(rows)) for one in kept[1:])]
+            table.add_row(escape(part), *(sign + share for sign, share in zip(at_most, shares, strict=True)))
+            if self.errors:
+                table.add_row("  MAE", *(_number(self.errors.mae(one)) for one in kept))
         return table
 
     def _meanings(self) -> list[str]:
         sources = COMPUTED_FROM.get(self.quantity)
-        also = f" (or {', '.join(sources)}, from which it is computed)" if sources else ""
+        also = f" (or {', '.join(sources)}, from which it follows)" if sources else ""
         lines = [
             "same crystal: a training crystal of the experts fits by structure; same formula: one has that formula",
             f"with label: they learned {self.quantity}{also} from it",
             "leak-free: no expert learned the label from the same crystal",
+            "leak-free by formula: no expert learned the label from any crystal of the same formula",
             "new formulas: no expert learned anything from a crystal of the same formula",
+            "A monolayer has the formula of its bulk parent, which no comparison of structures finds: for layers, and "
+            "polymorphs, read the columns of the formula",
         ]
         if any(not one.exposure.known for one in self.overlaps):
             lines.append("?: it is not known which crystals they were trained on; -: they have no training targets")
+        if self.unlisted:
+            lines.append("(1), +?: and crystals that are not known one by one, of the sources at the end; not counted")
+        if self.possibly:
+            lines.append(f"≤: at most, because{self._marks(possibly=True)} may have told {self.quantity}")
+        if related := self._related():
+            lines.append(
+                f"related, and not counted: {related} was learned from{self._marks(self._with_related())}, of which "
+                f"{self.quantity} is a second derivative"
+            )
         if reasons := list(dict.fromkeys(reason for one in self.overlaps for reason in one.estimated)):
             lines.append(
                 f"~: estimated from size of cell and volume, because in {self.sources} {', '.join(reasons)}. Name the "
@@ -158,16 +217,25 @@ class AuditReport:
             )
         return lines
 
+    def _with_related(self) -> list[UnlistedSet]:
+        return [one for one in self.unlisted if any(is_related(name, self.quantity) for name in one.quantities)]
+
+    def _related(self) -> str:
+        names = {name for one in self._with_related() for name in one.quantities if is_related(name, self.quantity)}
+        return ", ".join(sorted(names))
+
     def _learned(self) -> list[str]:
-        lines, unknown = [], self.unknown
+        lines = []
         for one in self.overlaps:
             sources = [f"{source.dataset}: {', '.join(source.quantities)}" for source in one.exposure.known]
-            sources += [f"({unknown.index(name) + 1})" for name in one.exposure.unknown]
+            sources += [self._marks([source]).strip() for source in one.exposure.unlisted]
             text = f"trained on {'; '.join(sources)}" if sources else "no training targets"
             lines += [", ".join(one.experts), f"    {text}"]
-        if unknown:
-            lines.append("not known crystal by crystal, and not counted anywhere above:")
-        return lines + [f"    ({number}) {name}" for number, name in enumerate(unknown, start=1)]
+        if self.unlisted:
+            lines.append(
+                "which crystals of these sources were trained on is not known one by one, but what was learned:"
+            )
+        return lines + [f"   {self._marks([one])} {one}" for one in self.unlisted]
 
     def _verdicts(self) -> pd.DataFrame:
         """A row a crystal."""
@@ -176,11 +244,15 @@ class AuditReport:
         rows = pd.DataFrame({"material_id": list(self.ids)})
         rows["parts"] = [", ".join(name for name, flags in inside.items() if flags[row]) for row in range(n)]
         for name in FLAGS:
-            rows[f"same_{name}"] = np.any([getattr(one, name) for one in self.overlaps], axis=0)
-        rows["leak_free"], rows["new_formula"] = left["leak-free"], left["new formulas"]
-        rows["same_crystal_by"] = [
-            ", ".join(tag for one in self.overlaps if one.crystal[row] for tag in one.experts) for row in range(n)
-        ]
+            rows[f"same_{name}"] = self._by_any(name)
+        for kind, column in COLUMNS.items():
+            rows[column] = left[kind]
+        for name in FLAGS:
+            rows[f"same_{name}_by"] = [
+                ", ".join(tag for one in self.overlaps if getattr(one, name)[row] for tag in one.experts)
+                for row in range(n)
+            ]
+        rows["label_possibly_learned"] = self.possibly
         if self.errors is not None:
             rows["absolute_error"] = self.errors.values
         return rows
@@ -191,5 +263,8 @@ def _number(value: float) -> str:
 
 
 def _share(count: int, total: int) -> str:
-    share = f"{count / total:.0%}" if count >= 0.005 * total else "<1%"
-    return f"{count} {share}" if count else "0"
+    return f"{count} {_percent(count, total)}" if count else "0"
+
+
+def _percent(count: int, total: int) -> str:
+    return f"{count / total:.0%}" if count >= 0.005 * total or not count else "<1%"

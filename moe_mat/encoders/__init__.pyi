@@ -7,6 +7,7 @@ from .physics.layer_stack import LayerStackEncoder
 from .physics.load_potential import load_potential
 from .physics.phonons import PhononEncoder
 from .physics.polar_springs import PolarSpringsEncoder
+from .physics.potential_encoder import DEFAULT_POTENTIAL, PotentialEncoder
 from .physics.potentials import Cell, Evaluation, Potential
 from .physics.quantities import Quantity
 from .physics.vibrations import Vibrations
@@ -14,6 +15,7 @@ from .registry import get_encoder, register_encoder
 from .tensor_pooling import TENSOR_STATISTICS, pool_tensors
 
 __all__ = [
+    "DEFAULT_POTENTIAL",
     "SCALAR_STATISTICS",
     "TENSOR_STATISTICS",
     "CGCNNConvolution",
@@ -30,6 +32,7 @@ __all__ = [
     "PhysicsEncoder",
     "PolarSpringsEncoder",
     "Potential",
+    "PotentialEncoder",
     "Quantity",
     "Vibrations",
     "gaussian_expansion",

@@ -20,7 +20,7 @@ from pymatgen.core import Structure
 from moe_mat.encoders.descriptors.composition import KNOWN_ELEMENTS
 from moe_mat.encoders.descriptors.shells import Shells, neighbour_shells
 from moe_mat.encoders.descriptors.springs import MOST_ATOMS, einstein_frequencies, force_matrices, spring_network
-from moe_mat.encoders.physics.potential_encoder import PotentialEncoder
+from moe_mat.encoders.physics.potential_encoder import DEFAULT_POTENTIAL, PotentialEncoder
 from moe_mat.encoders.physics.potentials import Cell
 from moe_mat.encoders.physics.quantities import Quantity
 from moe_mat.encoders.physics.vibrations import QUANTITIES, WAVENUMBER, Vibrations, vibration_numbers
@@ -78,7 +78,7 @@ class PhononEncoder(PotentialEncoder):
         )
     }
 
-    def __init__(self, *, potential: str = "7net-0") -> None:
+    def __init__(self, *, potential: str = DEFAULT_POTENTIAL) -> None:
         super().__init__(potential=potential)
         try:
             import phonopy  # noqa: F401

@@ -11,6 +11,8 @@ from moe_mat.encoders.descriptors.primitive import primitive_cell
 from moe_mat.encoders.physics.base import PhysicsEncoder
 from moe_mat.encoders.physics.load_potential import load_potential
 
+DEFAULT_POTENTIAL = "7net-0"
+
 
 class PotentialEncoder(PhysicsEncoder):
     """Physics of the primitive cell by a potential.
@@ -22,7 +24,7 @@ class PotentialEncoder(PhysicsEncoder):
         ValueError: When there is no such potential.
     """
 
-    def __init__(self, *, potential: str = "7net-0") -> None:
+    def __init__(self, *, potential: str = DEFAULT_POTENTIAL) -> None:
         super().__init__()
         self._name = potential
         self._potential = load_potential(potential)
