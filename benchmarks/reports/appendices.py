@@ -15,6 +15,7 @@ from benchmarks.reports.matbench import matbench
 from benchmarks.reports.modules import modular
 from benchmarks.reports.predictions import gates, parity
 from benchmarks.reports.provenance import cost, fidelity, gaps
+from benchmarks.reports.uncertainty import uncertainty
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ APPENDICES = (
     ),
     Appendix("leakage", "Leakage audit", "which experts have seen how much of each task", (leakage,)),
     Appendix("matbench", "Matbench", "our methods among the entries of the leaderboard", (matbench,)),
+    Appendix("uncertainty", "Intervals", "whether intervals hold what they promise, by task", (uncertainty,)),
     Appendix("gates", "Gate weights", "which experts each task listens to, a picture a method", (gates,)),
     Appendix("parity", "Parity", "predicted against true values, a panel a task", (parity,)),
     Appendix(

@@ -24,7 +24,7 @@ def test_predict_streams_many_rows_in_their_order(run: Run, own: list[str], tmp_
     many.drop(columns="bulk_modulus").to_parquet(tmp_path / "many.parquet")
     arguments = ["--ckpt_path", checkpoint(), "--data.path", tmp_path / "many.parquet", "--data.id_column", "name"]
     Path("config.yaml").write_text("mine")
-    assert run("predict", *arguments, "--output", "out/many.csv") == 0
+    assert run("predict", *arguments, "--output", "out/many.csv", "--level", "0.5") == 0
     rows = pd.read_csv("out/many.csv")
     assert list(rows["material_id"]) == list(many["name"])
     told = pd.read_csv(run_folder() / "predictions.csv")
@@ -33,8 +33,18 @@ def test_predict_streams_many_rows_in_their_order(run: Run, own: list[str], tmp_
     np.testing.assert_allclose(of_original["min"], told, rtol=1e-4)
     np.testing.assert_allclose(of_original["max"], told, rtol=1e-4)
     assert (rows["bulk_modulus_std"] > 0).all()
+    assert (rows["bulk_modulus_lower"] <= rows["bulk_modulus_predicted"]).all()
+    # At 50 %, an interval reaches less far than one standard deviation.
+    assert (rows["bulk_modulus_upper"] - rows["bulk_modulus_predicted"] <= rows["bulk_modulus_std"] + 1e-6).all()
+    assert rows["bulk_modulus_percentile"].between(0, 100).all()
+    assert rows["bulk_modulus_outside"].dtype == bool
     assert sorted(path.name for path in Path().iterdir()) == ["config.yaml", "out", "runs"]
     assert Path("config.yaml").read_text() == "mine"
+
+
+def test_a_level_that_is_none_is_refused(run: Run, own: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("fit", *small(), *own, "--level", "90") != 0
+    assert "between 0 and 1, such as 0.9" in capsys.readouterr().err
 
 
 class Payload:
