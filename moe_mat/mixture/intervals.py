@@ -21,8 +21,8 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
-from moe_mat.mixture.folds import folds
 from moe_mat.mixture.growing import GrowingModule
+from moe_mat.mixture.inner_folds import folds
 from moe_mat.mixture.predicted import HeldOut, Predicted, Said
 
 # Share of a Gaussian within one standard deviation.

@@ -51,7 +51,8 @@ def calibration_plot(parts: Mapping[str, pd.DataFrame], *, label: str, path: Pat
     covered, retained = figure.subplots(1, 2)
     for part, frame in parts.items():
         covered.plot(100 * frame["level"], 100 * frame["coverage"], label=part, color=COLOURS[part])
-        retained.plot(100 * frame["level"], frame["mae"], label=part, color=COLOURS[part])
+        kept = frame[frame["level"] > 0.1]  # of fewer, the mean is that of one or two crystals
+        retained.plot(100 * kept["level"], kept["mae"], label=part, color=COLOURS[part])
     covered.plot([0, 100], [0, 100], color="black", linewidth=0.8, zorder=0)
     covered.set(xlabel="level of the interval, %", ylabel="crystals within it, %", aspect="equal")
     retained.set(xlabel="crystals kept, the surest first, %", ylabel=f"MAE of {label}", ylim=(0, None))

@@ -53,7 +53,14 @@ def test_the_quickstart_from_the_shell(run: Run, capsys: pytest.CaptureFixture[s
     weights = pd.read_csv(folder / "gate_weights.csv", index_col="expert")["weight"]
     assert weights.sum() == pytest.approx(1, abs=1e-6)
     assert len(pd.read_csv(folder / "left_out.csv")) == 13
-    for name in ("config.yaml", "metrics.csv", "parity.png", "gate_weights.png", "checkpoints/last.ckpt"):
+    for name in (
+        "config.yaml",
+        "metrics.csv",
+        "parity.png",
+        "calibration.png",
+        "gate_weights.png",
+        "checkpoints/last.ckpt",
+    ):
         assert (folder / name).stat().st_size > 0
 
     assert run("test", "--ckpt_path", checkpoint("dcdft")) == 0

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from moe_mat.mixture.folds import folds
 from moe_mat.mixture.growing import GrowingModule
 from moe_mat.mixture.heads.learners import KERNELS, Examples, Kernel, Learner, Solution, TargetColumn, learn
+from moe_mat.mixture.inner_folds import folds
 
 N_STEPS = 10
 
