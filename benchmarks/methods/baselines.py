@@ -34,8 +34,8 @@ def forest(
 ) -> Outcome:
     """Random forest on the experts' embeddings side by side.
 
-    Settings are scikit-learn's; and ``refit``: whether the forest that predicts is grown anew on training and validation
-    rows together. The validation MAE is that of the forest of the training rows alone.
+    Settings are scikit-learn's; and ``refit``: whether the forest that predicts is grown anew on training and
+    validation rows together. The validation MAE is that of the forest of the training rows alone.
     """
     options = dict(settings)
     refit = options.pop("refit", False)
