@@ -12,8 +12,8 @@ SIGNIFICANCE = (
     "Interval: 95 % of the difference of the MAEs over draws of the crystals (bootstrap, percentiles), all splits "
     "together. p: corrected resampled t-test over the five splits (Nadeau and Bengio 2003), which counts their overlap "
     "by test rows over training rows. Neither is corrected for the number of tasks, and there is no p over tasks: "
-    "several share their crystals. Both know nothing of another draw of the training rows than these five. On tasks whose MAE "
-    "rests on a few crystals, [which are listed](page:labels), the bootstrap's intervals are too narrow."
+    "several share their crystals. Both know nothing of another draw of the training rows than these five. On tasks "
+    "whose MAE rests on a few crystals, [which are listed](page:labels), the bootstrap's intervals are too narrow."
 )
 
 
