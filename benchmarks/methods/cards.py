@@ -25,6 +25,7 @@ CARDS = Path(__file__).parent
 FIELDS = {
     "method",
     "title",
+    "learned_from",
     "kind",
     "experts",
     "fixed_experts",
@@ -126,8 +127,20 @@ def load_method(name: str, *, experts: Sequence[str] = ()) -> Method:
 
 def title_of(name: str) -> str:
     """What a method is, in a line, by the name in its results; empty for one that has no card here."""
+    return _said(name, "title")
+
+
+def learned_from(name: str) -> str:
+    """The rows on which a method is fitted in the end, ``train`` or ``train+val``, by the name in its results.
+
+    Any method may choose by the validation rows: an epoch, settings, an expert. Empty for a method that does not say.
+    """
+    return _said(name, "learned_from")
+
+
+def _said(name: str, field: str) -> str:
     path = CARDS / f"{re.split('[: ]', name)[0]}.yaml"
-    return str(_read_card(path)["title"]) if path.is_file() else ""
+    return str(_read_card(path).get(field, "")) if path.is_file() else ""
 
 
 def _read_card(path: Path) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from benchmarks.reports.by_task import all_methods
 from benchmarks.reports.comparisons import paired_differences, published_methods
 from benchmarks.reports.document import Document
+from benchmarks.reports.errors import error_tables
 from benchmarks.reports.few_labels import few_shot, learning_curves
 from benchmarks.reports.findings import Findings
+from benchmarks.reports.labels import suspect_labels
 from benchmarks.reports.leakage import leak_free, leakage
 from benchmarks.reports.matbench import matbench
 from benchmarks.reports.modules import modular
@@ -47,7 +49,7 @@ APPENDICES = (
     Appendix(
         "published",
         "Against the published methods",
-        "wins and mean relative change of every method against each of them",
+        "wins, clear wins and mean relative change of every method against each of them",
         (published_methods,),
     ),
     Appendix(
@@ -56,6 +58,13 @@ APPENDICES = (
         "differences on the same splits and what they mean",
         (paired_differences,),
     ),
+    Appendix(
+        "errors",
+        "What the MAE hides",
+        "intervals, median errors, R², and MAEs without the largest errors",
+        (error_tables,),
+    ),
+    Appendix("labels", "Errors that all methods share", "suspect labels, which are kept", (suspect_labels,)),
     Appendix("modules", "Modules", "what composed modules add to their backbone, by task", (modular,)),
     Appendix(
         "leak-free",

@@ -38,8 +38,8 @@ def learning_curves(found: Findings, document: Document) -> None:
     figures.learning_curves(curves, cards=found.cards, path=path)
     document.add((2, "Learning curves"))
     document.add(
-        "Labels count training and validation together; fewer are part of more; the test rows stay the same. All "
-        "labels are on the same splits as fewer."
+        "Labels count training and validation together; fewer are part of more; the test rows stay the same. All of "
+        "this page is on the splits that have few labels, where other pages have all splits."
     )
     document.add(Picture(path, "Test MAE against the number of labels, mean and standard deviation over splits"))
     document.add(Table(["task", "method", *map(str, labels), "all"], rows, text=("method",)))

@@ -18,6 +18,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodF
 from PIL import Image
 
 from benchmarks.cells.results import Result
+from benchmarks.reports.bootstrap import Interval
 from benchmarks.reports.scores import Key, Scores
 from moe_mat.files import whole_file
 from moe_mat.tasks import TaskCards
@@ -57,6 +58,7 @@ def _drawn(draw: Callable[P, tuple[Figure, Path]]) -> Callable[P, None]:
 @_drawn
 def relative(
     scores: Scores,
+    spans: Mapping[Key, Interval],
     *,
     tasks: Sequence[str],
     methods: Sequence[str],
@@ -68,8 +70,9 @@ def relative(
 
     Args:
         scores: of the methods.
+        spans: intervals of their MAEs.
         tasks: with numbers of the published methods.
-        methods: ours, as dots with standard errors over splits; the last one on top of the others.
+        methods: ours, as dots with their intervals; the last one on top of the others.
         published: the method that is 1, and others, as open diamonds.
         cards: of the tasks.
         path: PNG file.
@@ -84,8 +87,9 @@ def relative(
         for number, method in enumerate(methods):
             if Key(task, method) not in scores:
                 continue
-            found = scores[Key(task, method)]
-            error = 0.0 if math.isnan(found.sd) else found.sd / math.sqrt(len(found.by_split)) / unit
+            mean = scores[Key(task, method)].mean
+            low, high = spans.get(Key(task, method), (mean, mean))
+            error = [[max(0.0, mean - low) / unit], [max(0.0, high - mean) / unit]]
             last = number == len(methods) - 1
             style: dict[str, Any] = {
                 "markersize": 7.5 if last else 5,
@@ -93,11 +97,11 @@ def relative(
                 "alpha": 1 if last else 0.8,
                 "zorder": 4 + number,
             }
-            axes.errorbar(found.mean / unit, position, xerr=error, fmt="o", color=_colour(number), **style)
+            axes.errorbar(mean / unit, position, xerr=error, fmt="o", color=_colour(number), **style)
     axes.axvline(1, color=INK, linewidth=1)
     axes.set_yticks(range(len(tasks)), [cards.of(task).title for task in tasks])
     axes.set_ylim(len(tasks) - 0.4, -0.6)
-    axes.set_xlabel(f"test MAE / test MAE of {published[0]}; bars: standard error over splits")
+    axes.set_xlabel(f"test MAE / test MAE of {published[0]}; bars: 95 % intervals")
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(length=0)

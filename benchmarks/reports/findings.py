@@ -9,8 +9,9 @@ from pathlib import Path
 
 from benchmarks.cells.audits import Audit
 from benchmarks.cells.results import Result
-from benchmarks.reports.scores import Score, Scores
-from moe_mat.tasks import N_SPLITS, TaskCards
+from benchmarks.reports.bootstrap import Errors, Interval, difference, interval
+from benchmarks.reports.scores import Key, Score, Scores
+from moe_mat.tasks import TaskCards
 
 GOALS = ("MoE-(18)", "MoMa (Full)")
 ORDER = ("median", "rf-magpie", "stl", "tl", "concat", "ensemble", "moe-published", "moe")
@@ -22,13 +23,15 @@ class Findings:
 
     Attributes:
         cards: of the tasks.
-        results: finished and failed; several pairwise transfers have become the best of them.
+        results: finished ones of which all splits are there; several pairwise transfers have become the best of them.
         problems: what is wrong with files that were not used.
         scores: of the results.
         methods: in the order of the tables.
         reference: the method that the others are compared with.
         figures: folder of the figures.
         audits: task -> what experts have seen of it.
+        every: all results, also those of which a split is missing, and the failed ones.
+        errors: of the scores with all labels and with predictions.
     """
 
     cards: TaskCards
@@ -39,6 +42,8 @@ class Findings:
     reference: str
     figures: Path
     audits: Mapping[str, Audit] = field(default_factory=dict)
+    every: Sequence[Result] = ()
+    errors: Mapping[Key, Errors] = field(default_factory=dict)
 
     @property
     def tasks(self) -> list[str]:
@@ -51,6 +56,21 @@ class Findings:
         """Those of them that are not Matbench's."""
         return [task for task in self.tasks if task not in self.cards.matbench]
 
+    def methods_on(self, tasks: Sequence[str]) -> list[str]:
+        """Those that have a score with all labels on some of the tasks."""
+        known = {key.method for key in self.scores if key.task in tasks and not key.n_labels}
+        return [method for method in self.methods if method in known]
+
+    def interval(self, task: str, method: str) -> Interval | None:
+        """Of the MAE; None where no predictions are known."""
+        errors = self.errors.get(Key(task, method))
+        return None if errors is None else interval(errors)
+
+    def difference(self, task: str, method: str, other: str) -> Interval | None:
+        """Of the MAE of a method minus that of another one; None where it is not known."""
+        ours, theirs = self.errors.get(Key(task, method)), self.errors.get(Key(task, other))
+        return None if ours is None or theirs is None else difference(ours, theirs)
+
 
 def in_order(method: str) -> tuple[int, str]:
     """Sort key: from the simplest baseline to ours; a variant stands beside its like, a stranger before ours."""
@@ -58,14 +78,24 @@ def in_order(method: str) -> tuple[int, str]:
     return (ORDER.index(max(alike, key=len)) if alike else len(ORDER) - 2), method
 
 
+def number(value: float, digits: int = 3) -> str:
+    """So many digits that count, without an exponent."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    return f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+
+
 def with_sd(one: Score) -> str:
-    """Mean and deviation with as many digits as the deviation is worth, and how many splits where some are missing."""
+    """Mean and deviation with as many digits as the deviation is worth."""
     if math.isnan(one.sd) or one.sd == 0:
-        text = f"{one.mean:.4g}"
-    else:
-        digits = max(0, 1 - math.floor(math.log10(one.sd)))
-        text = f"{one.mean:.{digits}f} ± {one.sd:.{digits}f}"
-    return text if one.complete else f"{text} ({len(one.by_split)}/{N_SPLITS})"
+        return f"{one.mean:.4g}"
+    digits = max(0, 1 - math.floor(math.log10(one.sd)))
+    return f"{one.mean:.{digits}f} ± {one.sd:.{digits}f}"
+
+
+def with_interval(mean: float, found: Interval | None) -> str:
+    """Mean and interval."""
+    return number(mean) if found is None else f"{number(mean)} [{number(found.low)}, {number(found.high)}]"
 
 
 def bold(text: str, yes: bool) -> str:

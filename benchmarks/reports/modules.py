@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from statistics import fmean
 
 from benchmarks.reports.document import Document, Table
-from benchmarks.reports.findings import Findings, bold, with_sd
+from benchmarks.reports.findings import Findings
+from benchmarks.reports.mae_tables import BOLD, mae_table
 from benchmarks.reports.scores import Key, against_method, gate_weights
 
 BACKBONE = "finetune"
@@ -34,17 +34,17 @@ def modular(found: Findings, document: Document) -> None:
     methods = [method for method in SHOWN if method in found.methods]
     document.add(
         f"`{BACKBONE}` is the backbone of all modules but those of `moma-chgnet`, fine-tuned alone: what `{COMPOSED}` "
-        "gains over it is what modules are worth. Bold: the lowest of a row with all splits."
+        "gains over it is what modules are worth. " + BOLD
     )
-    document.add(_table(found, methods))
+    own = [task for task in found.own_tasks if any(Key(task, method) in found.scores for method in methods)]
+    document.add(mae_table(found, own, PUBLISHED, methods))
     lines = []
     for method in methods[1:]:
-        against, p = against_method(found.scores, method, BACKBONE)
+        against = against_method(found.scores, method, BACKBONE)
         if against.changes:
-            significance = "" if p is None else f", Wilcoxon p over tasks {p:.3f}"
             lines.append(
                 f"`{method}` against `{BACKBONE}`: lower on {against.wins} of {len(against.changes)} tasks, "
-                f"mean relative change {against.mean:+.1%}{significance}."
+                f"mean relative change {against.mean:+.1%}."
             )
     published = [card.published for card in found.cards.find() if card.published]
     changes = [theirs["MoMa (Full)"].mean / theirs["JMP-FT"].mean - 1 for theirs in published]
@@ -52,43 +52,8 @@ def modular(found: Findings, document: Document) -> None:
         f"As published, MoMa (Full) against JMP-FT, its backbone: lower on {sum(change < 0 for change in changes)} of "
         f"{len(changes)} tasks, mean relative change {fmean(changes):+.1%}."
     )
-    document.add(lines, *_goal(found))
+    document.add(lines)
     _weights(found, document)
-
-
-def _table(found: Findings, methods: list[str]) -> Table:
-    rows = []
-    for task in found.tasks:
-        card = found.cards.of(task)
-        ours = {m: found.scores[Key(task, m)] for m in methods if Key(task, m) in found.scores}
-        if task != card.name or not ours:
-            continue
-        theirs = {m: card.published[m].mean for m in PUBLISHED if m in card.published and card.comparable}
-        best = min([*theirs.values(), *(one.mean for one in ours.values() if one.complete)], default=math.nan)
-        cells = [card.title if found.cards.unit(task) == "1" else f"{card.title} ({found.cards.unit(task)})"]
-        cells += [bold(f"{theirs[m]:.4g}", theirs[m] == best) if m in theirs else "" for m in PUBLISHED]
-        cells += [bold(with_sd(ours[m]), ours[m].mean == best) if m in ours else "" for m in methods]
-        rows.append(cells)
-    return Table(["task", *PUBLISHED, *methods], rows)
-
-
-def _goal(found: Findings) -> list[str]:
-    """How many published numbers of MoMa (Full) any of our methods is below, on the same splits."""
-    beaten: dict[str, str] = {}
-    comparable = [task for task in found.tasks if task == found.cards.of(task).name and found.cards.of(task).comparable]
-    for task in comparable:
-        published = found.cards.of(task).published
-        known = {key.method: one for key, one in found.scores.items() if key.task == task and not key.n_labels}
-        whole = {method: one.mean for method, one in known.items() if one.complete}
-        if whole and "MoMa (Full)" in published:
-            method = min(whole, key=lambda name: whole[name])
-            if whole[method] < published["MoMa (Full)"].mean:
-                beaten[task] = method
-    named = ", ".join(f"{found.cards.of(task).title} (`{method}`)" for task, method in beaten.items())
-    return [
-        f"Of all methods of this report with all splits, the best is below MoMa (Full) on {len(beaten)} of "
-        f"{len(comparable)} comparable tasks: {named or 'none'}."
-    ]
 
 
 def _weights(found: Findings, document: Document) -> None:
@@ -96,14 +61,16 @@ def _weights(found: Findings, document: Document) -> None:
     rows = []
     for method, others in ABLATIONS.items():
         for other in others:
-            against, p = against_method(found.scores, method, other)
+            against = against_method(found.scores, method, other)
             if against.changes:
                 won = f"{against.wins}/{len(against.changes)}"
-                rows.append([f"`{other}`", f"`{method}`", won, f"{against.mean:+.1%}", "" if p is None else f"{p:.3f}"])
+                rows.append([f"`{other}`", f"`{method}`", won, f"{against.mean:+.1%}"])
     if rows:
         document.add((2, "Other weights of the same modules"))
-        document.add("The weights of AMC against others, all else the same, on the tasks and splits that both have.")
-        columns = ["other weights", "AMC", "tasks won", "mean relative change", "Wilcoxon p over tasks"]
+        document.add(
+            "The weights of AMC against others, all else the same, on the tasks of which both have all splits."
+        )
+        columns = ["other weights", "AMC", "tasks won", "mean relative change"]
         document.add(Table(columns, rows, text=("AMC",)))
     chosen, learned = (gate_weights(found.results, method) for method in ("moma-frozen", "moma-gate"))
     rows = []

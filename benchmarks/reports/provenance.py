@@ -56,10 +56,10 @@ def commits_of(found: Findings) -> list[str]:
 def gaps(found: Findings, document: Document) -> None:
     """Cells without a number, and files that were not used."""
     lines = []
-    for method in sorted({result["method"] for result in found.results}, key=in_order):
-        used = {result["task"] for result in found.results if result["method"] == method and not result.get("n_labels")}
+    for method in sorted({result["method"] for result in found.every}, key=in_order):
+        used = {result["task"] for result in found.every if result["method"] == method and not result.get("n_labels")}
         for names in (found.cards.names(), list(found.cards.matbench)):
-            missing = missing_cells(found.results, method, names if used & set(names) else [])
+            missing = missing_cells(found.every, method, names if used & set(names) else [])
             lines += [f"`{method}` {task}: {text}" for task, text in missing.items()]
     document.add(lines or "No cell is missing.")
     if found.problems:

@@ -9,12 +9,14 @@ from pathlib import Path
 from benchmarks.cells.audits import Audit
 from benchmarks.cells.results import Result
 from benchmarks.reports.appendices import APPENDICES
+from benchmarks.reports.bootstrap import errors_of
+from benchmarks.reports.complete import complete_results
 from benchmarks.reports.document import Document, html_file
 from benchmarks.reports.findings import Findings, in_order
 from benchmarks.reports.first_page import first_page
-from benchmarks.reports.scores import score, with_best_transfer
+from benchmarks.reports.scores import Key, score, with_best_transfer
 from moe_mat.files import write_text
-from moe_mat.tasks import TaskCards
+from moe_mat.tasks import N_SPLITS, TaskCards
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,32 @@ class Report:
         write_text(path, html_file(self.first, self.appendices))
 
 
+def gather(
+    results: Sequence[Result],
+    problems: Sequence[str] = (),
+    *,
+    cards: TaskCards,
+    reference: str | None = None,
+    figures: Path = Path(),
+    audits: Mapping[str, Audit] | None = None,
+) -> Findings:
+    """What pages are made from; arguments and errors are those of `build`."""
+    kept = with_best_transfer(complete_results(results))
+    scores = score(kept)
+    methods = sorted({key.method for key in scores}, key=in_order)
+    if not methods:
+        raise ValueError(f"there is no finished result to report: no method has all {N_SPLITS} splits of a task")
+    if reference is not None and reference not in methods:
+        raise ValueError(f"there is no result of {reference} with all splits; there is {', '.join(methods)}")
+    reference = reference or ("moe" if "moe" in methods else methods[-1])
+    by_key: dict[Key, list[Result]] = {}
+    for result in kept:
+        if not result.get("n_labels"):
+            by_key.setdefault(Key(result["task"], result["method"]), []).append(result)
+    errors = {key: found for key, of_key in by_key.items() if (found := errors_of(of_key)) is not None}
+    return Findings(cards, kept, problems, scores, methods, reference, figures, audits or {}, results, errors)
+
+
 def build(
     results: Sequence[Result],
     problems: Sequence[str],
@@ -64,15 +92,7 @@ def build(
     Raises:
         ValueError: there is no finished result, or none of the reference method.
     """
-    kept = with_best_transfer(results)
-    scores = score(kept)
-    methods = sorted({key.method for key in scores}, key=in_order)
-    if not methods:
-        raise ValueError("there is no finished result to report")
-    if reference is not None and reference not in methods:
-        raise ValueError(f"there is no result of {reference}; there is {', '.join(methods)}")
-    reference = reference or ("moe" if "moe" in methods else methods[-1])
-    found = Findings(cards, kept, problems, scores, methods, reference, figures, audits or {})
+    found = gather(results, problems, cards=cards, reference=reference, figures=figures, audits=audits)
     pages = {appendix.name: appendix.write(found) for appendix in APPENDICES}
     pages = {name: page for name, page in pages.items() if page.blocks}
     return Report(first_page(found, pages), pages)
