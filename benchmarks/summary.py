@@ -62,14 +62,13 @@ def sentences(found: Findings) -> list[str]:
         against = against_method(found.scores, method, PEER)
         if against.changes:
             parts.append(_counts(against, f"`{PEER}`", len(clearly_lower(found, method, PEER))))
-        lines.append(f"* `{method}` is below {'; below '.join(parts)}.")
+        lines.append(f"* `{method}` is below {'; '.join(parts)}.")
     return lines
 
 
 def _counts(against: Against, name: str, clear: int) -> str:
-    n_tasks, change = len(against.changes), against.mean
-    mean = f"{abs(change):.0%}".replace("%", " %") + (" lower" if change < 0 else " higher")
-    return f"{name} on {against.wins} of {n_tasks} tasks, {clear} of them clearly, {mean} on average"
+    mean = f"{against.mean:+.0%}".replace("%", " %").replace("-", "−")
+    return f"{name} on {against.wins} of {len(against.changes)} tasks ({clear} clearly), {mean}"
 
 
 def summary(folder: Path = RESULTS) -> str:
