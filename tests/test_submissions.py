@@ -73,4 +73,4 @@ def test_matbench_section_ranks_us_among_the_leaderboard(matbench_results, tmp_p
     methods = [line.split("|")[1].strip() for line in section.splitlines() if line.startswith("| ")][2:]
     ours = np.mean([one["test_mae"] for one in matbench_results])
     published = CARDS.load("jarvis_2d_exfoliation").matbench.mae
-    assert methods.index("**moe**") == sum(mae < ours for mae in published.values())
+    assert methods.index("`moe`") == sum(mae < ours for mae in published.values())

@@ -53,3 +53,5 @@ def error_tables(found: Findings, document: Document) -> None:
         title = found.cards.of(task).title if task in found.own_tasks else task
         document.add((3, title if unit == "1" else f"{title} ({unit})"))
         document.add(Table(["method", "MAE", "median", "R²", "MAE without 1 %", "share of 1 %"], rows))
+    if not document.blocks:
+        document.add("The results have no predictions.")

@@ -49,23 +49,22 @@ def suspect_labels(found: Findings, document: Document) -> None:
         large = [name for name, ratio in ratios.items() if ratio >= LARGE][:MOST]
         noted = [name for name in notes.get(task, {}) if name in ratios and name not in large]
         rows += [_row(found, task, name, ratios[name], notes.get(task, {}).get(name, "")) for name in [*large, *noted]]
-    if rows:
-        document.add(
-            f"Crystals on which the mean error of every method but the constant is at least {LARGE:.0f} times its MAE, "
-            f"at most {MOST} a task, and others whose label contradicts what is known. Where all methods agree against "
-            "a label, it may be wrong, or right and out of reach of all. **All are kept**, in training and test, as "
-            "they are published. Share: of the error of the reference method over all test rows."
-        )
-        header = [
-            "task",
-            "crystal",
-            "label",
-            f"`{found.reference}`",
-            "share of its error",
-            "times MAE, at least",
-            "remark",
-        ]
-        document.add(Table(header, rows, text=("crystal", "remark")))
+    document.add(
+        f"Crystals on which the mean error of every method but the constant is at least {LARGE:.0f} times its MAE, "
+        f"at most {MOST} a task, and others whose label contradicts what is known. Where all methods agree against "
+        "a label, it may be wrong, or right and out of reach of all. **All are kept**, in training and test, as "
+        "they are published. Share: of the error of the reference method over all test rows."
+    )
+    header = [
+        "task",
+        "crystal",
+        "label",
+        f"`{found.reference}`",
+        "share of its error",
+        "times MAE, at least",
+        "remark",
+    ]
+    document.add(Table(header, rows, text=("crystal", "remark")) if rows else "There is none.")
 
 
 def _row(found: Findings, task: str, name: str, ratio: float, note: str) -> list[str]:
