@@ -67,7 +67,7 @@ def sentences(found: Findings) -> list[str]:
 
 
 def _counts(against: Against, name: str, clear: int) -> str:
-    mean = f"{against.mean:+.0%}".replace("%", " %").replace("-", "−")
+    mean = f"{against.mean:+.0%}".replace("%", " %")
     return f"{name} on {against.wins} of {len(against.changes)} tasks ({clear} clearly), {mean}"
 
 

@@ -58,7 +58,7 @@ def pooled(results: Sequence[Result]) -> Pooled:
     return Pooled(
         len(true),
         tuple(float(((low <= true) & (true <= high)).mean()) for low, high in bounds.values()),
-        float(interval_score(true, *bounds["90"], 0.9).mean() / _best_constant_width(errors)),
+        float(interval_score(true, bounds["90"][0], bounds["90"][1], 0.9).mean() / _best_constant_width(errors)),
         float(crps / _best_constant_gaussian(errors)),
         float(((errors / np.maximum(std, 1e-30)) ** 2).mean()),
         float(spearmanr(std, np.abs(errors)).statistic),
