@@ -15,10 +15,11 @@ from torch import Tensor
 from moe_mat.mixture.growing import GrowingModule
 from moe_mat.zoo.cards import EncoderCard, ExpertCard
 
-# Share of the training crystals, each judged by the others, that are within their range.
-WITHIN = 0.98
+# Share of the training crystals, each judged by the others, that are within their range; and an excess, the mean over
+# statistics in units of their range, up to which any is: of many crystals hardly one is alone at an end.
+WITHIN, TOLERATED = 0.98, 0.003
 # Multiple of the excess that the others have, at which a composition is as strange as can be.
-STRANGEST = 4.0
+STRANGEST = 8.0
 
 
 def knows_composition_alone(card: ExpertCard) -> bool:
@@ -63,7 +64,7 @@ class CompositionRange(GrowingModule):
         low, high = (
             torch.where(values == ordered[end], ordered[after], ordered[end]) for end, after in ((0, 1), (-1, -2))
         )
-        self.limit = self._excess(values, low, high).quantile(WITHIN).clamp_min(1e-6)
+        self.limit = self._excess(values, low, high).quantile(WITHIN).clamp_min(TOLERATED)
 
     def _excess(self, values: Tensor, low: Tensor, high: Tensor) -> Tensor:
         """How far crystals are beyond the range, in units of it, at most 1 each, the mean over statistics ``[n]``."""
