@@ -99,7 +99,7 @@ def test_a_file_may_not_name_the_class_to_be_made(tmp_path):
     assert not (tmp_path / "made").exists()
 
 
-BROKEN = {"html": b"<html>403</html>", "other json": gzip.compress(b'{"a": 1}'), "cut": CONTENT[:100]}
+BROKEN = {"html": b"<html>403</html>", "other json": gzip.compress(b'{"a": 1}', mtime=0), "cut": CONTENT[:100]}
 
 
 @pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
