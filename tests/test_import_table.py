@@ -176,5 +176,5 @@ def test_the_audit_knows_what_the_card_says(tmp_path: Path, crystals: Path) -> N
     card = imported(tmp_path, RANDOM, crystals).card
     assert exposure_of(card).unlisted == (UnlistedSet("the card of orb names no source"),)
     imported(tmp_path, RANDOM, crystals, source="OMat24", license="Apache-2.0", citation="arXiv:2504.06231")
-    assert exposure_of(read_card(card.path)).unknown == ("OMat24",)
+    assert exposure_of(read_card(card.path)).unlisted == (UnlistedSet("OMat24"),)
     assert (read_card(card.path).license, read_card(card.path).citation) == ("Apache-2.0", "arXiv:2504.06231")

@@ -64,7 +64,7 @@ def test_main_table_again_without_what_experts_have_seen(leaky):
         *("28 of 40", f"{np.mean(by_formula):.4g}", "5"),
         *("20 of 40", "1", "5"),
     ]
-    assert "MPtrj: energy, forces: chgnet" in text
+    assert "MPtrj: energy, forces (chgnet)" in text
     assert "`moe` is below MoE-(18) on 0 of 1 tasks on all rows" in text
     first = (leaky / "report.md").read_text()
     assert table_row(first, "## Without what experts have seen", "test rows left")[1:] == ["100%", "80%", "70%", "50%"]
@@ -100,6 +100,8 @@ def test_rows_that_potentials_may_know_are_an_upper_bound(leaky):
     text = (leaky / "report" / "leak-free.md").read_text()
     row = table_row(text, "## `moe` without what its experts have seen", "Last phonon DOS peak")
     assert [row[place] for place in (5, 8, 11)] == ["≤ 32 of 40", "≤ 28 of 40", "20 of 40"]
+    row = table_row(text, "## All methods, each without", "moe")
+    assert [row[place] for place in (1, 3, 5)] == ["≤ 80%", "≤ 70%", "50%"]
 
 
 def test_audit_table_and_its_picture(leaky):

@@ -168,7 +168,7 @@ def _unlisted(found: Findings) -> list[str]:
     for group in _groups(found):
         for name in group.unlisted:
             by_source.setdefault(name, []).append(group.label)
-    return [f"{name}: {', '.join(labels)}" for name, labels in by_source.items()]
+    return [f"{name} ({', '.join(labels)})" for name, labels in by_source.items()]
 
 
 def _all_methods(found: Findings, document: Document) -> None:
@@ -177,7 +177,7 @@ def _all_methods(found: Findings, document: Document) -> None:
     kept = {kind: without_seen(found.cards, found.results, found.audits, kind) for kind in LEFT}
     for method in found.methods:
         cells = [method]
-        for one in kept.values():
+        for kind, one in kept.items():
             scores = score(one.results)
             changes = [
                 scores[Key(task, method)].mean / found.scores[Key(task, method)].mean - 1
@@ -185,7 +185,9 @@ def _all_methods(found: Findings, document: Document) -> None:
                 if Key(task, method) in scores
             ]
             left, total = (sum(n[i] for (_, name), n in one.rows.items() if name == method) for i in (0, 1))
-            cells += [f"{left / total:.0%}", f"{round(fmean(changes), 3) + 0.0:+.1%}"] if changes else ["", ""]
+            at_most = kind.startswith("leak-free") and any(name == method for _, name in one.at_most)
+            share = f"{'≤ ' if at_most else ''}{left / total:.0%}" if total else ""
+            cells += [share, f"{round(fmean(changes), 3) + 0.0:+.1%}"] if changes else ["", ""]
             if tasks := one.not_audited.get(method):
                 gaps[method] = f"`{method}`: {', '.join(tasks)}"
         if any(cells[1:]):
