@@ -38,6 +38,10 @@ def large(figures: Path) -> Report:
         weights = {"gate_weights": {"gap": 0.4, "other": 0.6}} if method in ("moe", "moma-gate", "moma-frozen") else {}
         true, predicted = random.normal(size=(2, 4)).tolist()
         rows = {"ids": list("abcd"), "targets": true, "predictions": predicted, "experts": ["gap"]}
+        if method == "moe":
+            bounds = [(np.array(predicted) + side).tolist() for side in (-1, 1)]
+            rows |= {"std": [1.0, 0.5, 0.4, 0.3], "intervals": dict.fromkeys(("50", "80", "90", "95"), bounds)}
+            rows |= {"uncertainty": {"crps": 0.5}}
         mae = float(np.abs(np.subtract(true, predicted)).mean())
         return result(task, method, split, mae, **weights, **rows)
 
