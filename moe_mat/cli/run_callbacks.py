@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import csv
-import math
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback
 
 from moe_mat.files.progress import Progress
 from moe_mat.files.whole import whole_file
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.module import MixtureOfExperts
-
-# Columns of each target. What is not known is an empty field.
-KINDS = ("predicted", "std", "lower", "upper", "percentile", "outside")
+from moe_mat.mixture.predicted import Said
+from moe_mat.mixture.report import PREDICTED_OF_TARGET, prediction_columns
 
 
 class PredictionWriter(Callback):
@@ -38,7 +35,7 @@ class PredictionWriter(Callback):
         part = self.whole.enter_context(whole_file(self.path))
         self.progress = self.whole.enter_context(Progress("predicting"))
         self.writer = csv.writer(self.whole.enter_context(part.open("w", newline="", encoding="utf-8")))
-        columns = [f"{target}_{kind}" for target in pl_module.hparams["targets"] for kind in KINDS]
+        columns = [f"{target}_{kind}" for target in pl_module.hparams["targets"] for kind in PREDICTED_OF_TARGET]
         self.writer.writerow(["material_id", "in_sample", *columns])
 
     def on_predict_batch_end(  # noqa: D102
@@ -50,18 +47,15 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        model = cast(MixtureOfExperts, pl_module)
+        model, said = cast(MixtureOfExperts, pl_module), cast(Said, outputs)
         assert model.outcome is not None
-        said = model.say(batch)
-        std, (lower, upper) = model.intervals.std(said), model.intervals.bounds(said, self.level)
-        numbers = torch.stack([outputs, std, lower, upper, said.percentiles], dim=2)
         in_sample = model.outcome.knows(batch.keys).tolist()
-        rows = zip(batch.ids, in_sample, numbers.tolist(), said.outside.tolist(), strict=True)
-        for name, known, of_targets, outside in rows:
-            fields: list[object] = []
-            for of_target, one in zip(of_targets, outside, strict=True):
-                fields += [*("" if math.isnan(number) else number for number in of_target), one]
-            self.writer.writerow([name, known, *fields])
+        columns = [
+            ["" if value != value else value for value in values.tolist()]  # NaN is not known
+            for target in range(len(model.domains))
+            for values in prediction_columns(model, said, target, self.level).values()
+        ]
+        self.writer.writerows(zip(batch.ids, in_sample, *columns, strict=True))
         self.outside += int(said.outside.any(1).sum())
         self.rows += len(batch.ids)
         self.in_sample += sum(in_sample)

@@ -128,8 +128,8 @@ class MixtureOfExperts(pl.LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: D102
         self._update(self.test_metrics, batch)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: D102
-        return self(batch)
+    def predict_step(self, batch: Batch, batch_idx: int) -> Said:  # noqa: D102
+        return self.say(batch)
 
     def on_validation_epoch_end(self) -> None:  # noqa: D102
         self._log("val", self.val_metrics)

@@ -19,6 +19,9 @@ from moe_mat.mixture.predicted import Said
 from moe_mat.mixture.settings import DEFAULT_LEVEL
 from moe_mat.mixture.uncertainty_scores import ALL_LEVELS, Judged, judge
 
+# What is written of each target, as ends of the names of its columns.
+PREDICTED_OF_TARGET = ("predicted", "std", "lower", "upper", "percentile", "outside")
+
 
 @dataclass(frozen=True)
 class RunReport:
@@ -107,7 +110,7 @@ def evaluate(
         true = torch.cat([batch.targets for batch, _ in batches if batch.targets is not None]).numpy()
         said = Said.joined([one for _, one in batches])
         for column, target in enumerate(targets):
-            values, columns = true[:, column], _columns(model, said, column, level)
+            values, columns = true[:, column], prediction_columns(model, said, column, level)
             frame[target] = values
             for kind, written in columns.items():
                 frame[f"{target}_{kind}"] = written
@@ -128,11 +131,18 @@ def evaluate(
     return RunReport(rows, pd.DataFrame(scores), weights, predictions, calibration)
 
 
-def _columns(model: MixtureOfExperts, said: Said, column: int, level: float) -> dict[str, np.ndarray]:
-    """What is written of one target, by the end of the column's name."""
+def prediction_columns(model: MixtureOfExperts, said: Said, column: int, level: float) -> dict[str, np.ndarray]:
+    """What is written of one target, by the end of the column's name ``[n]`` each; unknown numbers are NaN.
+
+    Args:
+        model: That has said it.
+        said: Of some crystals.
+        column: Of the target.
+        level: Of the intervals.
+    """
     lower, upper = model.intervals.bounds(said, level)
-    numbers = {"predicted": said.predicted.values, "std": model.intervals.std(said), "lower": lower, "upper": upper}
-    return {kind: values[:, column].numpy() for kind, values in (numbers | {"outside": said.outside}).items()}
+    numbers = (said.predicted.values, model.intervals.std(said), lower, upper, said.percentiles, said.outside)
+    return {kind: one[:, column].numpy() for kind, one in zip(PREDICTED_OF_TARGET, numbers, strict=True)}
 
 
 def _judge(model: MixtureOfExperts, said: Said, true: np.ndarray, column: int, rows: np.ndarray) -> Judged:

@@ -87,7 +87,8 @@ def test_what_a_model_has_learned_from_is_marked(head: str, run: Run, own: list[
     table.assign(name=[f"row {n}" for n in range(len(table))]).to_parquet("renamed.parquet")
     assert run("predict", "renamed.parquet", "--ckpt_path", checkpoint(), *own[4:]) == 0
     predicted = pd.read_csv("predictions.csv")
-    assert list(predicted) == ["material_id", "in_sample", "bulk_modulus_predicted", "bulk_modulus_std"]
+    kinds = ("predicted", "std", "lower", "upper", "percentile", "outside")
+    assert list(predicted) == ["material_id", "in_sample", *(f"bulk_modulus_{kind}" for kind in kinds)]
     assert list(predicted) == [name for name in pd.read_csv(run_folder() / "predictions.csv") if name in set(predicted)]
     assert set(table["name"][predicted["in_sample"]]) == set(known)
     assert predicted["bulk_modulus_std"].notna().all() == (head == "kernel")

@@ -14,7 +14,8 @@ import pytest
 
 from cli.own_runs import N_CRYSTALS, Run, checkpoint, shell, small, write_csv, write_folder
 
-FIELDS = ["material_id", "in_sample", "bulk_modulus_predicted", "bulk_modulus_std"]
+KINDS = ("predicted", "std", "lower", "upper", "percentile", "outside")
+FIELDS = ["material_id", "in_sample", *(f"bulk_modulus_{kind}" for kind in KINDS)]
 
 
 @pytest.fixture
