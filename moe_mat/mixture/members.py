@@ -34,6 +34,8 @@ class Members(nn.Module):
         held_out = HeldOut.mean([cast(HeldOut, model.held_out) for model in models])
         self.intervals = Intervals(held_out.targets.shape[1])
         self.intervals.fit(held_out)
+        for model in models:
+            model.held_out = None  # what was learned from it is all that remains
 
     @classmethod
     def trained(

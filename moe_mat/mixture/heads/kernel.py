@@ -21,7 +21,7 @@ from moe_mat.mixture.heads.descriptor_kernel import DescriptorKernel
 from moe_mat.mixture.heads.doubt import Doubt, out_of_fold_doubt
 from moe_mat.mixture.heads.ensemble import Ensemble, out_of_fold, select
 from moe_mat.mixture.heads.gaussian_process import NEGLIGIBLE, GaussianProcess, Scaling
-from moe_mat.mixture.heads.kernel_rows import Said, Seen, TargetRows
+from moe_mat.mixture.heads.kernel_rows import SaidOfTarget, Seen, TargetRows
 from moe_mat.mixture.heads.learners import Examples, Kernel, TargetColumn, candidates
 from moe_mat.mixture.predicted import HeldOut, Predicted
 from moe_mat.mixture.settings import KernelSettings
@@ -157,7 +157,7 @@ class KernelHead(Head):
         """Columns of the descriptor kernel ``[n, width]``."""
         return self.descriptors.columns(self.scaling.standardise(embeddings))
 
-    def _said(self, batch: Batch) -> Iterator[Said]:
+    def _said(self, batch: Batch) -> Iterator[SaidOfTarget]:
         parts = self.scaling(batch.embeddings)
         for column in range(len(self.processes)):
             mixed = self._mix(parts, column)
@@ -167,9 +167,9 @@ class KernelHead(Head):
                 covariances: dict[Kernel, Tensor] = {"gated": to_support}
                 if ensemble.uses("descriptors"):
                     covariances["descriptors"] = self.descriptors(self._described(batch.embeddings), ensemble.described)
-                yield Said(mixed, to_support, ensemble(covariances, target), ensemble.shares)
+                yield SaidOfTarget(mixed, to_support, ensemble(covariances, target), ensemble.shares)
             else:
-                yield Said(mixed, to_support, target.in_unit(target.process(to_support))[None], torch.ones(1))
+                yield SaidOfTarget(mixed, to_support, target.in_unit(target.process(to_support))[None], torch.ones(1))
 
     def forward(self, batch: Batch) -> Tensor:
         """Targets in their units ``[n, n_targets]``."""

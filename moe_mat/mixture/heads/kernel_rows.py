@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 
-class Said(NamedTuple):
+class SaidOfTarget(NamedTuple):
     """What is said of one target of some crystals.
 
     Attributes:
