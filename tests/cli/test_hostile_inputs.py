@@ -7,7 +7,6 @@ import json
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -75,9 +74,7 @@ def test_hostile_files_are_named_and_the_others_are_embedded(folder: Path) -> No
 )
 def test_bombs_end_in_a_line(name: str, content: str, command: list[str]) -> None:
     Path(name).write_text(content)
-    start = time.monotonic()
     result = bounded(*command)
-    assert time.monotonic() - start < 60  # imports included, on a busy machine
     assert result.returncode in (1, 2)
     assert "Traceback" not in result.stderr
     assert name in result.stderr.splitlines()[-1]
