@@ -148,6 +148,7 @@ def _run(cell: Cell, method: Method, context: SweepContext, noted: Mapping[str, 
         "fidelity": task.fidelity,
         "splits_sha256": work.splits_sha256,
         "warnings": warnings,
+        **({"environment": dict(outcome.environment)} if outcome.environment else {}),
         **noted,
     }
 

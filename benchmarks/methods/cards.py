@@ -47,6 +47,7 @@ KINDS = {
     "merged": "benchmarks.methods.modular:merged",
     "gated": "benchmarks.methods.modular:gated",
     "boosted_trees": "benchmarks.methods.peers:boosted_trees",
+    "own_environment": "benchmarks.methods.own_environment:own_environment",
 }
 
 

@@ -40,6 +40,7 @@ class Outcome:
         gate_weights: weight of each expert.
         chosen: settings that were chosen on the validation rows.
         tried: all settings that were tried, each with its ``val_mae``.
+        environment: package -> version, from methods that ran in another environment.
     """
 
     val_mae: float
@@ -49,6 +50,7 @@ class Outcome:
     gate_weights: Mapping[str, float] | None = None
     chosen: Mapping[str, Any] = field(default_factory=dict)
     tried: Sequence[Mapping[str, Any]] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 Run = Callable[[Problem, Sequence[str], Mapping[str, Any], Sequence[Mapping[str, Any]]], Outcome]

@@ -24,7 +24,7 @@ GOAL_TITLES = {
     "MoMa (Full)": "published, composed modules of a network of 160 million parameters, fine-tuned (Wang et al., 2026)",
 }
 # Methods beside the reference in the main table: simple ones, the best of modules, and variants of ours.
-BESIDE = ("rf-magpie", "lightgbm", "moma-frozen-entropy", "moe-strict", "moe-train-only")
+BESIDE = ("rf-magpie", "lightgbm", "modnet", "moma-frozen-entropy", "moe-strict", "moe-train-only")
 # Of which the gain over the published mixture, run by us on the same rows, is stated.
 OURS, PEER = ("moe", "moe-train-only", "moe-strict"), "moe-published"
 # What only those know who chose a method's settings.
