@@ -64,7 +64,6 @@ def answer(rows: pd.DataFrame, settings: Mapping[str, Any], cache: Path) -> dict
         "val_mae": tried[chosen]["val_mae"],
         "chosen": {name: value for name, value in tried[chosen].items() if name != "val_mae"},
         "tried": tried,
-        "features": both.get_optimal_descriptors(),
         "versions": {"python": sys.version.split()[0], **{name: version(name) for name in PACKAGES}},
     }
 
