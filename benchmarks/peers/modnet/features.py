@@ -46,8 +46,7 @@ def features_of(rows: pd.DataFrame, preset: str, cache: Path) -> pd.DataFrame:
             with connection:
                 connection.execute("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", [space, key, content])
     table = pd.DataFrame([json.loads(known[key]) for key in rows["key"]], index=rows.index, dtype=float)
-    table = table[sorted(table)]
-    return table.replace([np.inf, -np.inf], np.nan)
+    return table.sort_index(axis=1).replace([np.inf, -np.inf], np.nan)
 
 
 def _computed(rows: pd.DataFrame, preset: str) -> Iterator[tuple[str, str]]:
