@@ -13,8 +13,8 @@ import pytest
 from toy_benchmark import numbers, toy_sweep, write_method
 from toy_experts import cgcnn_expert
 
-from benchmarks.cells import engines
-from benchmarks.cells.engines import ProcessEngine, WorkerDiedError
+from moe_mat.engines import ProcessEngine, WorkerDiedError, answers
+from moe_mat.engines.base import WORKER_ENVIRONMENT
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -81,32 +81,25 @@ def test_worker_that_dies_takes_only_its_own_job_down(tmp_path, monkeypatch):
         """)
     )
     monkeypatch.syspath_prepend(tmp_path)
-    for variable in engines.THREADS:
+    for variable in WORKER_ENVIRONMENT:
         monkeypatch.setenv(variable, "1")
     import jobs
 
     engine = ProcessEngine(2)
     try:
-        todo = [
-            ("a", jobs.square, 2),
-            ("b", jobs.die, 0),
-            ("c", jobs.fail, 1),
-            ("d", jobs.square, 3),
-            ("e", jobs.square, 4),
+        jobs_to_do = [
+            ("a", jobs.square, (2,)),
+            ("b", jobs.die, (0,)),
+            ("c", jobs.fail, (1,)),
+            ("d", jobs.square, (3,)),
+            ("e", jobs.square, (4,)),
         ]
-        answers, running = {}, 0
-        while todo or running:
-            while todo and running < 2:
-                name, function, argument = todo.pop(0)
-                engine.submit(name, function, argument)
-                running += 1
-            name, answers[name] = engine.next_done()
-            running -= 1
+        found = dict(answers(engine, jobs_to_do))
     finally:
         engine.close()
-    assert (answers["a"], answers["d"], answers["e"]) == (4, 9, 16)
-    assert isinstance(answers["b"], WorkerDiedError)
-    assert isinstance(answers["c"], KeyError)
+    assert (found["a"], found["d"], found["e"]) == (4, 9, 16)
+    assert isinstance(found["b"], WorkerDiedError)
+    assert isinstance(found["c"], KeyError)
 
 
 def test_ray_gives_the_same_results(toy, median, tmp_path, monkeypatch):

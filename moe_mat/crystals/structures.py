@@ -11,7 +11,7 @@ import logging
 import math
 import re
 import reprlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, get_args
@@ -59,9 +59,17 @@ class CrystalFilter:
         source: The whole the crystals come from, for the closing message.
         on_error: "raise" stops at the first bad crystal, "skip" lists it and goes on.
         left_out: Receives one entry for each crystal left out.
+        taken: Ids that other crystals have, which do not pass here.
     """
 
-    def __init__(self, source: str, *, on_error: OnError = "raise", left_out: list[LeftOut] | None = None) -> None:
+    def __init__(
+        self,
+        source: str,
+        *,
+        on_error: OnError = "raise",
+        left_out: list[LeftOut] | None = None,
+        taken: Container[str] = (),
+    ) -> None:
         if on_error not in get_args(OnError):
             raise ValueError(f'on_error is {on_error!r}: use "raise" or "skip"')
         self.source = source
@@ -69,6 +77,7 @@ class CrystalFilter:
         self._left_out = [] if left_out is None else left_out
         self._before = len(self._left_out)
         self._ids: set[str] = set()
+        self._taken = taken
 
     def refuse(self, source: str, material_id: str | None, column: str | None, reason: str) -> None:
         """Leave a crystal out, or raise ``CrystalError``."""
@@ -82,7 +91,7 @@ class CrystalFilter:
         self, source: str, material_id: str, values: Mapping[str, Any], load: Callable[[], Structure]
     ) -> Crystal | None:
         """The crystal whose structure ``load`` returns, or None where it had to be left out."""
-        if material_id in self._ids:
+        if material_id in self._ids or material_id in self._taken:
             reason = "this id occurs a second time: remove one of the two, or choose another id_column"
             self.refuse(source, material_id, None, reason)
             return None

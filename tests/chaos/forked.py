@@ -78,15 +78,15 @@ def perform(job: Job) -> None:
 def _main(job: Job) -> int:
     """As the interpreter ends a program: a traceback is one for the user, too."""
     from benchmarks import sweep
-    from benchmarks.cells import engines
     from moe_mat.cli.main import main
+    from moe_mat.engines import processes
 
     try:
         if job.program == "moe-mat":
             sys.argv = ["moe-mat", *job.arguments]
             return main()
         # Its workers come from this process, which has all that they would import.
-        engines.multiprocessing = _ForkOnly()  # type: ignore[attr-defined]
+        processes.multiprocessing = _ForkOnly()  # type: ignore[attr-defined]
         return sweep.main(job.arguments)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1

@@ -1,69 +1,31 @@
-"""Where jobs run: processes of this machine, or an existing Ray cluster. One job a worker, one thread each."""
+"""Processes of this machine."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-class WorkerDiedError(RuntimeError):
-    """A worker ended without an answer, and again when the job was tried alone."""
-
-
-class Engine(ABC):
-    """Runs functions elsewhere.
-
-    Attributes:
-        workers: number of jobs that run at once.
-        shares_cache: whether all workers see this machine's embedding cache.
-    """
-
-    workers: int
-    shares_cache: bool
-
-    @abstractmethod
-    def submit(self, name: Any, function: Callable[..., Any], *arguments: Any, keep: bool = False) -> None:
-        """Start a job.
-
-        Args:
-            name: of the job, hashable.
-            function: importable by its name.
-            arguments: of the function; answers that were kept come as what `kept` returns.
-            keep: whether the answer stays with the engine, so that other jobs can have it.
-        """
-
-    @abstractmethod
-    def next_done(self) -> tuple[Any, Any]:
-        """Wait for a job: its name, and its answer or the exception that it raised."""
-
-    @abstractmethod
-    def kept(self, name: Any) -> Any:
-        """A kept answer, as an argument of other jobs; None where workers have no need of it."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """End the workers."""
+from moe_mat.engines.base import WORKER_ENVIRONMENT, Engine, WorkerDiedError, WorkerNeeds
 
 
 class ProcessEngine(Engine):
     """Processes of this machine. When a worker dies, the jobs that were running are tried once more, one by one.
 
     Args:
-        workers: number of processes.
+        workers: Number of processes.
+        needs: Of no meaning here: nothing sets aside what a process uses.
     """
 
     shares_cache = True
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, needs: WorkerNeeds | None = None) -> None:
         self.workers = workers
         self._running: dict[Future[Any], _Job] = {}
         self._suspects: list[_Job] = []
@@ -72,15 +34,13 @@ class ProcessEngine(Engine):
         self._pool = self._new_pool()
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        # Set here, inherited there: numerical libraries read them once, when they are imported.
-        for variable in THREADS:
-            os.environ[variable] = "1"
-        # A fork would inherit locks of threads; and a cell alone must run as it does among others.
+        os.environ.update(WORKER_ENVIRONMENT)  # set here, inherited there
+        # A fork would inherit locks of threads; and a job alone must run as it does among others.
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(self.workers, mp_context=context, initializer=_start_worker)
 
     def submit(self, name: Any, function: Callable[..., Any], *arguments: Any, keep: bool = False) -> None:  # noqa: D102
-        job = _Job(name, function, arguments)
+        job = _Job(name, _first, (function, *arguments)) if keep else _Job(name, function, arguments)
         if self._suspects:
             self._held.append(job)
         else:
@@ -137,6 +97,9 @@ class ProcessEngine(Engine):
     def kept(self, name: Any) -> Any:  # noqa: D102
         return None
 
+    def release(self, name: Any) -> None:  # noqa: D102
+        pass
+
     def close(self) -> None:  # noqa: D102
         for process in list((getattr(self._pool, "_processes", None) or {}).values()):
             process.terminate()
@@ -150,8 +113,14 @@ class _Job:
     arguments: tuple[Any, ...]
 
 
+def _first(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The answer without what is kept, which nobody needs who shares the cache."""
+    return function(*arguments)[0]
+
+
 def _start_worker() -> None:
-    """Be quiet, and do not outlive the sweep: a killed one cannot say goodbye."""
+    """Be quiet, and do not outlive who started it: a killed one cannot say goodbye."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all, and the one that started them ends them
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
@@ -163,60 +132,3 @@ def _start_worker() -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-
-
-class RayEngine(Engine):
-    """An existing Ray cluster: that of ``RAY_ADDRESS``, or the one that was started on this machine.
-
-    The workers need the project and the folder of data, under the same paths; embeddings travel through Ray.
-
-    Args:
-        workers: number of jobs at once.
-
-    Raises:
-        ImportError: Ray is not installed.
-    """
-
-    shares_cache = False
-
-    def __init__(self, workers: int) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise ImportError("--engine ray needs Ray: pip install moe_mat[ray]") from error
-        self._ray, self.workers = ray, workers
-        if not ray.is_initialized():
-            variables = {**dict.fromkeys(THREADS, "1"), "PYTHONPATH": os.environ.get("PYTHONPATH", os.getcwd())}
-            ray.init(address="auto", log_to_driver=False, runtime_env={"env_vars": variables})
-            self._connected = True
-        else:
-            self._connected = False
-        self._running: dict[Any, Any] = {}
-        self._kept: dict[Any, Any] = {}
-
-    def submit(self, name: Any, function: Callable[..., Any], *arguments: Any, keep: bool = False) -> None:  # noqa: D102
-        remote = self._ray.remote(num_cpus=1, max_retries=1)(function)
-        reference = remote.remote(*arguments)
-        if keep:
-            self._kept[name] = reference
-        self._running[reference] = name
-
-    def next_done(self) -> tuple[Any, Any]:  # noqa: D102
-        (reference,), _ = self._ray.wait(list(self._running), num_returns=1)
-        name = self._running.pop(reference)
-        try:
-            return name, self._ray.get(reference)
-        except self._ray.exceptions.RayError as error:
-            return name, error
-
-    def kept(self, name: Any) -> Any:  # noqa: D102
-        return self._kept.get(name)
-
-    def close(self) -> None:  # noqa: D102
-        for reference in self._running:
-            self._ray.cancel(reference, force=True)
-        if self._connected:
-            self._ray.shutdown()
-
-
-ENGINES: dict[str, type[ProcessEngine] | type[RayEngine]] = {"processes": ProcessEngine, "ray": RayEngine}
