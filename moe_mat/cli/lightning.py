@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,13 +14,14 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 
 from moe_mat.cli.grammar import Given, Grammar, with_word_as
 from moe_mat.cli.one_split import advice_on_one_split
-from moe_mat.cli.options import DATA_OPTIONS
+from moe_mat.cli.options import DATA_OPTIONS, ShardOptions
 from moe_mat.cli.outputs import check_output
 from moe_mat.cli.run_callbacks import PredictionWriter, TrainingProgress
 from moe_mat.cli.run_options import COMMANDS, PATIENCE, add_own_options, add_run_options
 from moe_mat.cli.run_order import check_quickstart, checkpoints_folder, in_order
 from moe_mat.cli.run_screen import print_report, run_facts
 from moe_mat.cli.screen import Facts, screen
+from moe_mat.cli.sharded import is_sharded, predict_in_parts
 from moe_mat.mixture.checkpoints import RunCheckpoints, check_run_checkpoint
 from moe_mat.mixture.data import QUICKSTART, QUICKSTART_TARGET, CrystalDataModule
 from moe_mat.mixture.data_checks import DataChecks
@@ -106,10 +107,12 @@ class MoeMatCLI(LightningCLI):
             model["targets"] = [data["target"]] if isinstance(data["target"], str) else data["target"]
         config["weights_only"] = True  # a checkpoint is data; one that holds code is refused
         if self.subcommand == "predict":
-            screen.leave_stdout_to(config["output"])
-            experts = [model["experts"]] if isinstance(model["experts"], str) else model["experts"]
-            configs = [str(one) for one in config.get("config") or []]
-            check_output(config["output"], [data["path"], config["ckpt_path"], *configs, *experts])
+            self.sharding = ShardOptions(**{one.name: config[one.name] for one in fields(ShardOptions)})
+            if not is_sharded(self.sharding):
+                screen.leave_stdout_to(config["output"])
+                experts = [model["experts"]] if isinstance(model["experts"], str) else model["experts"]
+                configs = [str(one) for one in config.get("config") or []]
+                check_output(config["output"], [data["path"], config["ckpt_path"], *configs, *experts])
             config["return_predictions"] = False  # they are written as they come
             self.save_config_callback = None  # there is no run folder, and the working folder is not ours
         logger = trainer["logger"]
@@ -219,6 +222,13 @@ class MoeMatCLI(LightningCLI):
 
     def predict(self, model: MixtureOfExperts, datamodule: CrystalDataModule, **given: Any) -> None:
         """Predict, and say where the predictions are and what is missing."""
+        if is_sharded(self.sharding):
+            checkpoint, output = self._get(self.config, "ckpt_path"), self._get(self.config, "output")
+            options = self.sharding
+            self.facts = predict_in_parts(
+                checkpoint, options, data=datamodule.settings, output=output, level=self.level
+            )
+            return
         with in_order(self.trainer, self.command):
             self.trainer.predict(model, datamodule=datamodule, **given)
         writer = next(c for c in self.trainer.callbacks if isinstance(c, PredictionWriter))  # type: ignore[attr-defined]

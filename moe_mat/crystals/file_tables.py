@@ -149,6 +149,12 @@ def _csv_rows(path: Path, column: str, folder: _Folder, with_unnamed: bool) -> I
         yield from (file_row(file, {}) for file in folder.files if file not in named)
 
 
+def parquet_of_folder(path: Path) -> list[Path]:
+    """The Parquet files of a folder that has no structure files, in the order of their names."""
+    folder = _Folder(path)
+    return [] if folder.files else [path / name for name in folder.others if is_parquet(path / name)]
+
+
 def folder_table(path: Path, structure_column: str | None) -> Table:
     """The structure files of a folder in the order of their names; its CSV, if there is one, gives the values.
 
@@ -156,7 +162,7 @@ def folder_table(path: Path, structure_column: str | None) -> Table:
     """
     folder = _Folder(path)
     if not folder.files:
-        if parquet := [path / name for name in folder.others if is_parquet(path / name)]:
+        if parquet := parquet_of_folder(path):
             return parquet_table(path, parquet)
         raise ValueError(f"{path} holds no structure files and no Parquet: known are {KNOWN_NAMES}")
     if len(folder.tables) > 1:

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 Source = str | os.PathLike[str] | pd.DataFrame
 
+
 def read_structures(
     path: Source,
     *,
@@ -124,7 +125,7 @@ def iter_crystals(
     table = open_table(path, structure_column=structure_column)
     for column in [*targets, *([] if id_column is None else [id_column])]:
         if column not in table.columns:
-            raise ValueError(_unknown_column(table, column))
+            raise ValueError(unknown_column(table, column))
     id_column = id_column or find_id_column(table)
     if columns is not None:
         columns = tuple(dict.fromkeys([*columns, *targets, *([] if id_column is None else [id_column])]))
@@ -264,7 +265,8 @@ def _as_numbers(column: pd.Series) -> pd.Series:
         return column
 
 
-def _unknown_column(table: Table, column: str) -> str:
+def unknown_column(table: Table, column: str) -> str:
+    """What is wrong with a column that a table does not have."""
     names = sorted(table.columns)
     close = difflib.get_close_matches(column, names)
     guess = f"did you mean {' or '.join(map(repr, close))}? " if close else ""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any
 
-from moe_mat.engines.base import Engine, WorkerNeeds
+from moe_mat.engines.base import Engine, EngineName, WorkerNeeds
 from moe_mat.engines.processes import ProcessEngine
 from moe_mat.engines.ray_cluster import RayEngine
 
-EngineName = Literal["processes", "ray"]
-ENGINES: dict[str, type[Engine]] = {"processes": ProcessEngine, "ray": RayEngine}
+ENGINES: dict[EngineName, Any] = {"processes": ProcessEngine, "ray": RayEngine}
 """By name; each is made with a number of workers and what these need."""
 
 
-def start_engine(name: str, workers: int, needs: WorkerNeeds | None = None) -> Engine:
+def start_engine(name: EngineName, workers: int, needs: WorkerNeeds | None = None) -> Engine:
     """Start an engine.
 
     Args:
@@ -30,4 +29,4 @@ def start_engine(name: str, workers: int, needs: WorkerNeeds | None = None) -> E
         raise ValueError(f"there is no engine {name!r}: use {' or '.join(ENGINES)}")
     if workers < 1:
         raise ValueError(f"workers is {workers}: at least 1 is needed")
-    return ENGINES[name](workers, needs or WorkerNeeds())  # type: ignore[call-arg]
+    return ENGINES[name](workers, needs or WorkerNeeds())

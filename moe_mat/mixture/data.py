@@ -24,6 +24,7 @@ from moe_mat.crystals.splits import Split, group_split, random_split, read_split
 from moe_mat.crystals.structures import structure_key
 from moe_mat.files.progress import Progress
 from moe_mat.mixture.batch import Batch, side_by_side
+from moe_mat.mixture.crystal_batches import crystal_batches
 from moe_mat.mixture.crystal_inputs import CrystalInputs
 from moe_mat.mixture.data_checks import DataChecks, check_data
 from moe_mat.mixture.data_digest import DataDigest
@@ -32,7 +33,7 @@ from moe_mat.mixture.settings import DataSettings, Trainable
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.clusters import cluster_labels
-from moe_mat.zoo.embeddings import embed, embed_stream
+from moe_mat.zoo.embeddings import embed
 from moe_mat.zoo.find import find_cards
 from moe_mat.zoo.unknown_elements import KnowingExperts
 
@@ -291,10 +292,6 @@ class _Stream(IterableDataset[Batch]):
             structure_column=data.settings.structure_column,
             on_error=data.settings.on_error,
             left_out=data.left_out,
+            columns=(),
         )
-        inputs = CrystalInputs(data.trainable, self.cards)
-        for chunk, values in embed_stream(self.cards, crystals, refuse=data._leave_out):
-            items = inputs([crystal.structure for crystal in chunk])
-            partial = None if items is None else inputs.collate(items)
-            ids, keys = zip(*((one.material_id, structure_key(one.structure)) for one in chunk), strict=True)
-            yield Batch(side_by_side(values), None, ids, partial, keys)
+        return crystal_batches(self.cards, data.trainable, crystals, refuse=data._leave_out)
