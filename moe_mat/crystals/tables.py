@@ -60,7 +60,7 @@ class Table:
     columns: list[str]
     read: Callable[[Wanted], Iterator[Row]]
 
-    def rows(self, wanted: Wanted = Wanted()) -> Iterator[Row]:  # noqa: B008
+    def rows(self, wanted: Wanted = Wanted()) -> Iterator[Row]:
         """Start the stream of rows anew."""
         return self.read(wanted)
 
