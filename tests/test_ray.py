@@ -1,4 +1,4 @@
-"""A Ray cluster of two nodes on this machine: embeddings, predictions and a sweep, each with a worker that is killed."""
+"""A Ray cluster of two nodes on this machine: embeddings, predictions, a sweep, each with a worker that is killed."""
 
 from __future__ import annotations
 

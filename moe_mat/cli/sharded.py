@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Of a worker, in bytes: what the default experts take of a batch, with room to spare.
 WORKER_MEMORY = 5 * 2**29
+# What nobody calls a folder.
+FILES = (".parquet", ".pq", ".csv")
 # Of each worker, so that all end at about the same time.
 PARTS_OF_A_WORKER = 2
 
@@ -130,7 +132,7 @@ def predict_in_parts(checkpoint: str, options: ShardOptions, *, data: DataSettin
 
 def _folder_of_parts(output: str, source: str) -> Path:
     folder = Path(output)
-    if folder.suffix or folder.is_file():
+    if folder.suffix in FILES or folder.is_file():
         raise ValueError(f"--output {output} is a file: with --shards or --engine, name a folder for the parts")
     if folder.exists() and Path(source).exists() and folder.samefile(source):
         raise ValueError(f"--output {output} is the folder that is read: name another one")

@@ -23,7 +23,7 @@ class WorkerNeeds:
 
     Attributes:
         memory: In bytes; 0 for no request.
-        gpus: A GPU, or a part of one.
+        gpus: A GPU, or a part of one, where the cluster has any.
     """
 
     memory: int = 0

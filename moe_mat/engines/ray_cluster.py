@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -55,8 +55,9 @@ class RayEngine(Engine):
                 except ConnectionError as error:
                     advice = "start one by ray start --head, or name it by RAY_ADDRESS"
                     raise ConnectionError(f"there is no Ray cluster: {advice} ({error})") from error
-        self._new_actor = _actor_class(ray, needs or WorkerNeeds())
-        self._warn_of_small_nodes(needs or WorkerNeeds())
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        requests = _requests(needs or WorkerNeeds(), nodes)
+        self._new_actor = _actor_class(ray, requests)
         self._waiting: deque[_Job] = deque()
         self._starting: dict[Any, Any] = {}  # reference -> actor
         self._idle: list[Any] = []
@@ -119,13 +120,6 @@ class RayEngine(Engine):
         self._false_starts = 0
         self._idle.append(actor)
 
-    def _warn_of_small_nodes(self, needs: WorkerNeeds) -> None:
-        wanted = {"CPU": 1.0, "memory": float(needs.memory), "GPU": needs.gpus}
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        if not any(all(node.get(name, 0.0) >= amount for name, amount in wanted.items()) for node in nodes):
-            asked = f"1 core, {needs.memory / 2**30:.1f} GiB of memory and {needs.gpus:g} GPUs"
-            logger.warning("no node of the Ray cluster has what a worker asks for (%s): waiting for one", asked)
-
     def kept(self, name: Any) -> Any:  # noqa: D102
         return self._kept.get(name)
 
@@ -164,13 +158,21 @@ class _Worker:
         return answer, kept
 
 
-def _actor_class(ray: Any, needs: WorkerNeeds) -> Callable[[], Any]:
+def _requests(needs: WorkerNeeds, nodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """What each worker asks a cluster of such nodes for; warns where none of them has it."""
+    wanted = {"CPU": 1.0, "memory": float(needs.memory), "GPU": needs.gpus if any("GPU" in one for one in nodes) else 0}
+    if not any(all(node.get(name, 0.0) >= amount for name, amount in wanted.items()) for node in nodes):
+        asked = f"1 core, {needs.memory / 2**30:.1f} GiB of memory and {wanted['GPU']:g} GPUs"
+        logger.warning("no node of the Ray cluster has what a worker asks for (%s): waiting for one", asked)
+    names = {"CPU": "num_cpus", "memory": "memory", "GPU": "num_gpus"}
+    return {names[name]: amount for name, amount in wanted.items() if amount}
+
+
+def _actor_class(ray: Any, requests: Mapping[str, float]) -> Callable[[], Any]:
     """What makes a worker; decorated once."""
     variables = {**WORKER_ENVIRONMENT, "PYTHONPATH": os.environ.get("PYTHONPATH", os.getcwd())}
-    requests = {"memory": needs.memory or None, "num_gpus": needs.gpus or None}
     worker = type("_Worker", (_Worker,), {"run_and_keep": ray.method(num_returns=2)(_Worker.run_and_keep)})
-    asked = {name: amount for name, amount in requests.items() if amount is not None}
-    return ray.remote(num_cpus=1, runtime_env={"env_vars": variables}, **asked)(worker).remote
+    return ray.remote(runtime_env={"env_vars": variables}, **requests)(worker).remote
 
 
 @contextmanager

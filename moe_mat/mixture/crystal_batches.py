@@ -11,6 +11,7 @@ from moe_mat.mixture.crystal_inputs import CrystalInputs
 from moe_mat.mixture.settings import Trainable
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.embeddings import embed_stream
+from moe_mat.zoo.experts import ExpertLoader
 
 
 def crystal_batches(
@@ -19,6 +20,7 @@ def crystal_batches(
     crystals: Iterable[Crystal],
     *,
     refuse: Callable[[LeftOut], None],
+    loader: ExpertLoader | None = None,
 ) -> Iterator[Batch]:
     """Embed and batch crystals in their order, in bounded memory.
 
@@ -27,9 +29,10 @@ def crystal_batches(
         trainable: What was trained of them.
         crystals: Checked crystals.
         refuse: Called for each crystal that some expert cannot represent; it is left out, unless this raises.
+        loader: Keeps the experts that it has loaded for other streams.
     """
     inputs = CrystalInputs(trainable, cards)
-    for chunk, values in embed_stream(cards, crystals, refuse=refuse):
+    for chunk, values in embed_stream(cards, crystals, refuse=refuse, loader=loader):
         items = inputs([crystal.structure for crystal in chunk])
         partial = None if items is None else inputs.collate(items)
         ids, keys = zip(*((one.material_id, structure_key(one.structure)) for one in chunk), strict=True)

@@ -13,6 +13,7 @@ from moe_mat.crystals.structures import Crystal
 from moe_mat.shards.work import Identity, Maker, Work, absolute_reference
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.embeddings import embed_stream
+from moe_mat.zoo.experts import ExpertLoader
 from moe_mat.zoo.find import find_cards
 
 
@@ -47,12 +48,12 @@ class Embedder(Maker):
     """
 
     def __init__(self, cards: Sequence[ExpertCard]) -> None:
-        self.cards = list(cards)
+        self.cards, self.loader = list(cards), ExpertLoader()
         vectors = {card.tag: pa.list_(pa.float32(), card.dim) for card in cards}
         self.schema = pa.schema({"material_id": pa.string(), **vectors})
 
     def tables(self, crystals: Iterable[Crystal], *, refuse: Callable[[LeftOut], None]) -> Iterator[pa.Table]:  # noqa: D102
-        for chunk, values in embed_stream(self.cards, crystals, refuse=refuse):
+        for chunk, values in embed_stream(self.cards, crystals, refuse=refuse, loader=self.loader):
             columns: list[Any] = [pa.array([crystal.material_id for crystal in chunk])]
             columns += [pa.FixedSizeListArray.from_arrays(v.ravel(), v.shape[1]) for v in values.values()]
             yield pa.table(columns, schema=self.schema)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import uuid
 from dataclasses import dataclass
 from functools import cached_property
@@ -174,9 +175,10 @@ def differing(noted: Identity, wanted: Identity) -> list[str]:
 
 
 def _refuse_parts_without_plan(folder: Path) -> None:
-    found = [*sorted(folder.glob("part-*.parquet")), *folder.glob(MANIFEST)]
-    if found:
-        raise ValueError(f"{found[0]} is of a run whose {PLAN} is missing: {ADVICE}")
+    names = sorted(os.listdir(folder)) if folder.is_dir() else []
+    found = [name for name in names if name == MANIFEST or re.fullmatch(r"part-\d+\.parquet", name)]
+    if found and PLAN not in names:  # which another machine may just have written
+        raise ValueError(f"{folder / found[-1]} is of a run whose {PLAN} is missing: {ADVICE}")
 
 
 def _rows_of_a_part(n_rows: int, shares: int) -> int:

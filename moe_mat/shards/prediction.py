@@ -18,6 +18,7 @@ from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.prediction_table import PredictionTable
 from moe_mat.mixture.settings import MixtureSettings
 from moe_mat.shards.work import Identity, Maker, Work, absolute_reference
+from moe_mat.zoo.experts import ExpertLoader
 from moe_mat.zoo.find import find_cards
 
 
@@ -69,12 +70,12 @@ class Predictor(Maker):
     """
 
     def __init__(self, model: MixtureOfExperts, level: float) -> None:
-        self.model, self.table = model.eval(), PredictionTable(model, level)
+        self.model, self.table, self.loader = model.eval(), PredictionTable(model, level), ExpertLoader()
         self.schema = self.table.schema
 
     def tables(self, crystals: Iterable[Crystal], *, refuse: Callable[[LeftOut], None]) -> Iterator[pa.Table]:  # noqa: D102
-        trainable = self.model.hparams["trainable"]
-        for batch in crystal_batches(self.model.cards, trainable, crystals, refuse=refuse):
+        cards, trainable = self.model.cards, self.model.hparams["trainable"]
+        for batch in crystal_batches(cards, trainable, crystals, refuse=refuse, loader=self.loader):
             with torch.inference_mode():
                 said = self.model.say(batch)
             yield self.table.to_arrow(self.table.of_batch(batch, said))

@@ -139,7 +139,11 @@ def _embed(
 
 
 def embed_stream(
-    cards: Sequence[ExpertCard], crystals: Iterable[Crystal], *, refuse: Callable[[LeftOut], None]
+    cards: Sequence[ExpertCard],
+    crystals: Iterable[Crystal],
+    *,
+    refuse: Callable[[LeftOut], None],
+    loader: ExpertLoader | None = None,
 ) -> Iterator[tuple[list[Crystal], dict[str, np.ndarray]]]:
     """Embed any number of crystals in bounded memory.
 
@@ -147,12 +151,13 @@ def embed_stream(
         cards: The experts.
         crystals: Checked crystals.
         refuse: Called for each crystal that some expert cannot represent; it is left out, unless this raises.
+        loader: Keeps what it has loaded for other streams.
 
     Yields:
         Some crystals in their order, and their embeddings by expert tag.
     """
     remaining = iter(crystals)
-    order, loader = EmbeddingOrder.of(cards), ExpertLoader()
+    order, loader = EmbeddingOrder.of(cards), loader or ExpertLoader()
     with EmbeddingCache() as cache, WriteBuffer(cache) as buffer:
         while chunk := list(islice(remaining, STREAM_CHUNK)):
             structures = [crystal.structure for crystal in chunk]
