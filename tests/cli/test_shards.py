@@ -130,8 +130,8 @@ def test_other_crystals_and_experts_are_refused(
 def messy(folder: Path) -> Path:
     """Two ids that occur again, the first time of one of them with a crystal that cannot be used."""
     table = pd.read_parquet(write_parquet(folder))
-    table.loc[[4, 9, 15, 19], "name"] = "A"
-    table.loc[[2, 11], "name"] = "C"
+    table.loc[[4, 9, 15, 19], "name"] = "four times"
+    table.loc[[2, 11], "name"] = "twice"
     table.at[4, "species_at_sites"] = ["Qq"] * len(table.at[4, "species_at_sites"])
     path = folder / "messy.parquet"
     table.to_parquet(path)
@@ -141,7 +141,7 @@ def messy(folder: Path) -> Path:
 def test_ids_that_repeat_are_found_over_all_parts(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["embed", messy(tmp_path), *EXPERTS, "--id_column", "name"]
     assert run(*command, "--output", "parts", "--shards", "1/4") == 1
-    assert "row 4, crystal 'A'" in capsys.readouterr().err
+    assert "row 4, crystal 'four times'" in capsys.readouterr().err
     assert not Path("parts/_plan.json").exists()
     assert run(*command, "--output", "one.parquet", "--on_error", "skip") == 0
     said = capsys.readouterr().out
