@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Of a worker, in bytes: what the default experts take of a batch, with room to spare.
 WORKER_MEMORY = 5 * 2**29
+# Parts with crystals left out; the records have all.
+SHOWN = 10
 # What nobody calls a folder.
 FILES = (".parquet", ".pq", ".csv")
 # Of each worker, so that all end at about the same time.
@@ -152,9 +154,9 @@ def _tell(records: Mapping[int, PartRecord], plan: Plan, *, output: str, shard: 
     share = "" if shard.of == 1 else f", shard {shard.number} of {shard.of},"
     parts = f"{len(records)} of {plan.n_parts} parts{share} in [bold]{output}[/bold]"
     screen.print(f"{rows} crystals in {parts}; {left_out} left out{'; all parts are there' if complete else ''}")
-    for one in records.values():
-        if one.left_out:
-            screen.text(f"  part {one.part}: {one.left_out[0]}{_others(len(one.left_out))}")
+    for one in [one for one in records.values() if one.left_out][:SHOWN]:
+        others = len(one.left_out) - 1
+        screen.text(f"  part {one.part}: {one.left_out[0]}{f'; and {others} others' if others else ''}")
     return {
         "output": output,
         "rows": rows,
@@ -162,9 +164,5 @@ def _tell(records: Mapping[int, PartRecord], plan: Plan, *, output: str, shard: 
         "all_parts": plan.n_parts,
         "complete": complete,
         "experts": list(plan.made_with["experts"]),
-        "left_out": left_out,
+        "n_left_out": left_out,
     }
-
-
-def _others(n: int) -> str:
-    return "" if n == 1 else f"; and {n - 1} others"
