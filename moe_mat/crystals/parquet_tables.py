@@ -114,7 +114,7 @@ def _rows_of(file: _File, start: int, stop: int, before: int, wanted: Wanted) ->
 
 def _groups(metadata: Any, start: int, stop: int) -> tuple[int, list[int]]:
     """The first row of the row groups that hold some rows, and these groups."""
-    before, first, groups = 0, 0, []
+    before, first, groups = 0, 0, list[int]()
     for group in range(metadata.num_row_groups):
         after = before + metadata.row_group(group).num_rows
         if before < stop and start < after:

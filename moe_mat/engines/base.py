@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 EngineName = Literal["processes", "ray"]
@@ -86,13 +87,9 @@ def answers(engine: Engine, jobs: Iterable[Job]) -> Generator[tuple[Any, Any], N
     Yields:
         The name of a job that is done, and its answer or the exception that it raised.
     """
-    remaining, running, empty = iter(jobs), 0, object()
+    remaining, running = iter(jobs), 0
     while True:
-        while running < engine.workers:
-            job = next(remaining, empty)
-            if job is empty:
-                break
-            name, function, arguments = job  # type: ignore[misc]
+        for name, function, arguments in islice(remaining, engine.workers - running):
             engine.submit(name, function, *arguments)
             running += 1
         if not running:
