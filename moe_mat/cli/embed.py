@@ -17,6 +17,7 @@ def embed(
     *,
     output: str = "embeddings.parquet",
     experts: str | list[str] = "default",
+    workers: int = 1,
     reading: CrystalOptions,
     sharding: ShardOptions,
 ) -> Facts:
@@ -26,6 +27,7 @@ def embed(
         path: Crystals in any readable format.
         output: Parquet file to write; with --shards or --engine, folder of parts.
         experts: A tag, pattern, tier or folder of cards, or several as ``[a,b]``.
+        workers: With --shards or --engine, parts at a time.
         reading: How crystals are read.
         sharding: Which parts of a long list are computed, and where.
     """
@@ -34,7 +36,9 @@ def embed(
     cards = zoo.find_cards(experts)
     work, what = Embedding.by(cards), "embedding crystals"
     if is_sharded(sharding):
-        return run_in_parts(work, sharding, source=path, output=output, reading=reading, what=what)
+        return run_in_parts(work, sharding, workers=workers, source=path, output=output, reading=reading, what=what)
+    if workers != 1:
+        raise ValueError("--workers is the number of parts at a time: add --engine processes, or --shards")
     screen.leave_stdout_to(output)
     check_output(output, [path, *([experts] if isinstance(experts, str) else experts)])
     left_out: list[LeftOut] = []

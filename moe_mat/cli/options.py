@@ -50,17 +50,17 @@ class CrystalOptions:
 class ShardOptions:
     """Long lists of crystals, in numbered parts.
 
+    With either option, ``--workers`` is the number of parts at a time, each by one process and one thread.
+
     Attributes:
         shards: ``3/64``, the third of 64 shares of the parts, as for the jobs of an array; all parts where it is left
             out.
         engine: Where parts are computed, ``processes`` of this machine or an existing ``ray`` cluster; in this process
             where it is left out.
-        workers: Parts at a time, each by one process and one thread.
     """
 
     shards: str | None = None
     engine: EngineName | None = None
-    workers: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,28 +55,19 @@ class Shard:
 
 
 def is_sharded(options: ShardOptions) -> bool:
-    """Whether parts are wanted, in place of one file.
-
-    Raises:
-        ValueError: Workers are asked for, and nothing that they could do.
-    """
-    if options.shards is None and options.engine is None:
-        if options.workers != 1:
-            raise ValueError(
-                "--workers needs --engine processes, --engine ray or --shards: whose parts do they compute?"
-            )
-        return False
-    return True
+    """Whether parts are wanted, in place of one file."""
+    return options.shards is not None or options.engine is not None
 
 
 def run_in_parts(
-    work: Work, options: ShardOptions, *, source: str, output: str, reading: CrystalOptions, what: str
+    work: Work, options: ShardOptions, *, workers: int, source: str, output: str, reading: CrystalOptions, what: str
 ) -> Facts:
     """Compute the parts of a shard, or all, as far as they are not finished; returns what is there then.
 
     Args:
         work: What is made of crystals.
         options: Which parts, and where they are computed.
+        workers: Parts at a time.
         source: The crystals.
         output: Folder of parts.
         reading: How crystals are read.
@@ -93,14 +84,14 @@ def run_in_parts(
         folder,
         path,
         work,
-        shares=shard.of * (PARTS_OF_A_WORKER * options.workers if options.workers > 1 else 1),
+        shares=shard.of * (PARTS_OF_A_WORKER * workers if workers > 1 else 1),
         id_column=reading.id_column,
         structure_column=reading.structure_column,
         on_error=reading.on_error,
     )
     numbers = plan.share(shard.number, shard.of)
     task = PartTask(work, path, folder, plan.digest, reading.on_error)
-    engine = _engine(options)
+    engine = _engine(options, workers)
     try:
         records = compute_parts(task, plan, numbers, engine, what=what)
     except BaseException as error:
@@ -119,7 +110,7 @@ def predict_in_parts(checkpoint: str, options: ShardOptions, *, data: DataSettin
     Args:
         checkpoint: Of a finished model.
         options: Which parts, and where they are computed.
-        data: Where the crystals are.
+        data: Where the crystals are, and how many parts are computed at a time.
         output: Folder of parts.
         level: Of the intervals.
     """
@@ -129,7 +120,15 @@ def predict_in_parts(checkpoint: str, options: ShardOptions, *, data: DataSettin
         raise ValueError(f"data.dataset {data.dataset} is small: leave out --shards and --engine, or name --data.path")
     work = Prediction.by(Path(checkpoint), level=level)
     reading = CrystalOptions(id_column=data.id_column, structure_column=data.structure_column, on_error=data.on_error)
-    return run_in_parts(work, options, source=data.path, output=output, reading=reading, what="predicting")
+    return run_in_parts(
+        work,
+        options,
+        workers=data.workers,
+        source=data.path,
+        output=output,
+        reading=reading,
+        what="predicting",
+    )
 
 
 def _folder_of_parts(output: str, source: str) -> Path:
@@ -141,12 +140,12 @@ def _folder_of_parts(output: str, source: str) -> Path:
     return folder.resolve()
 
 
-def _engine(options: ShardOptions) -> Engine:
+def _engine(options: ShardOptions, workers: int) -> Engine:
     from moe_mat.engines import InlineEngine, WorkerNeeds, start_engine
 
-    if options.engine is None and options.workers == 1:
+    if options.engine is None and workers == 1:
         return InlineEngine()
-    return start_engine(options.engine or "processes", options.workers, WorkerNeeds(memory=WORKER_MEMORY))
+    return start_engine(options.engine or "processes", workers, WorkerNeeds(memory=WORKER_MEMORY))
 
 
 def _tell(records: Mapping[int, PartRecord], plan: Plan, *, output: str, shard: Shard, complete: bool) -> Facts:

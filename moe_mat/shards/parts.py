@@ -19,7 +19,7 @@ from moe_mat.shards.work import Identity
 
 def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     """What all tables of embeddings and predictions are written by: with checksums, and no dictionaries of floats."""
-    return pq.ParquetWriter(path, schema, write_page_checksum=True, use_dictionary=False)
+    return pq.ParquetWriter(path, schema, write_page_checksum=True, use_dictionary=["material_id"])
 
 
 def part_path(folder: Path, number: int) -> Path:
