@@ -41,7 +41,7 @@ def test_killed_sweep_continues_where_it_was(toy, tmp_path):
     process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.DEVNULL)
     workers: list[int] = []
     try:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 600
         while len(list((tmp_path / "killed").glob("*/*.json"))) < 3:
             assert process.poll() is None
             assert time.monotonic() < end
