@@ -19,6 +19,7 @@ def embed(
     output: str = "embeddings.parquet",
     experts: str | list[str] = "default",
     reading: CrystalOptions,
+    workers: int = 1,
 ) -> Facts:
     """Embed crystals: Parquet with material_id and one column of vectors an expert.
 
@@ -27,6 +28,7 @@ def embed(
         output: Parquet file to write.
         experts: A tag, pattern, tier or folder of cards, or several as ``[a,b]``.
         reading: How crystals are read.
+        workers: Processes that embed; each has its own copy of the experts. The numbers do not depend on it.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -55,9 +57,9 @@ def embed(
     with (
         Progress("embedding crystals") as progress,
         whole_file(output) as part,
-        pq.ParquetWriter(part, schema, write_page_checksum=True) as writer,
+        pq.ParquetWriter(part, schema, write_page_checksum=True, use_dictionary=["material_id"]) as writer,
     ):
-        for chunk, values in zoo.embed_stream(cards, found, refuse=refuse):
+        for chunk, values in zoo.embed_stream(cards, found, refuse=refuse, workers=workers):
             columns: list[Any] = [pa.array([crystal.material_id for crystal in chunk])]
             columns += [pa.FixedSizeListArray.from_arrays(v.ravel(), v.shape[1]) for v in values.values()]
             writer.write_table(pa.table(columns, schema=schema))

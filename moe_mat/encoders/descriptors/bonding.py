@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from math import factorial, prod
 
 import numpy as np
 
 from moe_mat.encoders.descriptors.composition import element_property
 from moe_mat.encoders.descriptors.shells import Neighbours, over_atoms
-from moe_mat.graphs.radius import pairs_of_bonds
 
 ANGULAR_ORDERS = range(1, 7)
-PAIRS_AT_ONCE = 2_000_000  # of bonds of one atom, which bounds the memory
 
 
 def bonding_features(neighbours: Neighbours) -> dict[str, float]:
@@ -48,28 +46,26 @@ def bonding_features(neighbours: Neighbours) -> dict[str, float]:
 
 
 def _bond_order_parameters(neighbours: Neighbours) -> dict[str, np.ndarray]:
-    """Q1 to Q6 of Steinhardt, Nelson and Ronchetti (Phys. Rev. B 28, 784, 1983) of each atom, from the bond angles."""
-    i, weights, directions = neighbours.i, neighbours.weights, neighbours.directions
-    different = np.zeros((len(ANGULAR_ORDERS), neighbours.n_atoms))
-    for bonds in _blocks(i, neighbours.n_atoms):
-        one, other = (pair + bonds.start for pair in pairs_of_bonds(i[bonds]))
-        cosines = np.clip(np.einsum("ij,ij->i", directions[one], directions[other]), -1, 1)
-        pair_weights = weights[one] * weights[other]
-        for row, order in enumerate(ANGULAR_ORDERS):
-            legendre = np.polynomial.legendre.Legendre.basis(order)(cosines)
-            different[row] += np.bincount(i[one], weights=pair_weights * legendre, minlength=neighbours.n_atoms)
-    itself, total = neighbours.atom_sum(weights**2), neighbours.atom_sum(weights) ** 2
+    """Q1 to Q6 of Steinhardt, Nelson and Ronchetti (Phys. Rev. B 28, 784, 1983) of each atom, from its bonds.
+
+    By the addition theorem, ``Q_l^2 = sum_m |sum_b w_b C_lm(b)|^2 / (sum_b w_b)^2``, with Racah's normalisation of the
+    spherical harmonics C: a sum over bonds in place of one over pairs of bonds.
+    """
+    i, n_atoms = neighbours.i, neighbours.n_atoms
+    x, y, z = neighbours.directions.T
+    power = neighbours.weights.astype(complex)  # times (x + i y)^m
+    squares = np.zeros((max(ANGULAR_ORDERS) + 1, n_atoms))
+    for m in range(max(ANGULAR_ORDERS) + 1):
+        before, legendre = np.zeros_like(z), np.full_like(z, float(prod(range(1, 2 * m, 2))))  # over sin^m
+        for order in range(m, max(ANGULAR_ORDERS) + 1):
+            if order > m:
+                step = ((2 * order - 1) * z * legendre - (order + m - 1) * before) / (order - m)
+                before, legendre = legendre, step
+            of_bonds = power * legendre
+            real, imaginary = (np.bincount(i, part, n_atoms) for part in (of_bonds.real, of_bonds.imag))
+            share = (2 if m else 1) * factorial(order - m) / factorial(order + m)
+            squares[order] += share * (real**2 + imaginary**2)
+        power = power * (x + 1j * y)
+    total = neighbours.atom_sum(neighbours.weights) ** 2
     with np.errstate(invalid="ignore"):  # an isolated atom has sums of nothing
-        values = np.sqrt(np.maximum((different + itself) / total, 0))
-    return {f"Q{order}": row for order, row in zip(ANGULAR_ORDERS, values, strict=True)}
-
-
-def _blocks(i: np.ndarray, n_atoms: int) -> Iterator[slice]:
-    """Ranges of bonds, all bonds of some atoms each, that have no more pairs than fit into memory at once."""
-    n_bonds = np.bincount(i, minlength=n_atoms)
-    block = np.cumsum(n_bonds**2) // PAIRS_AT_ONCE
-    ends = np.append(np.cumsum(n_bonds)[:-1][np.diff(block) > 0], len(i))
-    start = 0
-    for end in ends.tolist():
-        yield slice(start, end)
-        start = end
+        return {f"Q{order}": np.sqrt(squares[order] / total) for order in ANGULAR_ORDERS}
