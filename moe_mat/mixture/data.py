@@ -259,7 +259,7 @@ class CrystalDataModule(EmbeddingDataModule):
         """Set the embeddings; returns the crystals that all experts can represent, and their rows."""
         with Progress("embedding crystals", total=len(structures)) as progress, EmbeddingCache() as cache:
             cards = find_cards(self.experts)
-            embedded = embed(cards, structures, cache=cache, advance=progress.advance)
+            embedded = embed(cards, structures, cache=cache, advance=progress.advance, workers=self.settings.workers)
         names = table["material_id"].iloc[list(embedded.refused)].astype(str).tolist()
         for name, reason in zip(names, embedded.refused.values(), strict=True):
             said = reason if self.settings.on_error == "skip" else embedded.first_reason(names)
@@ -293,7 +293,8 @@ class _Stream(IterableDataset[Batch]):
             left_out=data.left_out,
         )
         inputs = CrystalInputs(data.trainable, self.cards)
-        for chunk, values in embed_stream(self.cards, crystals, refuse=data._leave_out):
+        workers = data.settings.workers
+        for chunk, values in embed_stream(self.cards, crystals, refuse=data._leave_out, workers=workers):
             items = inputs([crystal.structure for crystal in chunk])
             partial = None if items is None else inputs.collate(items)
             ids, keys = zip(*((one.material_id, structure_key(one.structure)) for one in chunk), strict=True)

@@ -127,6 +127,7 @@ class DataSettings:
         on_error: ``raise`` stops at the first crystal that cannot be used, ``skip`` leaves it out and lists it.
         on_unknown_element: ``refuse`` takes a crystal with an element that some expert does not know for one that
             cannot be used; ``drop_expert`` fits without that expert, and says so. A fitted model needs all its experts.
+        workers: Processes that embed crystals; each has its own copy of the experts. The numbers do not depend on it.
     """
 
     path: str | None = None
@@ -141,6 +142,7 @@ class DataSettings:
     structure_column: str | None = None
     on_error: OnError = "raise"
     on_unknown_element: OnUnknownElement = "refuse"
+    workers: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
