@@ -22,7 +22,7 @@ def bonding_features(neighbours: Neighbours) -> dict[str, float]:
     """
     i, j, lengths, mean = neighbours.i, neighbours.j, neighbours.lengths, neighbours.atom_mean
     numbers, radii = neighbours.atomic_numbers, neighbours.radii
-    coordination = neighbours.atom_sum(neighbours.weights)
+    coordination = neighbours.total_weights
 
     def difference(name: str) -> np.ndarray:
         values = element_property(name)[numbers]
@@ -51,21 +51,26 @@ def _bond_order_parameters(neighbours: Neighbours) -> dict[str, np.ndarray]:
     By the addition theorem, ``Q_l^2 = sum_m |sum_b w_b C_lm(b)|^2 / (sum_b w_b)^2``, with Racah's normalisation of the
     spherical harmonics C: a sum over bonds in place of one over pairs of bonds.
     """
-    i, n_atoms = neighbours.i, neighbours.n_atoms
-    x, y, z = neighbours.directions.T
-    power = neighbours.weights.astype(complex)  # times (x + i y)^m
-    squares = np.zeros((max(ANGULAR_ORDERS) + 1, n_atoms))
-    for m in range(max(ANGULAR_ORDERS) + 1):
-        before, legendre = np.zeros_like(z), np.full_like(z, float(prod(range(1, 2 * m, 2))))  # over sin^m
-        for order in range(m, max(ANGULAR_ORDERS) + 1):
-            if order > m:
-                step = ((2 * order - 1) * z * legendre - (order + m - 1) * before) / (order - m)
-                before, legendre = legendre, step
-            of_bonds = power * legendre
-            real, imaginary = (np.bincount(i, part, n_atoms) for part in (of_bonds.real, of_bonds.imag))
-            share = (2 if m else 1) * factorial(order - m) / factorial(order + m)
-            squares[order] += share * (real**2 + imaginary**2)
-        power = power * (x + 1j * y)
-    total = neighbours.atom_sum(neighbours.weights) ** 2
+    squares = np.zeros((len(ANGULAR_ORDERS) + 1, neighbours.n_atoms))
+    if len(neighbours.i):
+        x, y, z = neighbours.directions.T
+        power = neighbours.weights.astype(complex)  # times (x + i y)^m
+        rows, shares, orders = [], [], []
+        for m in range(len(squares)):
+            # Associated Legendre functions over sin^m, by their recursion.
+            before, legendre = np.zeros_like(z), np.full_like(z, float(prod(range(1, 2 * m, 2))))
+            for order in range(m, len(squares)):
+                if order > m:
+                    step = ((2 * order - 1) * z * legendre - (order + m - 1) * before) / (order - m)
+                    before, legendre = legendre, step
+                rows.append(power * legendre)
+                shares.append((2 if m else 1) * factorial(order - m) / factorial(order + m))
+                orders.append(order)
+            power = power * (x + 1j * y)
+        first = np.flatnonzero(np.diff(neighbours.i, prepend=-1))  # bonds are sorted by the atom that they start from
+        sums = np.add.reduceat(np.array(rows), first, axis=1)
+        of_orders = np.array(shares)[:, None] * (sums.real**2 + sums.imag**2)
+        for order, of_order in zip(orders, of_orders, strict=True):
+            squares[order, neighbours.i[first]] += of_order
     with np.errstate(invalid="ignore"):  # an isolated atom has sums of nothing
-        return {f"Q{order}": np.sqrt(squares[order] / total) for order in ANGULAR_ORDERS}
+        return {f"Q{order}": np.sqrt(squares[order] / neighbours.total_weights**2) for order in ANGULAR_ORDERS}

@@ -7,6 +7,7 @@ or not bonded.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from pymatgen.core import Structure
@@ -23,7 +24,7 @@ LARGEST_RADIUS = 1.69  # Å, of curium: for the actinides after it, which have n
 FARTHEST = 2.2  # times the nearest distance: beyond, a weight of Hoppe's is below 1e-5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Neighbours:
     """Weighted bonds of all atoms, each from either end.
 
@@ -50,6 +51,11 @@ class Neighbours:
         """Number of atoms in the cell."""
         return len(self.atomic_numbers)
 
+    @cached_property
+    def total_weights(self) -> np.ndarray:
+        """Sum of the weights over the bonds of each atom ``[n_atoms]``."""
+        return self.atom_sum(self.weights)
+
     def atom_sum(self, values: np.ndarray) -> np.ndarray:
         """Sum over the bonds of each atom: ``[n_bonds]`` to ``[n_atoms]``."""
         return np.bincount(self.i, weights=values, minlength=self.n_atoms)
@@ -57,7 +63,7 @@ class Neighbours:
     def atom_mean(self, values: np.ndarray) -> np.ndarray:
         """Weighted mean over the bonds of each atom, NaN where there are none: ``[n_bonds]`` to ``[n_atoms]``."""
         with np.errstate(invalid="ignore"):
-            return self.atom_sum(self.weights * values) / self.atom_sum(self.weights)
+            return self.atom_sum(self.weights * values) / self.total_weights
 
     def atom_min(self, values: np.ndarray) -> np.ndarray:
         """Smallest value over the bonds of each atom, NaN where there are none: ``[n_bonds]`` to ``[n_atoms]``."""
@@ -65,7 +71,7 @@ class Neighbours:
         return np.where(np.isinf(smallest), np.nan, smallest)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shells(Neighbours):
     """The neighbours in a primitive cell, near or far in relation to the sum of the covalent radii.
 
