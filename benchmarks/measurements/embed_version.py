@@ -6,6 +6,7 @@ standard input, and answers each with one.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -34,6 +35,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # libraries print
     find_cards, embed = _public()
+    with contextlib.suppress(AttributeError, ImportError):  # as the command does, in versions that do
+        importlib.import_module("moe_mat.files").keep_freed_memory()
     for line in sys.stdin:
         task = json.loads(line)
         crystals = pickle.loads(Path(task["crystals"]).read_bytes())[: task["n"]]
