@@ -57,7 +57,7 @@ def versions(options: argparse.Namespace) -> dict[str, Any]:
             for which in running:  # first calls load, compile and allocate
                 experts = ask(which, size, n=4, values=values[which])["experts"]
                 say(f"{size}: {which} version, {experts} experts")
-            one = {which: [] for which in running}
+            one: dict[str, list[dict[str, Any]]] = {which: [] for which in running}
             for turn in range(options.repeats):
                 for which in list(running)[:: 1 if turn % 2 else -1]:
                     one[which].append(ask(which, size))
@@ -95,25 +95,26 @@ def _version(checkout: Path, folder: Path) -> Iterator[Any]:
     package.mkdir(parents=True)
     for part in (checkout / "moe_mat").iterdir():
         (package / part.name).symlink_to(part.resolve())
-    for name, part in PARTS_OF_PACKAGE.items():
+    for name, place in PARTS_OF_PACKAGE.items():
         if not (package / name).exists():
-            (package / name).symlink_to((checkout / part).resolve())
+            (package / name).symlink_to((checkout / place).resolve())
     command = [sys.executable, str(Path(__file__).with_name("embed_version.py"))]
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin is not None
-    assert process.stdout is not None
+    tasks, answers = process.stdin, process.stdout
+    assert tasks is not None
+    assert answers is not None
 
     def ask(task: dict[str, Any]) -> dict[str, Any]:
-        process.stdin.write(json.dumps(task) + "\n")
-        process.stdin.flush()
-        answer: dict[str, Any] = json.loads(process.stdout.readline())
+        tasks.write(json.dumps(task) + "\n")
+        tasks.flush()
+        answer: dict[str, Any] = json.loads(answers.readline())
         return answer
 
     try:
         yield ask
     finally:
-        process.stdin.close()
+        tasks.close()
         process.wait()
 
 
