@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.utils import Tags
@@ -78,6 +79,8 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         refit: Whether a member then learns from these too, if its head can.
         on_unknown_element: ``"refuse"`` takes a crystal with an element that some expert does not know for one that
             cannot be used; ``"drop_expert"`` fits without that expert, and says so.
+        n_jobs: Processes that embed crystals, each with its own copy of the experts; -1 for all cores. Predictions do
+            not depend on it.
         random_state: Seed or generator.
 
     Attributes:
@@ -129,6 +132,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         validation_fraction: float = 0.15,
         refit: bool = TrainingSettings.refit,
         on_unknown_element: OnUnknownElement = DataSettings.on_unknown_element,
+        n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.experts = experts
@@ -161,6 +165,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.refit = refit
         self.on_unknown_element = on_unknown_element
+        self.n_jobs = n_jobs
         self.random_state = random_state
 
     def fit(self, X: Crystals, y: ArrayLike, *, validation: tuple[Crystals, ArrayLike] | None = None) -> MoERegressor:
@@ -182,11 +187,12 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         others = [] if validation is None else given_structures(validation[0])
         cards = given_experts(self.experts, [*structures, *others], self.on_unknown_element)
         self.experts_ = [card.reference for card in cards]
-        batch = embed_crystals(cards, structures, self.trainable)
+        workers = effective_n_jobs(self.n_jobs)
+        batch = embed_crystals(cards, structures, self.trainable, workers=workers)
         if validation is not None:
             n_train = len(targets)
             targets = torch.cat([targets, given_targets(validation[1], len(others))])
-            batch = batch.joined(embed_crystals(cards, others, self.trainable))
+            batch = batch.joined(embed_crystals(cards, others, self.trainable, workers=workers))
             given = Split(np.arange(n_train), np.arange(n_train, len(targets)), np.arange(0))
         settings = self._settings(target_names(y, targets.shape[1]))
         seeds = member_seeds(self.random_state, self.n_members)
@@ -273,7 +279,8 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         return self.members_.say(self._embed(X))
 
     def _embed(self, X: Crystals) -> Batch:
-        return embed_crystals(find_cards(self.experts_), given_structures(X), self.trainable).batch
+        cards, workers = find_cards(self.experts_), effective_n_jobs(self.n_jobs)
+        return embed_crystals(cards, given_structures(X), self.trainable, workers=workers).batch
 
     def _shaped(self, values: torch.Tensor) -> NDArray[Any]:
         array = values.double().numpy()

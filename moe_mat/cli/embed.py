@@ -27,18 +27,17 @@ def embed(
         path: Crystals in any readable format.
         output: Parquet file to write; with --shards or --engine, folder of parts.
         experts: A tag, pattern, tier or folder of cards, or several as ``[a,b]``.
-        workers: With --shards or --engine, parts at a time.
+        workers: Processes that embed, each with its own copy of the experts, which changes no number; with --shards or
+            --engine, parts at a time.
         reading: How crystals are read.
         sharding: Which parts of a long list are computed, and where.
     """
-    from moe_mat.shards import Embedding, parquet_writer
+    from moe_mat.shards import Embedder, Embedding, parquet_writer
 
     cards = zoo.find_cards(experts)
     work, what = Embedding.by(cards), "embedding crystals"
     if is_sharded(sharding):
         return run_in_parts(work, sharding, workers=workers, source=path, output=output, reading=reading, what=what)
-    if workers != 1:
-        raise ValueError("--workers is the number of parts at a time: add --engine processes, or --shards")
     screen.leave_stdout_to(output)
     check_output(output, [path, *([experts] if isinstance(experts, str) else experts)])
     left_out: list[LeftOut] = []
@@ -56,7 +55,7 @@ def embed(
         left_out=left_out,
         columns=(),
     )
-    maker, rows = work.start(), 0
+    maker, rows = Embedder(cards, workers=workers), 0
     with (
         Progress(what) as progress,
         whole_file(output) as part,

@@ -24,6 +24,7 @@ from pymatgen.core.structure import IStructure, SiteCollection
 
 from moe_mat.crystals.checks import lattice_problem, periodicity_problem, structure_problem
 from moe_mat.crystals.errors import CrystalError, LeftOut, OnError
+from moe_mat.crystals.sites import sites_of
 
 logger = logging.getLogger(__name__)
 
@@ -206,10 +207,10 @@ def structure_key(structure: Structure) -> bytes:
     Lattice and Cartesian positions count to about 1e-8 Å, species as atomic numbers, sites in their order. Ids, site
     properties and oxidation states do not count.
     """
-    matrix = structure.lattice.matrix
-    lengths = np.concatenate([matrix, structure.frac_coords.reshape(-1, 3) @ matrix])
+    sites = sites_of(structure)
+    lengths = np.concatenate([sites.lattice, sites.fractional.reshape(-1, 3) @ sites.lattice])
     digest = hashlib.blake2b(np.rint(lengths / _KEY_STEP).astype("<i8").tobytes(), digest_size=16)
-    digest.update(np.array(structure.atomic_numbers, dtype="<i8").tobytes())
+    digest.update(sites.atomic_numbers.astype("<i8").tobytes())
     return digest.digest()
 
 

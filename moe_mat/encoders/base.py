@@ -12,6 +12,7 @@ from pymatgen.core import Structure
 from torch import Tensor, nn
 
 from moe_mat.crystals.errors import UnsupportedCrystalError
+from moe_mat.crystals.once import one_crystal
 
 # Bytes: a crystal whose graph needs more is refused.
 MOST_MEMORY = 2**30
@@ -115,7 +116,8 @@ def prepare_checked(encoder: Encoder, structure: Structure) -> Any:
     Raises:
         UnsupportedCrystalError: When the encoder has no representation for the crystal, or one that does not fit.
     """
-    sample = encoder.prepare(structure)
+    with one_crystal():
+        sample = encoder.prepare(structure)
     if (needed := encoder.memory(sample)) > MOST_MEMORY:
         raise UnsupportedCrystalError(
             f"the graph of its {len(structure)} atoms needs about {needed / 2**30:.1f} GiB of memory, more than "

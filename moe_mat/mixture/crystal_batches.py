@@ -21,6 +21,7 @@ def crystal_batches(
     *,
     refuse: Callable[[LeftOut], None],
     loader: ExpertLoader | None = None,
+    workers: int = 1,
 ) -> Iterator[Batch]:
     """Embed and batch crystals in their order, in bounded memory.
 
@@ -30,9 +31,10 @@ def crystal_batches(
         crystals: Checked crystals.
         refuse: Called for each crystal that some expert cannot represent; it is left out, unless this raises.
         loader: Keeps the experts that it has loaded for other streams.
+        workers: Processes that embed.
     """
     inputs = CrystalInputs(trainable, cards)
-    for chunk, values in embed_stream(cards, crystals, refuse=refuse, loader=loader):
+    for chunk, values in embed_stream(cards, crystals, refuse=refuse, loader=loader, workers=workers):
         items = inputs([crystal.structure for crystal in chunk])
         partial = None if items is None else inputs.collate(items)
         ids, keys = zip(*((one.material_id, structure_key(one.structure)) for one in chunk), strict=True)

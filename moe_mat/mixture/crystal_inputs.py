@@ -72,7 +72,7 @@ class EmbeddedCrystals:
 
 
 def embed_crystals(
-    cards: Sequence[ExpertCard], structures: Sequence[Structure], trainable: Trainable
+    cards: Sequence[ExpertCard], structures: Sequence[Structure], trainable: Trainable, *, workers: int = 1
 ) -> EmbeddedCrystals:
     """Crystals as gate and head see them.
 
@@ -80,13 +80,14 @@ def embed_crystals(
         cards: The experts.
         structures: Checked crystals.
         trainable: What is trained of the experts.
+        workers: Processes that embed.
 
     Raises:
         CrystalError: When some expert cannot represent one of them; names its position and the reason.
     """
     with EmbeddingCache() as cache:
         # Encoders that are trained make their embeddings anew at every step: the first ones are not worth keeping.
-        embedded = embed(cards, structures, cache=None if trainable == "all" else cache)
+        embedded = embed(cards, structures, cache=None if trainable == "all" else cache, workers=workers)
     embedded.require_all(structures)
     inputs = CrystalInputs(trainable, cards)
     return EmbeddedCrystals(side_by_side(embedded.values), inputs(structures), inputs.collate)

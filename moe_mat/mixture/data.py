@@ -260,7 +260,7 @@ class CrystalDataModule(EmbeddingDataModule):
         """Set the embeddings; returns the crystals that all experts can represent, and their rows."""
         with Progress("embedding crystals", total=len(structures)) as progress, EmbeddingCache() as cache:
             cards = find_cards(self.experts)
-            embedded = embed(cards, structures, cache=cache, advance=progress.advance)
+            embedded = embed(cards, structures, cache=cache, advance=progress.advance, workers=self.settings.workers)
         names = table["material_id"].iloc[list(embedded.refused)].astype(str).tolist()
         for name, reason in zip(names, embedded.refused.values(), strict=True):
             said = reason if self.settings.on_error == "skip" else embedded.first_reason(names)
@@ -294,4 +294,5 @@ class _Stream(IterableDataset[Batch]):
             left_out=data.left_out,
             columns=(),
         )
-        return crystal_batches(self.cards, data.trainable, crystals, refuse=data._leave_out)
+        workers = data.settings.workers
+        return crystal_batches(self.cards, data.trainable, crystals, refuse=data._leave_out, workers=workers)

@@ -1,4 +1,4 @@
-from .embedding import Embedding
+from .embedding import Embedder, Embedding
 from .inputs import Inputs
 from .manifest import write_manifest
 from .parts import PartRecord, finished_part, parquet_writer, part_path
@@ -8,6 +8,7 @@ from .runs import PartsFailedError, PartTask, compute_parts
 from .work import Maker, Work
 
 __all__ = [
+    "Embedder",
     "Embedding",
     "Inputs",
     "Maker",

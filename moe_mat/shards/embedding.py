@@ -45,15 +45,18 @@ class Embedder(Maker):
 
     Args:
         cards: Of the experts.
+        workers: Processes that compute.
     """
 
-    def __init__(self, cards: Sequence[ExpertCard]) -> None:
-        self.cards, self.loader = list(cards), ExpertLoader()
+    def __init__(self, cards: Sequence[ExpertCard], *, workers: int = 1) -> None:
+        self.cards, self.loader, self.workers = list(cards), ExpertLoader(), workers
         vectors = {card.tag: pa.list_(pa.float32(), card.dim) for card in cards}
         self.schema = pa.schema({"material_id": pa.string(), **vectors})
 
     def tables(self, crystals: Iterable[Crystal], *, refuse: Callable[[LeftOut], None]) -> Iterator[pa.Table]:  # noqa: D102
-        for chunk, values in embed_stream(self.cards, crystals, refuse=refuse, loader=self.loader):
+        for chunk, values in embed_stream(
+            self.cards, crystals, refuse=refuse, loader=self.loader, workers=self.workers
+        ):
             columns: list[Any] = [pa.array([crystal.material_id for crystal in chunk])]
             columns += [pa.FixedSizeListArray.from_arrays(v.ravel(), v.shape[1]) for v in values.values()]
             yield pa.table(columns, schema=self.schema)
