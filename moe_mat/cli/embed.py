@@ -9,6 +9,7 @@ from moe_mat.cli.options import CrystalOptions
 from moe_mat.cli.outputs import check_output
 from moe_mat.cli.screen import Facts, screen
 from moe_mat.crystals.errors import CrystalError, LeftOut
+from moe_mat.encoders.devices import Device
 from moe_mat.files.progress import Progress
 from moe_mat.files.whole import whole_file
 
@@ -18,6 +19,7 @@ def embed(
     *,
     output: str = "embeddings.parquet",
     experts: str | list[str] = "default",
+    device: Device = "auto",
     reading: CrystalOptions,
 ) -> Facts:
     """Embed crystals: Parquet with material_id and one column of vectors an expert.
@@ -26,6 +28,7 @@ def embed(
         path: Crystals in any readable format.
         output: Parquet file to write.
         experts: A tag, pattern, tier or folder of cards, or several as ``[a,b]``.
+        device: Where encoders compute: cpu, cuda, or auto, a GPU where there is one.
         reading: How crystals are read.
     """
     import pyarrow as pa
@@ -57,7 +60,7 @@ def embed(
         whole_file(output) as part,
         pq.ParquetWriter(part, schema, write_page_checksum=True) as writer,
     ):
-        for chunk, values in zoo.embed_stream(cards, found, refuse=refuse):
+        for chunk, values in zoo.embed_stream(cards, found, refuse=refuse, device=device):
             columns: list[Any] = [pa.array([crystal.material_id for crystal in chunk])]
             columns += [pa.FixedSizeListArray.from_arrays(v.ravel(), v.shape[1]) for v in values.values()]
             writer.write_table(pa.table(columns, schema=schema))

@@ -104,6 +104,7 @@ class CHGNetEncoder(Encoder):
         ValueError: When there is no such model.
     """
 
+    moves = True
     model: Any
 
     def __init__(self, *, model: str = "0.3.0", adapter: int | None = None) -> None:
@@ -188,7 +189,7 @@ class CHGNetEncoder(Encoder):
                     layer.twoBody_atom, [(atoms, center[some]), (bonds, bond[some]), (atoms, neighbor[some])]
                 )
                 messages *= atom_weights[bond[some]]
-                summed = summed.index_add_(0, center[some], messages)
+                summed = summed.index_add_(0, center[some], messages.to(summed.dtype))  # mixed precision: half
             atoms = atoms + layer.mlp_out(summed)
             if self.adapters:
                 atoms = self.adapters[i](atoms)
@@ -199,7 +200,7 @@ class CHGNetEncoder(Encoder):
             for some in slices(len(vertex)):
                 messages = gated_mlp(layer.twoBody_bond, of_angles(some))
                 messages *= bond_weights[looking[some]] * bond_weights[seen[some]]
-                summed = summed.index_add_(0, looking[some], messages)
+                summed = summed.index_add_(0, looking[some], messages.to(summed.dtype))
             bonds = bonds + layer.mlp_out(summed)
             layer = model.angle_layers[i].twoBody_bond
             angles = torch.cat([angles[some] + gated_mlp(layer, of_angles(some)) for some in slices(len(vertex))])

@@ -14,7 +14,7 @@ from pymatgen.core import Structure
 
 from moe_mat.crystals.errors import CrystalError, LeftOut, UnsupportedCrystalError
 from moe_mat.crystals.structures import Crystal, structure_key
-from moe_mat.encoders import Encoder, prepare_checked
+from moe_mat.encoders import Device, Encoder, beside, prepare_checked
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.encoder_pass import EncoderPass
@@ -81,6 +81,7 @@ def embed(
     *,
     cache: EmbeddingCache | None = None,
     advance: Callable[[int], None] | None = None,
+    device: Device = "auto",
 ) -> Embedded:
     """Embed crystals with several experts.
 
@@ -92,9 +93,15 @@ def embed(
         structures: Checked crystals.
         cache: Where embeddings are kept.
         advance: Called with the number of crystals that have been dealt with since the last call.
+        device: Where encoders compute that know a GPU, see `moe_mat.encoders.choose_device`; crystals are prepared on
+            the CPU.
+
+    Raises:
+        ValueError: When there is no such device.
     """
     with WriteBuffer(cache) as buffer:
-        return _embed(EmbeddingOrder.of(cards), structures, buffer=buffer, advance=advance, loader=ExpertLoader())
+        loader = ExpertLoader(device)
+        return _embed(EmbeddingOrder.of(cards), structures, buffer=buffer, advance=advance, loader=loader)
 
 
 def _embed(
@@ -139,7 +146,11 @@ def _embed(
 
 
 def embed_stream(
-    cards: Sequence[ExpertCard], crystals: Iterable[Crystal], *, refuse: Callable[[LeftOut], None]
+    cards: Sequence[ExpertCard],
+    crystals: Iterable[Crystal],
+    *,
+    refuse: Callable[[LeftOut], None],
+    device: Device = "auto",
 ) -> Iterator[tuple[list[Crystal], dict[str, np.ndarray]]]:
     """Embed any number of crystals in bounded memory.
 
@@ -147,12 +158,13 @@ def embed_stream(
         cards: The experts.
         crystals: Checked crystals.
         refuse: Called for each crystal that some expert cannot represent; it is left out, unless this raises.
+        device: As in `embed`.
 
     Yields:
         Some crystals in their order, and their embeddings by expert tag.
     """
     remaining = iter(crystals)
-    order, loader = EmbeddingOrder.of(cards), ExpertLoader()
+    order, loader = EmbeddingOrder.of(cards), ExpertLoader(device)
     with EmbeddingCache() as cache, WriteBuffer(cache) as buffer:
         while chunk := list(islice(remaining, STREAM_CHUNK)):
             structures = [crystal.structure for crystal in chunk]
@@ -193,7 +205,7 @@ def _embed_batch(
                 except UnsupportedCrystalError as error:
                     reasons.setdefault(key, f"expert {one.cards[0].tag}: {error}")
             prepared[encoder.prepare_key] = [
-                _Part(keys, encoder.collate([samples[key] for key in keys])) for keys in _parts(encoder, samples)
+                _Part(keys, beside(encoder, encoder.collate([samples[key] for key in keys]))) for keys in _parts(encoder, samples)
             ]
         for part in prepared[encoder.prepare_key]:
             buffer.put_many(one.space, one.run(part.keys, part.batch), cards=one.cards)
