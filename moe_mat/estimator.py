@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from moe_mat.crystals.errors import OnUnknownElement
 from moe_mat.crystals.splits import Split, random_split
+from moe_mat.encoders import Device
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.checkpoints import DIGEST, content_digest
 from moe_mat.mixture.crystal_inputs import embed_crystals
@@ -78,6 +79,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         refit: Whether a member then learns from these too, if its head can.
         on_unknown_element: ``"refuse"`` takes a crystal with an element that some expert does not know for one that
             cannot be used; ``"drop_expert"`` fits without that expert, and says so.
+        device: ``auto``, ``cpu`` or ``cuda``, see `moe_mat.mixture.settings.TrainingSettings`.
         random_state: Seed or generator.
 
     Attributes:
@@ -129,6 +131,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         validation_fraction: float = 0.15,
         refit: bool = TrainingSettings.refit,
         on_unknown_element: OnUnknownElement = DataSettings.on_unknown_element,
+        device: Device = TrainingSettings.device,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.experts = experts
@@ -161,6 +164,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.refit = refit
         self.on_unknown_element = on_unknown_element
+        self.device = device
         self.random_state = random_state
 
     def fit(self, X: Crystals, y: ArrayLike, *, validation: tuple[Crystals, ArrayLike] | None = None) -> MoERegressor:
@@ -182,20 +186,20 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         others = [] if validation is None else given_structures(validation[0])
         cards = given_experts(self.experts, [*structures, *others], self.on_unknown_element)
         self.experts_ = [card.reference for card in cards]
-        batch = embed_crystals(cards, structures, self.trainable)
+        batch = embed_crystals(cards, structures, self.trainable, self.device)
         if validation is not None:
             n_train = len(targets)
             targets = torch.cat([targets, given_targets(validation[1], len(others))])
-            batch = batch.joined(embed_crystals(cards, others, self.trainable))
+            batch = batch.joined(embed_crystals(cards, others, self.trainable, self.device))
             given = Split(np.arange(n_train), np.arange(n_train, len(targets)), np.arange(0))
         settings = self._settings(target_names(y, targets.shape[1]))
         seeds = member_seeds(self.random_state, self.n_members)
-        training = TrainingSettings(max_epochs=self.max_epochs, patience=self.patience, refit=self.refit)
+        training = TrainingSettings(**{one.name: getattr(self, one.name) for one in fields(TrainingSettings)})
 
         def data_of(seed: int) -> EmbeddingDataModule:
             fractions = (1 - self.validation_fraction, self.validation_fraction, 0.0)
             split = given or random_split(len(targets), fractions=fractions, seed=seed)
-            return given_data(batch, targets, split, batch_size=self.batch_size)
+            return given_data(batch, targets, split, batch_size=self.batch_size, device=self.device)
 
         self.members_ = Members.trained(settings, training, seeds, data_of)
         self.gate_weights_ = self.members_.gate_weights(batch.embeddings)
@@ -266,14 +270,14 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
     def transform(self, X: Crystals) -> NDArray[Any]:
         """Mixed embedding of crystals ``[n, width]``, those of members and gates side by side."""
         check_is_fitted(self)
-        return self.members_.embed(self._embed(X)).numpy()
+        return self.members_.embed(self._embed(X), self.device).numpy()
 
     def _say(self, X: Crystals) -> Said:
         check_is_fitted(self)
-        return self.members_.say(self._embed(X))
+        return self.members_.say(self._embed(X), self.device)
 
     def _embed(self, X: Crystals) -> Batch:
-        return embed_crystals(find_cards(self.experts_), given_structures(X), self.trainable).batch
+        return embed_crystals(find_cards(self.experts_), given_structures(X), self.trainable, self.device).batch
 
     def _shaped(self, values: torch.Tensor) -> NDArray[Any]:
         array = values.double().numpy()

@@ -1,7 +1,7 @@
 from .base import SCALAR_STATISTICS, Encoder, Features, pool, prepare_checked
 from .cgcnn import CGCNNConvolution, CGCNNEncoder, gaussian_expansion
-from .devices import Device, beside, choose_device, placed
 from .descriptors.encoders import DescriptorEncoder, LocalEnvironmentEncoder
+from .devices import Device, beside, choose_device, placed
 from .physics.base import PhysicsEncoder
 from .physics.elasticity import ElasticityEncoder
 from .physics.layer_stack import LayerStackEncoder

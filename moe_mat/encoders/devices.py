@@ -1,4 +1,7 @@
-"""Where encoders compute: names of devices, and how encoders and batches come to them. Help of commands needs no torch."""
+"""Where encoders compute: names of devices, and how encoders and batches come to them.
+
+Torch is imported late, because the help of commands needs the names alone.
+"""
 
 from __future__ import annotations
 

@@ -205,7 +205,8 @@ def _embed_batch(
                 except UnsupportedCrystalError as error:
                     reasons.setdefault(key, f"expert {one.cards[0].tag}: {error}")
             prepared[encoder.prepare_key] = [
-                _Part(keys, beside(encoder, encoder.collate([samples[key] for key in keys]))) for keys in _parts(encoder, samples)
+                _Part(keys, beside(encoder, encoder.collate([samples[key] for key in keys])))
+                for keys in _parts(encoder, samples)
             ]
         for part in prepared[encoder.prepare_key]:
             buffer.put_many(one.space, one.run(part.keys, part.batch), cards=one.cards)

@@ -59,9 +59,7 @@ class Expert(nn.Module, ABC):
         return self.card.dim
 
     @abstractmethod
-    def embed(
-        self, structures: Sequence[Structure], *, batch_size: int = 64, device: Device = "auto"
-    ) -> np.ndarray:
+    def embed(self, structures: Sequence[Structure], *, batch_size: int = 64, device: Device = "auto") -> np.ndarray:
         """Embed crystals, without a cache.
 
         Args:
