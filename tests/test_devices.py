@@ -1,13 +1,11 @@
 """Devices: encoders and batches meet on one, what they say does not depend on it, and a GPU that is not there is told.
 
-Without a GPU, fake tensors take its place: they have no numbers, but refuse those of another device.
+Without a GPU, the meta device takes its place: its tensors have no numbers, but tell where they are.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,10 @@ from encoder_cases import load
 from strategies import reference_crystals
 from test_compose import CRYSTALS as TASK
 from test_compose import VALUES
-from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from toy_binaries import run, write_binaries, write_recipe
 from toy_experts import cgcnn_expert
 from toy_hub import backbone
 
@@ -38,51 +38,33 @@ MOVING = ["cgcnn", "chgnet", "sevennet", "sevennet-l3i5", "sevennet-mf-0", "tens
 CRYSTALS = [one for name, one in reference_crystals().items() if name != "isolated Ar"]
 
 
-def replaced(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """A batch with all of its tensors changed."""
-    if isinstance(value, Tensor):
-        return change(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return type(value)(**{f.name: replaced(getattr(value, f.name), change) for f in fields(value)})
-    if hasattr(value, "derived"):
-        value = copy.copy(value)
-        value.__dict__ |= {name: replaced(one, change) for name, one in vars(value).items()}
-        value.derived = {}
-    return value
+class OneDevice(TorchDispatchMode):
+    """Refuses to compute with tensors of another device than this, but for single numbers, which torch allows."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__()
+        self.device = device
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        for value in tree_leaves([args, kwargs, found]):
+            if isinstance(value, Tensor) and value.ndim and value.device.type != self.device:
+                raise RuntimeError(f"{func}: a tensor {tuple(value.shape)} is on {value.device}")
+        return found
 
 
-@without_cuda
-@pytest.mark.parametrize("name", ["cgcnn", "chgnet"])
+@pytest.mark.parametrize("name", ["cgcnn", "chgnet", "sevennet"])
 def test_encoders_make_their_tensors_where_those_of_the_batch_are(name: str) -> None:
     encoder = load(name)
-    batch = encoder.collate([encoder.prepare(structure) for structure in CRYSTALS]).to("meta")  # without numbers
-    on_gpu = copy.deepcopy(encoder)
-    with FakeTensorMode(), torch.no_grad():
-
-        def fake(tensor: Tensor) -> Tensor:
-            return torch.empty(tensor.shape, dtype=tensor.dtype, device="cuda")
-
-        for module in on_gpu.modules():
-            for key, parameter in module._parameters.items():
-                module._parameters[key] = None if parameter is None else nn.Parameter(fake(parameter))
-            for key, buffer in module._buffers.items():
-                module._buffers[key] = None if buffer is None else fake(buffer)
-        assert on_gpu.device.type == "cuda"
-        features = on_gpu(replaced(batch, fake))
-        layers = [*features.nodes.values(), *features.crystals.values(), features.crystal_of_node]
-        assert {layer.device.type for layer in layers} == {"cuda"}
-        with pytest.raises(Exception, match="device"):
-            on_gpu(replaced(batch, lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype)))
-
-
-def test_moved_batches_leave_no_tensor_behind() -> None:
-    for name in MOVING[:4]:
-        encoder = load(name)
-        moved = encoder.collate([encoder.prepare(structure) for structure in CRYSTALS]).to("meta")
-        tensors: list[Tensor] = []
-        replaced(moved, lambda tensor, tensors=tensors: tensors.append(tensor) or tensor)
-        assert len(tensors) >= 4, name
-        assert {tensor.device.type for tensor in tensors} == {"meta"}, name
+    batch = encoder.collate([encoder.prepare(structure) for structure in CRYSTALS])
+    moved, there = copy.deepcopy(encoder).to("meta"), batch.to("meta")
+    assert moved.device.type == "meta"
+    with torch.no_grad(), OneDevice("meta"):
+        features = moved(there)
+    layers = [*features.nodes.values(), *features.crystals.values(), features.crystal_of_node]
+    assert {layer.device.type for layer in layers} == {"meta"}
+    with pytest.raises(RuntimeError, match="is on cpu"), torch.no_grad(), OneDevice("meta"):
+        moved(batch)
 
 
 def test_descriptors_and_physics_stay_on_the_cpu() -> None:
@@ -208,3 +190,14 @@ def test_the_command_line_fits_tunes_and_predicts_on_a_gpu(tmp_path: Path, monke
     checkpoint = "runs/dcdft/version_0/checkpoints/best.ckpt"
     assert main(["predict", "crystals", "--ckpt_path", checkpoint, "--device", "cuda"]) == 0
     assert main(["test", "--ckpt_path", checkpoint, "--data.dataset", "dcdft", "--device", "cuda"]) == 0
+
+
+@needs_cuda
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+@pytest.mark.parametrize("only", ["toy_networks", "cgcnn_toy_difference"])
+def test_pretraining_learns_on_a_gpu(tmp_path: Path, only: str, precision: str) -> None:
+    trainer = {"logger": False, "precision": precision}
+    data = write_binaries(tmp_path)
+    cards = run(write_recipe(tmp_path), data, tmp_path, only=only, device="cuda", workers=1, trainer=trainer)
+    metrics = cards.get("toy_difference", cards.get("cgcnn_toy_difference")).metrics  # type: ignore[union-attr]
+    assert metrics["validation_mae"] < 0.8 * metrics["validation_median_mae"]

@@ -31,7 +31,7 @@ def pretrain(
         output: Folder of the experts.
         runs: Folder of checkpoints and logs.
         only: Trainings, one or a list of patterns: <recipe>_networks and cgcnn_<recipe>_<target>.
-        device: Where trunks compute and experts are trained: cpu, cuda, or auto, GPUs where there are some.
+        device: Where trunks compute and experts are trained: cpu, cuda, or auto, a GPU where there is one.
         workers: Processes that join crystals into batches, beside each process that trains.
         trainer: Options of Lightning's Trainer, such as --trainer.devices 4, which share every batch.
     """

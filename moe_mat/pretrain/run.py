@@ -43,7 +43,7 @@ def pretrain(
         runs: Folder of checkpoints and logs.
         only: Patterns, one or several, of trainings: ``<recipe>_networks`` and ``cgcnn_<recipe>_<target>``; of a hub
             ``<hub>_backbone``, ``<hub>_full_<source>_<target>`` and ``<hub>_adapter_<source>_<target>``.
-        device: Where trunks compute and experts are trained: ``cpu``, ``cuda``, or ``auto``, GPUs where there are some.
+        device: Where trunks compute and experts are trained: ``cpu``, ``cuda``, or ``auto``, a GPU where there is one.
         workers: Processes that join crystals into batches, beside each process that trains.
         trainer: Arguments of Lightning's Trainer. Of several processes, each takes its share of every batch.
 
@@ -57,7 +57,8 @@ def pretrain(
     """
     if not isinstance(recipe, SourceRecipe | HubRecipe):
         recipe = read_hub_recipe(recipe) if is_hub_recipe(recipe) else read_source_recipe(recipe)
-    options = {"accelerator": choose_device(device).type} | dict(trainer or {})
+    # One process, unless more are asked for.
+    options = {"accelerator": choose_device(device).type, "devices": 1} | dict(trainer or {})
     if (epochs := options.pop("max_epochs", None)) is not None:  # the cards say what was done
         if not isinstance(epochs, int):
             raise ValueError(f"--trainer.max_epochs: {epochs!r} is not a number of epochs")

@@ -24,8 +24,8 @@ class Training:
         batch_size: Crystals in a batch, all processes together; batches of graphs hold equal numbers of atoms.
         learning_rate: Largest of the one-cycle schedule.
         weight_decay: Of AdamW.
-        precision: Of the training: ``32-true``, or ``bf16-mixed`` or ``16-mixed``, which are faster on a GPU. Validation
-            and the expert itself have full precision.
+        precision: Of the training: ``32-true``, or ``bf16-mixed`` or ``16-mixed``, which are faster on a GPU.
+            Validation has full precision.
     """
 
     max_atoms: int | None = None
