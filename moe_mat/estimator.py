@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Literal
@@ -37,8 +36,6 @@ from moe_mat.mixture.settings import (
 from moe_mat.mixture.training import member_seeds
 from moe_mat.zoo.find import find_cards
 from moe_mat.zoo.weights import WeightsError
-
-logger = logging.getLogger(__name__)
 
 
 class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
@@ -188,10 +185,9 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         self.experts_ = [card.reference for card in cards]
         batch = embed_crystals(cards, structures, self.trainable, self.device)
         if validation is not None:
-            n_train = len(targets)
             targets = torch.cat([targets, given_targets(validation[1], len(others))])
             batch = batch.joined(embed_crystals(cards, others, self.trainable, self.device))
-            given = Split(np.arange(n_train), np.arange(n_train, len(targets)), np.arange(0))
+            given = Split(np.arange(len(X)), np.arange(len(X), len(targets)), np.arange(0))
         settings = self._settings(target_names(y, targets.shape[1]))
         seeds = member_seeds(self.random_state, self.n_members)
         training = TrainingSettings(**{one.name: getattr(self, one.name) for one in fields(TrainingSettings)})
@@ -247,8 +243,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         if interval is None:
             return mean
         if isinstance(interval, float | int):
-            lower, upper = intervals.bounds(said, interval)
-            return mean, self._shaped(lower), self._shaped(upper)
+            return mean, *map(self._shaped, intervals.bounds(said, interval))
         pairs = [intervals.bounds(said, level) for level in interval]
         bounds = (np.stack([self._shaped(one) for one in side], axis=-1) for side in zip(*pairs, strict=True))
         return mean, *bounds
