@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pymatgen.core import Lattice, Structure
 from strategies import reference_crystals
 from toy_experts import cgcnn_expert, network_expert
@@ -265,6 +266,15 @@ def stretched() -> list[Structure]:
     return found
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_two_processes_give_the_same_bits(
     cards: list[ExpertCard], stretched: list[Structure], monkeypatch: pytest.MonkeyPatch
 ) -> None:

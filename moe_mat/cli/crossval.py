@@ -82,7 +82,11 @@ class CrossvalCLI(MoeMatCLI):
         structures, table = datamodule.load()
         folds = self._folds(structures, datamodule, table)
         training = FoldTraining(
-            datamodule, MixtureSettings(**model.hparams), TrainingSettings(**self._training()), self.seed, self.level
+            datamodule,
+            MixtureSettings(**model.hparams),
+            TrainingSettings(**self._training(), device=datamodule.device),
+            self.seed,
+            self.level,
         )
         with only_writer(output):
             folder = FoldFolder(output, self._identity(model, datamodule, folds))

@@ -8,6 +8,7 @@ from moe_mat.cli.outputs import check_output
 from moe_mat.cli.screen import Facts, screen
 from moe_mat.cli.sharded import is_sharded, run_in_parts
 from moe_mat.crystals.errors import CrystalError, LeftOut
+from moe_mat.encoders.devices import Device
 from moe_mat.files.progress import Progress
 from moe_mat.files.whole import whole_file
 
@@ -18,6 +19,7 @@ def embed(
     output: str = "embeddings.parquet",
     experts: str | list[str] = "default",
     workers: int = 1,
+    device: Device = "auto",
     reading: CrystalOptions,
     sharding: ShardOptions,
 ) -> Facts:
@@ -29,15 +31,18 @@ def embed(
         experts: A tag, pattern, tier or folder of cards, or several as ``[a,b]``.
         workers: Processes that embed, each with its own copy of the experts, which changes no number; with --shards or
             --engine, parts at a time.
+        device: Where encoders compute: cpu, cuda, or auto, a GPU where there is one.
         reading: How crystals are read.
         sharding: Which parts of a long list are computed, and where.
     """
     from moe_mat.shards import Embedder, Embedding, parquet_writer
 
     cards = zoo.find_cards(experts)
-    work, what = Embedding.by(cards), "embedding crystals"
+    work, what = Embedding.by(cards, device), "embedding crystals"
     if is_sharded(sharding):
-        return run_in_parts(work, sharding, workers=workers, source=path, output=output, reading=reading, what=what)
+        return run_in_parts(
+            work, sharding, workers=workers, device=device, source=path, output=output, reading=reading, what=what
+        )
     screen.leave_stdout_to(output)
     check_output(output, [path, *([experts] if isinstance(experts, str) else experts)])
     left_out: list[LeftOut] = []
@@ -55,7 +60,7 @@ def embed(
         left_out=left_out,
         columns=(),
     )
-    maker, rows = Embedder(cards, workers=workers), 0
+    maker, rows = Embedder(cards, workers=workers, device=device), 0
     with (
         Progress(what) as progress,
         whole_file(output) as part,

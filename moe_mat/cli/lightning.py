@@ -22,6 +22,7 @@ from moe_mat.cli.run_order import check_quickstart, checkpoints_folder, in_order
 from moe_mat.cli.run_screen import print_report, run_facts
 from moe_mat.cli.screen import Facts, screen
 from moe_mat.cli.sharded import is_sharded, predict_in_parts
+from moe_mat.encoders import choose_device
 from moe_mat.mixture.checkpoints import RunCheckpoints, check_run_checkpoint
 from moe_mat.mixture.data import QUICKSTART, QUICKSTART_TARGET, CrystalDataModule
 from moe_mat.mixture.data_checks import DataChecks
@@ -32,7 +33,7 @@ from moe_mat.mixture.resumed_callbacks import ResumedCheckpoint, ResumedEarlySto
 from moe_mat.mixture.run_folder import write_run
 from moe_mat.mixture.run_logger import RunLogger
 from moe_mat.mixture.settings import DataSettings, MixtureSettings, TrainingSettings
-from moe_mat.mixture.training import MONITORED, Schedule, member_seeds, new_model, schedule, train
+from moe_mat.mixture.training import MONITORED, Schedule, accelerator, member_seeds, new_model, schedule, train
 
 RUNS = "runs"
 # Loggers that do not work without a folder.
@@ -92,6 +93,7 @@ class MoeMatCLI(LightningCLI):
         data, model, trainer = config["data"], config["model"], config["trainer"]
         if not 0 < config["level"] < 1:
             raise ValueError(f"--level is {config['level']}: it is a share between 0 and 1, such as 0.9")
+        choose_device(config["device"])
         if self.subcommand != "fit" and not config.get("ckpt_path"):
             raise ValueError("a trained model is needed: name its checkpoint with --ckpt_path")
         if data["path"] is None and data["dataset"] is None:
@@ -143,7 +145,8 @@ class MoeMatCLI(LightningCLI):
         data: DataSettings = self._get(self.config_init, "data")
         seed = self._get(self.config, "seed_everything")
         (self.seed,) = member_seeds(seed if isinstance(seed, int) else torch.initial_seed() % 2**31, 1)
-        self.datamodule = CrystalDataModule(data, experts=settings.experts, trainable=settings.trainable)
+        device = self._get(self.config, "device")
+        self.datamodule = CrystalDataModule(data, experts=settings.experts, trainable=settings.trainable, device=device)
         if self.command == "fit" and data.on_unknown_element == "drop_expert":
             settings = replace(settings, experts=self.datamodule.choose_experts())
             self.config[self.command]["model"]["experts"] = settings.experts
@@ -158,6 +161,10 @@ class MoeMatCLI(LightningCLI):
         kwargs["check_val_every_n_epoch"] = plan.validate_every if every == 1 else every
         stopping = self._get(self.config_init, "early_stopping")  # Lightning counts validations
         stopping.patience = max(1, stopping.patience // (kwargs["check_val_every_n_epoch"] or 1))
+        if self.subcommand == "fit" and settings["accelerator"] in ("cpu", "auto"):
+            kwargs["accelerator"] = accelerator(self.model.head, self.datamodule.device)
+            if kwargs["accelerator"] != "cpu" and settings["devices"] == "auto":
+                kwargs["devices"] = 1
         kwargs["plugins"] = [*(settings["plugins"] or []), RunCheckpoints()]
         if settings["logger"] in (None, True):
             name = self.datamodule.name if self.subcommand == "fit" else f"{self.datamodule.name}_{self.subcommand}"
@@ -224,9 +231,9 @@ class MoeMatCLI(LightningCLI):
         """Predict, and say where the predictions are and what is missing."""
         if is_sharded(self.sharding):
             checkpoint, output = self._get(self.config, "ckpt_path"), self._get(self.config, "output")
-            options = self.sharding
+            data, device, level = datamodule.settings, datamodule.device, self.level
             self.facts = predict_in_parts(
-                checkpoint, options, data=datamodule.settings, output=output, level=self.level
+                checkpoint, self.sharding, data=data, device=device, output=output, level=level
             )
             return
         with in_order(self.trainer, self.command):

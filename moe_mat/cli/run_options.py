@@ -7,6 +7,7 @@ import sys
 from jsonargparse import ArgumentParser
 
 from moe_mat.cli.options import FoldOptions, ShardOptions, add_manner_options
+from moe_mat.encoders.devices import Device
 from moe_mat.mixture.settings import DEFAULT_LEVEL, DataSettings, MixtureSettings, TrainingSettings
 
 COMMANDS = {
@@ -45,6 +46,8 @@ def add_run_options(parser: ArgumentParser) -> None:
         default=TrainingSettings.refit,
         help="Of fit: whether a head that can learns from the validation rows too, when everything is chosen.",
     )
+    help_text = "Where encoders, and heads that learn by batches, compute: cpu, cuda or auto, a GPU if there is one."
+    parser.add_argument("--device", type=Device, default=TrainingSettings.device, help=help_text)
 
 
 def add_own_options(parser: ArgumentParser, command: str) -> None:

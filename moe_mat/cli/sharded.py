@@ -13,6 +13,7 @@ from moe_mat.cli.screen import Facts, screen
 from moe_mat.cli.signals import stopped_behind
 
 if TYPE_CHECKING:
+    from moe_mat.encoders.devices import Device
     from moe_mat.engines import Engine
     from moe_mat.mixture.settings import DataSettings
     from moe_mat.shards import PartRecord, Plan, Work
@@ -60,7 +61,15 @@ def is_sharded(options: ShardOptions) -> bool:
 
 
 def run_in_parts(
-    work: Work, options: ShardOptions, *, workers: int, source: str, output: str, reading: CrystalOptions, what: str
+    work: Work,
+    options: ShardOptions,
+    *,
+    workers: int,
+    device: Device,
+    source: str,
+    output: str,
+    reading: CrystalOptions,
+    what: str,
 ) -> Facts:
     """Compute the parts of a shard, or all, as far as they are not finished; returns what is there then.
 
@@ -68,6 +77,7 @@ def run_in_parts(
         work: What is made of crystals.
         options: Which parts, and where they are computed.
         workers: Parts at a time.
+        device: Where a worker computes; one that is to have a GPU asks the cluster for it.
         source: The crystals.
         output: Folder of parts.
         reading: How crystals are read.
@@ -91,7 +101,7 @@ def run_in_parts(
     )
     numbers = plan.share(shard.number, shard.of)
     task = PartTask(work, path, folder, plan.digest, reading.on_error)
-    engine = _engine(options, workers)
+    engine = _engine(options, workers, device)
     try:
         records = compute_parts(task, plan, numbers, engine, what=what)
     except BaseException as error:
@@ -104,13 +114,16 @@ def run_in_parts(
     return _tell(records, plan, output=output, shard=shard, complete=manifest is not None)
 
 
-def predict_in_parts(checkpoint: str, options: ShardOptions, *, data: DataSettings, output: str, level: float) -> Facts:
+def predict_in_parts(
+    checkpoint: str, options: ShardOptions, *, data: DataSettings, device: Device, output: str, level: float
+) -> Facts:
     """Predict the parts of a shard, or all.
 
     Args:
         checkpoint: Of a finished model.
         options: Which parts, and where they are computed.
         data: Where the crystals are, and how many parts are computed at a time.
+        device: Where a worker computes.
         output: Folder of parts.
         level: Of the intervals.
     """
@@ -118,12 +131,13 @@ def predict_in_parts(checkpoint: str, options: ShardOptions, *, data: DataSettin
 
     if data.path is None:
         raise ValueError(f"data.dataset {data.dataset} is small: leave out --shards and --engine, or name --data.path")
-    work = Prediction.by(Path(checkpoint), level=level)
+    work = Prediction.by(Path(checkpoint), level=level, device=device)
     reading = CrystalOptions(id_column=data.id_column, structure_column=data.structure_column, on_error=data.on_error)
     return run_in_parts(
         work,
         options,
         workers=data.workers,
+        device=device,
         source=data.path,
         output=output,
         reading=reading,
@@ -140,12 +154,13 @@ def _folder_of_parts(output: str, source: str) -> Path:
     return folder.resolve()
 
 
-def _engine(options: ShardOptions, workers: int) -> Engine:
+def _engine(options: ShardOptions, workers: int, device: Device) -> Engine:
     from moe_mat.engines import InlineEngine, WorkerNeeds, start_engine
 
     if options.engine is None and workers == 1:
         return InlineEngine()
-    return start_engine(options.engine or "processes", workers, WorkerNeeds(memory=WORKER_MEMORY))
+    needs = WorkerNeeds(memory=WORKER_MEMORY, gpus=1 if device == "cuda" else 0)
+    return start_engine(options.engine or "processes", workers, needs)
 
 
 def _tell(records: Mapping[int, PartRecord], plan: Plan, *, output: str, shard: Shard, complete: bool) -> Facts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, ClassVar
 
 import torch
@@ -52,10 +53,18 @@ class Encoder(nn.Module, ABC):
     Attributes:
         name: What cards call it.
         learned: Whether its weights were fitted to values of properties, which the leakage audit must then know of.
+        moves: Whether it computes on a GPU as well: it makes its tensors where those of the batch are, and batches have
+            a method ``to``. Others stay on the CPU.
     """
 
     name: ClassVar[str]
     learned: ClassVar[bool] = True
+    moves: ClassVar[bool] = False
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are, and so where it computes."""
+        return next((values.device for values in chain(self.parameters(), self.buffers())), torch.device("cpu"))
 
     @property
     @abstractmethod

@@ -120,6 +120,7 @@ class CHGNetEncoder(Encoder):
         ValueError: When there is no such model.
     """
 
+    moves = True
     model: Any
 
     def __init__(self, *, model: str = "0.3.0", adapter: int | None = None) -> None:
@@ -200,7 +201,8 @@ class CHGNetEncoder(Encoder):
             messages = gated_mlp(layer.twoBody_atom, [(atoms, center), (bonds, bond), (atoms, neighbor)])
             summed = torch.zeros_like(atoms)
             for some in slices(bond):
-                summed = summed.index_add_(0, center[some], messages(some) * atom_weights.index_select(0, bond[some]))
+                weighted = messages(some) * atom_weights.index_select(0, bond[some])
+                summed = summed.index_add_(0, center[some], weighted.to(summed.dtype))  # mixed precision: half
             atoms = atoms + layer.mlp_out(summed)
             if self.adapters:
                 atoms = self.adapters[i](atoms)
@@ -214,7 +216,7 @@ class CHGNetEncoder(Encoder):
             )
             for some in slices(vertex):
                 weights = bond_weights.index_select(0, looking[some]) * bond_weights.index_select(0, seen[some])
-                summed = summed.index_add_(0, looking[some], messages(some) * weights)
+                summed = summed.index_add_(0, looking[some], (messages(some) * weights).to(summed.dtype))
             bonds = bonds + layer.mlp_out(torch.zeros_like(bonds).index_copy(0, short, summed))
             layer, short_bonds = model.angle_layers[i].twoBody_bond, bonds.index_select(0, short)
             change = gated_mlp(layer, [(short_bonds, looking), (short_bonds, seen), (angles, None), (atoms, vertex)])

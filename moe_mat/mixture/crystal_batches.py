@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from moe_mat.crystals.errors import LeftOut
 from moe_mat.crystals.structures import Crystal, structure_key
+from moe_mat.encoders import Device
 from moe_mat.mixture.batch import Batch, side_by_side
 from moe_mat.mixture.crystal_inputs import CrystalInputs
 from moe_mat.mixture.settings import Trainable
@@ -20,6 +21,7 @@ def crystal_batches(
     crystals: Iterable[Crystal],
     *,
     refuse: Callable[[LeftOut], None],
+    device: Device,
     loader: ExpertLoader | None = None,
     workers: int = 1,
 ) -> Iterator[Batch]:
@@ -30,11 +32,12 @@ def crystal_batches(
         trainable: What was trained of them.
         crystals: Checked crystals.
         refuse: Called for each crystal that some expert cannot represent; it is left out, unless this raises.
+        device: Where encoders compute.
         loader: Keeps the experts that it has loaded for other streams.
         workers: Processes that embed.
     """
-    inputs = CrystalInputs(trainable, cards)
-    for chunk, values in embed_stream(cards, crystals, refuse=refuse, loader=loader, workers=workers):
+    inputs = CrystalInputs(trainable, cards, device)
+    for chunk, values in embed_stream(cards, crystals, refuse=refuse, device=device, loader=loader, workers=workers):
         items = inputs([crystal.structure for crystal in chunk])
         partial = None if items is None else inputs.collate(items)
         ids, keys = zip(*((one.material_id, structure_key(one.structure)) for one in chunk), strict=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal, TypeVar
 
 from moe_mat.crystals.errors import OnError, OnUnknownElement
+from moe_mat.encoders.devices import Device
 
 # Of the intervals that are written.
 DEFAULT_LEVEL = 0.9
@@ -154,11 +155,15 @@ class TrainingSettings:
         patience: Epochs without a better validation MAE after which training stops.
         refit: Whether a head that can learns from the validation rows too, when everything is chosen. Without, they
             choose the epoch, and nothing is fitted on them.
+        device: Where encoders compute, and where a head that learns by batches is trained: ``cpu``, ``cuda``, or
+            ``auto``, a GPU where there is one. Crystals are prepared, and the kernel head is solved, on the CPU; and so
+            is, by ``auto``, whatever learns from frozen experts, which gives a GPU nothing to do.
     """
 
     max_epochs: int | None = None
     patience: int = 50
     refit: bool = True
+    device: Device = "auto"
 
 
 Settings = TypeVar("Settings", bound=GateSettings)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from moe_mat.crystals.errors import LeftOut
 from moe_mat.crystals.structures import Crystal
+from moe_mat.encoders import Device
 from moe_mat.shards.work import Identity, Maker, Work, absolute_reference
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.embeddings import embed_stream
@@ -23,21 +24,23 @@ class Embedding(Work):
 
     Attributes:
         experts: What finds their cards, from any working folder.
+        device: Where encoders compute.
     """
 
     experts: tuple[str, ...]
+    device: Device
 
     @classmethod
-    def by(cls, cards: Sequence[ExpertCard]) -> Embedding:
+    def by(cls, cards: Sequence[ExpertCard], device: Device) -> Embedding:
         """Embed by the experts of some cards."""
-        return cls(tuple(absolute_reference(card) for card in cards))
+        return cls(tuple(absolute_reference(card) for card in cards), device)
 
     @property
     def identity(self) -> Identity:  # noqa: D102
         return {"command": "embed", "experts": {card.tag: card.digest for card in find_cards(self.experts)}}
 
     def start(self) -> Embedder:  # noqa: D102
-        return Embedder(find_cards(self.experts))
+        return Embedder(find_cards(self.experts), device=self.device)
 
 
 class Embedder(Maker):
@@ -46,10 +49,11 @@ class Embedder(Maker):
     Args:
         cards: Of the experts.
         workers: Processes that compute.
+        device: Where encoders compute.
     """
 
-    def __init__(self, cards: Sequence[ExpertCard], *, workers: int = 1) -> None:
-        self.cards, self.loader, self.workers = list(cards), ExpertLoader(), workers
+    def __init__(self, cards: Sequence[ExpertCard], *, workers: int = 1, device: Device) -> None:
+        self.cards, self.loader, self.workers = list(cards), ExpertLoader(device), workers
         vectors = {card.tag: pa.list_(pa.float32(), card.dim) for card in cards}
         self.schema = pa.schema({"material_id": pa.string(), **vectors})
 

@@ -11,6 +11,7 @@ import torch
 
 from moe_mat.crystals.errors import LeftOut
 from moe_mat.crystals.structures import Crystal
+from moe_mat.encoders import Device
 from moe_mat.files.checksum import known_sha256
 from moe_mat.mixture.checkpoints import read_run_checkpoint
 from moe_mat.mixture.crystal_batches import crystal_batches
@@ -30,17 +31,19 @@ class Prediction(Work):
         checkpoint: Its absolute path.
         experts: What finds the cards of its experts, from any working folder.
         level: Of the intervals.
+        device: Where encoders compute.
     """
 
     checkpoint: str
     experts: tuple[str, ...]
     level: float
+    device: Device
 
     @classmethod
-    def by(cls, checkpoint: Path, *, level: float) -> Prediction:
+    def by(cls, checkpoint: Path, *, level: float, device: Device) -> Prediction:
         """Predict by the model of a checkpoint."""
         cards = find_cards(read_run_checkpoint(checkpoint)["hyper_parameters"]["experts"])
-        return cls(str(checkpoint.resolve()), tuple(absolute_reference(card) for card in cards), level)
+        return cls(str(checkpoint.resolve()), tuple(absolute_reference(card) for card in cards), level, device)
 
     @property
     def identity(self) -> Identity:  # noqa: D102
@@ -58,7 +61,7 @@ class Prediction(Work):
         model = MixtureOfExperts(**{**settings, "experts": list(self.experts)})
         model.on_load_checkpoint(content)
         model.load_state_dict(content["state_dict"])
-        return Predictor(model, self.level)
+        return Predictor(model, self.level, self.device)
 
 
 class Predictor(Maker):
@@ -67,15 +70,17 @@ class Predictor(Maker):
     Args:
         model: A finished model.
         level: Of the intervals.
+        device: Where encoders compute.
     """
 
-    def __init__(self, model: MixtureOfExperts, level: float) -> None:
-        self.model, self.table, self.loader = model.eval(), PredictionTable(model, level), ExpertLoader()
+    def __init__(self, model: MixtureOfExperts, level: float, device: Device) -> None:
+        self.model, self.table = model.eval(), PredictionTable(model, level)
+        self.device, self.loader = device, ExpertLoader(device)
         self.schema = self.table.schema
 
     def tables(self, crystals: Iterable[Crystal], *, refuse: Callable[[LeftOut], None]) -> Iterator[pa.Table]:  # noqa: D102
         cards, trainable = self.model.cards, self.model.hparams["trainable"]
-        for batch in crystal_batches(cards, trainable, crystals, refuse=refuse, loader=self.loader):
+        for batch in crystal_batches(cards, trainable, crystals, refuse=refuse, device=self.device, loader=self.loader):
             with torch.inference_mode():
                 said = self.model.say(batch)
             yield self.table.to_arrow(self.table.of_batch(batch, said))

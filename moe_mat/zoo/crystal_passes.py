@@ -10,7 +10,7 @@ from pymatgen.core import Structure
 
 from moe_mat.crystals.errors import UnsupportedCrystalError
 from moe_mat.crystals.once import one_crystal
-from moe_mat.encoders import Encoder, prepare_checked
+from moe_mat.encoders import Encoder, beside, prepare_checked
 from moe_mat.zoo.cards import EncoderCard
 from moe_mat.zoo.encoder_pass import pool_layers
 from moe_mat.zoo.experts import EncoderExpert, ExpertLoader
@@ -18,6 +18,8 @@ from moe_mat.zoo.pooled_layers import PooledLayers
 
 # Bytes of crystals that go through an encoder at once: few enough for the cache of a CPU.
 BATCH_MEMORY = 32 * 2**20
+# The same on a GPU, which wants much to do at once.
+GPU_BATCH_MEMORY = 512 * 2**20
 
 
 class Passed(NamedTuple):
@@ -78,7 +80,9 @@ class CrystalPasses:
             key = encoder.prepare_key
             if key not in batches:
                 parts = _parts(encoder, samples[key])
-                batches[key] = [_Part(part, encoder.collate([samples[key][one] for one in part])) for part in parts]
+                batches[key] = [
+                    _Part(part, beside(encoder, encoder.collate([samples[key][one] for one in part]))) for part in parts
+                ]
             rows[space] = {}
             for part in batches[key]:
                 with torch.inference_mode():
@@ -111,10 +115,10 @@ class _Part(NamedTuple):
 def _parts(encoder: Encoder, samples: dict[bytes, Any]) -> Iterator[list[bytes]]:
     """The keys of prepared crystals, as many at once as are computed in the cache, and at least one."""
     part: list[bytes] = []
-    needed = 0
+    needed, most = 0, BATCH_MEMORY if encoder.device.type == "cpu" else GPU_BATCH_MEMORY
     for key, sample in samples.items():
         memory = encoder.memory(sample)
-        if part and needed + memory > BATCH_MEMORY:
+        if part and needed + memory > most:
             yield part
             part, needed = [], 0
         part.append(key)

@@ -14,6 +14,7 @@ from pymatgen.core import Structure
 
 from moe_mat.crystals.errors import CrystalError, LeftOut
 from moe_mat.crystals.structures import Crystal, structure_key
+from moe_mat.encoders import Device
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.crystal_passes import Passed
@@ -82,6 +83,7 @@ def embed(
     cache: EmbeddingCache | None = None,
     advance: Callable[[int], None] | None = None,
     workers: int = 1,
+    device: Device = "auto",
 ) -> Embedded:
     """Embed crystals with several experts.
 
@@ -95,11 +97,18 @@ def embed(
         advance: Called with the number of crystals that have been dealt with since the last call.
         workers: Processes that compute. More than one take some seconds to start, and each its own copy of the experts;
             with as many threads in a process, the numbers are the same to the bit.
+        device: Where encoders compute that know a GPU, see `moe_mat.encoders.choose_device`; crystals are prepared on
+            the CPU.
 
     Raises:
+        ValueError: When there is no such device.
         OSError: When one of several processes has ended without an answer.
     """
-    with WriteBuffer(cache) as buffer, _embedding(cards, buffer, workers=workers, advance=advance) as embedding:
+    loader = ExpertLoader(device)
+    with (
+        WriteBuffer(cache) as buffer,
+        _embedding(cards, buffer, loader, workers=workers, advance=advance) as embedding,
+    ):
         return embedding.begin(structures).finish()
 
 
@@ -108,6 +117,7 @@ def embed_stream(
     crystals: Iterable[Crystal],
     *,
     refuse: Callable[[LeftOut], None],
+    device: Device = "auto",
     loader: ExpertLoader | None = None,
     workers: int = 1,
 ) -> Iterator[tuple[list[Crystal], dict[str, np.ndarray]]]:
@@ -117,7 +127,8 @@ def embed_stream(
         cards: The experts.
         crystals: Checked crystals.
         refuse: Called for each crystal that some expert cannot represent; it is left out, unless this raises.
-        loader: Keeps what it has loaded for other streams.
+        device: As in `embed`.
+        loader: Keeps what it has loaded for other streams; on the same device.
         workers: Processes that compute, see `embed`. With several, crystals are read while others are embedded.
 
     Yields:
@@ -130,7 +141,7 @@ def embed_stream(
     with (
         EmbeddingCache() as cache,
         WriteBuffer(cache) as buffer,
-        _embedding(cards, buffer, workers=workers, loader=loader) as embedding,
+        _embedding(cards, buffer, loader or ExpertLoader(device), workers=workers) as embedding,
     ):
         begun: deque[tuple[list[Crystal], _Begun]] = deque()
         while (chunk := list(islice(remaining, STREAM_CHUNK))) or begun:
@@ -186,12 +197,12 @@ class _Embedding:
 def _embedding(
     cards: Sequence[ExpertCard],
     buffer: WriteBuffer,
+    loader: ExpertLoader,
     *,
     workers: int,
     advance: Callable[[int], None] | None = None,
-    loader: ExpertLoader | None = None,
 ) -> Iterator[_Embedding]:
-    order, loader = EmbeddingOrder.of(cards), loader or ExpertLoader()
+    order = EmbeddingOrder.of(cards)
     with passes(order.passes, loader, workers=workers) as pass_over:
         yield _Embedding(order, loader, buffer, pass_over, advance)
 

@@ -67,7 +67,7 @@ def pool_layers(experts: Sequence[EncoderExpert], features: Features) -> list[Po
     for expert in sorted(experts, key=lambda expert: -expert.dim):  # a wide one has what the narrow ones read
         blocks = expert.blocks
         if not all(block in found for block in blocks):
-            values, start = expert(features).float().numpy(), 0
+            values, start = expert(features).float().cpu().numpy(), 0
             for block in blocks:
                 found.setdefault(block, values[:, start : start + block.width])
                 start += block.width

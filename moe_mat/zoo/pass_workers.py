@@ -43,7 +43,7 @@ def passes(cards: Mapping[str, Sequence[EncoderCard]], loader: ExpertLoader, *, 
         return
     threads = max(1, torch.get_num_threads() // workers)
     lost = "a process that embeds crystals has ended, perhaps for want of memory: take fewer workers"
-    with process_pool(workers, _begin, pickle.dumps((dict(cards), threads)), lost=lost) as pool:
+    with process_pool(workers, _begin, pickle.dumps((dict(cards), threads, loader.device)), lost=lost) as pool:
         yield _Submitting(pool)
 
 
@@ -89,10 +89,10 @@ class _Overhear(logging.Handler):
 def _begin(pickled: bytes) -> None:
     """Make this process a worker."""
     global _passes
-    cards, threads = pickle.loads(pickled)
+    cards, threads, device = pickle.loads(pickled)
     torch.set_num_threads(threads)
     logging.getLogger().addHandler(_Overhear(logging.WARNING))
-    _passes = CrystalPasses(cards, ExpertLoader())
+    _passes = CrystalPasses(cards, ExpertLoader(device))
 
 
 def _pass_over(structures: Mapping[bytes, Structure], spaces: Sequence[str]) -> _Answer:
