@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from pymatgen.core import Lattice, Structure
 from strategies import reference_crystals
 from toy_experts import cgcnn_expert, network_expert
@@ -252,74 +250,3 @@ def test_a_stream_loads_its_experts_once(cards: list[ExpertCard], monkeypatch: p
     monkeypatch.setattr(embeddings, "STREAM_CHUNK", 3)
     assert len(list(embed_stream(cards, crystals(CRYSTALS), refuse=lambda left_out: None))) > 3
     assert sorted(loaded) == ["first", "last", "other", "wide"]
-
-
-# Several processes
-
-
-@pytest.fixture
-def stretched() -> list[Structure]:
-    found = []
-    for i in range(24):
-        crystal = CRYSTALS[i % 6].copy()
-        found.append(crystal.scale_lattice(crystal.volume * (1 + 0.01 * i)))
-    return found
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("one_thread")
-def test_two_processes_give_the_same_bits(
-    cards: list[ExpertCard], stretched: list[Structure], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(embeddings, "MOST_CRYSTALS", 4)
-    monkeypatch.setattr(embeddings, "STREAM_CHUNK", 8)
-    # The third chunk has a crystal of the second one, which is not to be computed in other company.
-    structures = [*stretched[:5], OGANESSON, *stretched[5:16], stretched[9], *stretched[16:], OGANESSON]
-    steps: list[int] = []
-    several = embed(cards, structures, advance=steps.append, workers=2)
-    one = embed(cards, structures)
-    assert sum(steps) == len(structures)
-    assert several.refused == one.refused
-    assert several.refused.keys() == {5, len(structures) - 1}
-    for tag, values in one.values.items():
-        np.testing.assert_array_equal(several.values[tag], values)
-
-    def streamed(workers: int) -> tuple[list[str], list[LeftOut], dict[str, np.ndarray]]:
-        left_out: list[LeftOut] = []
-        chunks = list(embed_stream(cards, crystals(structures), refuse=left_out.append, workers=workers))
-        with EmbeddingCache() as cache:
-            cache.clear()
-        together = {card.tag: np.concatenate([values[card.tag] for _, values in chunks]) for card in cards}
-        return [crystal.material_id for chunk, _ in chunks for crystal in chunk], left_out, together
-
-    (ids, left_out, values), (ids_of_two, left_out_of_two, values_of_two) = streamed(1), streamed(2)
-    assert (ids, left_out) == (ids_of_two, left_out_of_two)
-    assert len(ids) == len(structures) - 2
-    for tag in values:
-        np.testing.assert_array_equal(values[tag], values_of_two[tag])
-
-
-def test_no_process_is_too_few(cards: list[ExpertCard]) -> None:
-    with pytest.raises(ValueError, match="workers is 0: at least 1 is needed"):
-        embed(cards, CRYSTALS, workers=0)
-
-
-def test_a_process_that_ends_is_named_and_leaves_none_behind(
-    cards: list[ExpertCard], stretched: list[Structure], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(embeddings, "MOST_CRYSTALS", 2)
-
-    def kill(n: int) -> None:
-        for process in multiprocessing.active_children() if n else []:
-            process.kill()
-
-    with pytest.raises(OSError, match=r"a process that embeds crystals has ended.*fewer workers"):
-        embed(cards, stretched, advance=kill, workers=2)
-    assert not multiprocessing.active_children()

@@ -23,7 +23,6 @@ from sklearn.utils import estimator_checks
 from moe_mat import MoERegressor
 from moe_mat.crystals.datasets import load_quickstart
 from moe_mat.crystals.errors import CrystalError
-from moe_mat.mixture import crystal_inputs
 from moe_mat.mixture.settings import MixtureSettings
 
 Data = tuple[list[Structure], NDArray[np.float64]]
@@ -292,19 +291,3 @@ def test_a_target_is_called_by_its_name(data: Data) -> None:
 def test_one_crystal_is_not_a_list(fitted: MoERegressor, data: Data) -> None:
     with pytest.raises((TypeError, ValueError), match=r"list|Site"):
         fitted.predict(data[0][0])
-
-
-def test_crystals_are_embedded_by_as_many_processes_as_are_wanted(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[int] = []
-    embed = crystal_inputs.embed
-
-    def in_one(*arguments: Any, workers: int, **others: Any) -> Any:
-        given.append(workers)
-        return embed(*arguments, **others)
-
-    monkeypatch.setattr(crystal_inputs, "embed", in_one)
-    structures, target = data
-    model = MoERegressor("magpie", head="mlp", n_members=1, max_epochs=2, n_jobs=3, random_state=0)
-    model.fit(structures[:20], target[:20])
-    model.set_params(n_jobs=None).predict(structures[:2])
-    assert given == [3, 1]

@@ -9,7 +9,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
@@ -105,7 +105,7 @@ def _version(checkout: Path, folder: Path) -> Iterator[Any]:
     assert tasks is not None
     assert answers is not None
 
-    def ask(task: dict[str, Any]) -> dict[str, Any]:
+    def ask(task: Mapping[str, Any]) -> dict[str, Any]:
         tasks.write(json.dumps(task) + "\n")
         tasks.flush()
         answer: dict[str, Any] = json.loads(answers.readline())
@@ -118,7 +118,7 @@ def _version(checkout: Path, folder: Path) -> Iterator[Any]:
         process.wait()
 
 
-def _rates(answer: dict[str, Any]) -> dict[str, float]:
+def _rates(answer: Mapping[str, Any]) -> dict[str, float]:
     """Of what came after the first batch, before which experts are loaded."""
     (_, _, before, faults_before), *_, (_, _, after, faults_after) = answer["done"]
     n = sum(n for n, *_ in answer["done"][1:])
@@ -149,7 +149,7 @@ def _difference(values: dict[str, str]) -> float:
 def _of_workers(turns: Sequence[tuple[dict[str, Any], dict[str, Any]]], workers: int) -> dict[str, Any]:
     """Crystals per second by the clock, after the first portions, in which processes start."""
 
-    def rate(answer: dict[str, Any], first: int) -> float:
+    def rate(answer: Mapping[str, Any], first: int) -> float:
         done = answer["done"][first - 1 :]
         return sum(n for n, *_ in done[1:]) / (done[-1][1] - done[0][1])
 
