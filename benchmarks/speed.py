@@ -20,6 +20,7 @@ from benchmarks.measurements.encoder import encoder
 from benchmarks.measurements.mixed_folder import mixed
 from benchmarks.measurements.tools import say
 from benchmarks.measurements.training import head, scaling, training
+from benchmarks.measurements.versions import versions
 from moe_mat.files import write_text
 
 RESULTS = Path(__file__).parent / "speed"
@@ -32,10 +33,11 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "scaling": scaling,
     "stream": stream,
     "mixed": mixed,
+    "versions": versions,
 }
 
 # Where they are not 1,000.
-N_CRYSTALS = {"stream": 100_000, "mixed": 2000}
+N_CRYSTALS = {"stream": 100_000, "mixed": 2000, "versions": 300}
 
 
 def _processor() -> str:
@@ -58,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--output", type=Path, default=RESULTS, help="folder of the JSON files")
         if name != "training":
             one.add_argument("-n", type=int, default=N_CRYSTALS.get(name, 1000), help="number of crystals")
-        default = "CGCNNs with random weights" if name == "encoder" else "the default ones"
+        of_measurement = {"encoder": "CGCNNs with random weights", "versions": "such as version 0.1 had"}
+        default = of_measurement.get(name, "the default ones")
         one.add_argument("--experts", nargs="+", default=[], help=f"tags, patterns or folders; by default {default}")
     options = measurements.choices
     options["encoder"].add_argument("--encoders", type=int, default=18, help="number of random CGCNNs")
@@ -68,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     options["stream"].add_argument("--what", choices=["embed", "predict"], default="embed")
     options["stream"].add_argument("--path", type=Path, help="crystals; by default pretrain/materials_project.parquet")
     options["stream"].add_argument("--window", type=int, default=10_000, help="crystals at start and end to compare")
+    options["versions"].add_argument("--against", type=Path, help="checkout of another version")
+    options["versions"].add_argument("--against-name", help="what the result calls it")
+    options["versions"].add_argument("--against-experts", nargs="+", default=["default"], help="those of that version")
+    options["versions"].add_argument("--workers", type=int, default=1, help="processes to compare with one")
+    options["versions"].add_argument("--repeats", type=int, default=3)
     return parser
 
 

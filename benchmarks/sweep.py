@@ -17,13 +17,13 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.cells.audit_runs import Missing, missing_audits, run_audits
-from benchmarks.cells.engines import ENGINES, Engine
 from benchmarks.cells.loop import Sweep, escaped, pending
 from benchmarks.cells.protocols import resolve_tasks
 from benchmarks.cells.results import RESULTS, Cell, grid
 from benchmarks.cells.worker import SweepContext, provenance
 from benchmarks.methods.cards import Method, list_methods, load_method
 from moe_mat.cli import Stopped, signals_as_exceptions
+from moe_mat.engines import ENGINES, Engine, start_engine
 from moe_mat.files import data_folder, task_cards_folder
 from moe_mat.tasks import TaskCards
 
@@ -149,7 +149,7 @@ def _sweep(options: argparse.Namespace, console: Console) -> int:
             console.print(line, highlight=False, soft_wrap=True)
         if plan.empty:
             return 0
-        engine = ENGINES[options.engine](options.workers)
+        engine = start_engine(options.engine, options.workers)
     except (ValueError, ImportError, ConnectionError) as error:
         console.print(f"[red]{escaped(str(error))}[/red]", highlight=False, soft_wrap=True)
         return 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Literal
@@ -10,16 +9,19 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
+from pymatgen.core import Structure
+from sklearn.base import RegressorMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from moe_mat.crystals.errors import OnUnknownElement
 from moe_mat.crystals.splits import Split, random_split
+from moe_mat.encoders import Device
 from moe_mat.mixture.batch import Batch
-from moe_mat.mixture.checkpoints import DIGEST, content_digest
-from moe_mat.mixture.crystal_inputs import embed_crystals
+from moe_mat.mixture.checked_pickle import CheckedPickle
+from moe_mat.mixture.crystal_inputs import EmbeddedCrystals, embed_crystals
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.given import Crystals, given_data, given_experts, given_structures, given_targets, target_names
 from moe_mat.mixture.members import Members
@@ -34,13 +36,11 @@ from moe_mat.mixture.settings import (
     Transform,
 )
 from moe_mat.mixture.training import member_seeds
+from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.find import find_cards
-from moe_mat.zoo.weights import WeightsError
-
-logger = logging.getLogger(__name__)
 
 
-class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
+class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
     """Mixture-of-experts regression on crystals.
 
     Crystals are embedded once by frozen experts and cached; then a few gates and heads are trained on the embeddings,
@@ -78,6 +78,9 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         refit: Whether a member then learns from these too, if its head can.
         on_unknown_element: ``"refuse"`` takes a crystal with an element that some expert does not know for one that
             cannot be used; ``"drop_expert"`` fits without that expert, and says so.
+        n_jobs: Processes that embed crystals, each with its own copy of the experts; -1 for all cores. Predictions do
+            not depend on it.
+        device: ``auto``, ``cpu`` or ``cuda``, see `moe_mat.mixture.settings.TrainingSettings`.
         random_state: Seed or generator.
 
     Attributes:
@@ -129,6 +132,8 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         validation_fraction: float = 0.15,
         refit: bool = TrainingSettings.refit,
         on_unknown_element: OnUnknownElement = DataSettings.on_unknown_element,
+        n_jobs: int | None = None,
+        device: Device = TrainingSettings.device,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.experts = experts
@@ -161,6 +166,8 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.refit = refit
         self.on_unknown_element = on_unknown_element
+        self.n_jobs = n_jobs
+        self.device = device
         self.random_state = random_state
 
     def fit(self, X: Crystals, y: ArrayLike, *, validation: tuple[Crystals, ArrayLike] | None = None) -> MoERegressor:
@@ -182,20 +189,19 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         others = [] if validation is None else given_structures(validation[0])
         cards = given_experts(self.experts, [*structures, *others], self.on_unknown_element)
         self.experts_ = [card.reference for card in cards]
-        batch = embed_crystals(cards, structures, self.trainable)
+        batch = self._embedded(cards, structures)
         if validation is not None:
-            n_train = len(targets)
             targets = torch.cat([targets, given_targets(validation[1], len(others))])
-            batch = batch.joined(embed_crystals(cards, others, self.trainable))
-            given = Split(np.arange(n_train), np.arange(n_train, len(targets)), np.arange(0))
+            batch = batch.joined(self._embedded(cards, others))
+            given = Split(np.arange(len(X)), np.arange(len(X), len(targets)), np.arange(0))
         settings = self._settings(target_names(y, targets.shape[1]))
         seeds = member_seeds(self.random_state, self.n_members)
-        training = TrainingSettings(max_epochs=self.max_epochs, patience=self.patience, refit=self.refit)
+        training = TrainingSettings(**{one.name: getattr(self, one.name) for one in fields(TrainingSettings)})
 
         def data_of(seed: int) -> EmbeddingDataModule:
             fractions = (1 - self.validation_fraction, self.validation_fraction, 0.0)
             split = given or random_split(len(targets), fractions=fractions, seed=seed)
-            return given_data(batch, targets, split, batch_size=self.batch_size)
+            return given_data(batch, targets, split, batch_size=self.batch_size, device=self.device)
 
         self.members_ = Members.trained(settings, training, seeds, data_of)
         self.gate_weights_ = self.members_.gate_weights(batch.embeddings)
@@ -243,8 +249,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
         if interval is None:
             return mean
         if isinstance(interval, float | int):
-            lower, upper = intervals.bounds(said, interval)
-            return mean, self._shaped(lower), self._shaped(upper)
+            return mean, *map(self._shaped, intervals.bounds(said, interval))
         pairs = [intervals.bounds(said, level) for level in interval]
         bounds = (np.stack([self._shaped(one) for one in side], axis=-1) for side in zip(*pairs, strict=True))
         return mean, *bounds
@@ -266,32 +271,22 @@ class MoERegressor(RegressorMixin, TransformerMixin, BaseEstimator):
     def transform(self, X: Crystals) -> NDArray[Any]:
         """Mixed embedding of crystals ``[n, width]``, those of members and gates side by side."""
         check_is_fitted(self)
-        return self.members_.embed(self._embed(X)).numpy()
+        return self.members_.embed(self._embed(X), self.device).numpy()
 
     def _say(self, X: Crystals) -> Said:
         check_is_fitted(self)
-        return self.members_.say(self._embed(X))
+        return self.members_.say(self._embed(X), self.device)
+
+    def _embedded(self, cards: Sequence[ExpertCard], structures: Sequence[Structure]) -> EmbeddedCrystals:
+        workers = effective_n_jobs(self.n_jobs)
+        return embed_crystals(cards, structures, self.trainable, device=self.device, workers=workers)
 
     def _embed(self, X: Crystals) -> Batch:
-        return embed_crystals(find_cards(self.experts_), given_structures(X), self.trainable).batch
+        return self._embedded(find_cards(self.experts_), given_structures(X)).batch
 
     def _shaped(self, values: torch.Tensor) -> NDArray[Any]:
         array = values.double().numpy()
         return array[:, 0] if self._one_dimensional else array
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), DIGEST: self._digest()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        noted = state.get(DIGEST)
-        super().__setstate__({name: value for name, value in state.items() if name != DIGEST})
-        if noted != self._digest():
-            raise WeightsError(
-                "this MoERegressor is not as it was pickled: the file is damaged; restore it, or fit again"
-            )
-
-    def _digest(self) -> str:
-        return content_digest(self.members_.state_dict() if hasattr(self, "members_") else {})
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

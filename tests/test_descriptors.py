@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 from strategies import ordered_structures, rotated
 
+from moe_mat.crystals.once import once_a_crystal, one_crystal
 from moe_mat.encoders import get_encoder
 from moe_mat.encoders.descriptors.bonding import bonding_features
 from moe_mat.encoders.descriptors.composition import magpie_statistics
 from moe_mat.encoders.descriptors.encoders import LocalEnvironmentEncoder
 from moe_mat.encoders.descriptors.environment import environment_features
 from moe_mat.encoders.descriptors.geometry import geometry_features
-from moe_mat.encoders.descriptors.once import MOST_ATOMS, once_a_crystal
 from moe_mat.encoders.descriptors.packing import packing_features
 from moe_mat.encoders.descriptors.primitive import primitive_cell
 from moe_mat.encoders.descriptors.shells import Shells, hoppe_neighbours, neighbour_shells
@@ -197,16 +197,16 @@ def test_the_symmetry_of_a_crystal_is_searched_once(repeats: int, monkeypatch: p
     monkeypatch.setattr(spglib, "get_symmetry_dataset", counting)
     encoders = [get_encoder(name)() for name in ("descriptors", "local_environment")]
     searched.clear()
-    salts = [
-        Structure(Lattice.cubic(2 + 2 * repeats + 0.01 * i), ["Cs", "Br"], [[0] * 3, [0.5] * 3]) for i in range(128)
-    ]
-    for encoder in encoders:
-        for salt in salts:
-            encoder.prepare(salt * [repeats, 1, 1])
+    salts = [Structure(Lattice.cubic(2 + 2 * repeats + 0.01 * i), ["Cs", "Br"], [[0] * 3, [0.5] * 3]) for i in range(8)]
+    for salt in salts:
+        with one_crystal():
+            structure = salt * [repeats, 1, 1]
+            for encoder in encoders:
+                encoder.prepare(structure)
     assert searched == [2] * len(salts)
 
 
-def test_results_are_remembered_by_content() -> None:
+def test_results_are_remembered_for_one_crystal() -> None:
     counted = []
 
     @once_a_crystal
@@ -215,25 +215,13 @@ def test_results_are_remembered_by_content() -> None:
         return structure.volume
 
     salt = CRYSTALS["CsCl"].copy()
-    assert volume(salt) == volume(salt.copy()) == pytest.approx(4.123**3)
-    assert len(counted) == 1
+    with one_crystal():
+        assert volume(salt) == volume(salt) == pytest.approx(4.123**3)
+        with one_crystal():
+            volume(salt)
+        volume(salt)
+        assert len(counted) == 1
+        assert volume(salt.copy().scale_lattice(100.0)) == pytest.approx(100)
     salt.scale_lattice(100.0)
-    assert volume(salt) == pytest.approx(100)
-    assert volume(CRYSTALS["CsCl"]) == pytest.approx(4.123**3)
-    assert len(counted) == 2
-
-
-def test_results_are_forgotten_when_there_are_many() -> None:
-    counted = []
-
-    @once_a_crystal
-    def n_atoms(structure: Structure) -> int:
-        counted.append(structure)
-        return len(structure)
-
-    first, *others = (Structure(Lattice.cubic(4.0 + i), ["Fe"], [[0, 0, 0]]) for i in range(MOST_ATOMS + 1))
-    for structure in (first, *others[:-1], first, others[-1], first):
-        assert n_atoms(structure) == 1
-    assert len(counted) == MOST_ATOMS + 1
-    n_atoms(others[0])
-    assert len(counted) == MOST_ATOMS + 2
+    assert volume(salt) == volume(salt) == pytest.approx(100)
+    assert len(counted) == 4

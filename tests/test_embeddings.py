@@ -174,8 +174,8 @@ def test_batches_are_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     card, sizes = cgcnn_expert(tmp_path, "toy"), []
     collate = CGCNNEncoder.collate
     monkeypatch.setattr(CGCNNEncoder, "collate", lambda self, samples: sizes.append(samples) or collate(self, samples))
-    monkeypatch.setattr(embeddings, "MAX_CRYSTALS", 4)
-    monkeypatch.setattr(embeddings, "MAX_ATOMS", 9)
+    monkeypatch.setattr(embeddings, "MOST_CRYSTALS", 4)
+    monkeypatch.setattr(embeddings, "MOST_ATOMS", 9)
     structures = [CRYSTALS[0] * (n, 1, 1) for n in (3, 1)] + CRYSTALS
     embed([card], structures)
     assert sum(map(len, sizes)) == len({id(s) for s in structures}) - 1  # a cell of CaTiO3 is in CRYSTALS too

@@ -17,7 +17,7 @@ from moe_mat.encoders.descriptors import encoders
 from moe_mat.encoders.descriptors.packing import empty_slabs
 from moe_mat.encoders.descriptors.primitive import primitive_cell
 from moe_mat.encoders.descriptors.shells import neighbour_shells
-from moe_mat.zoo import embeddings
+from moe_mat.zoo import crystal_passes
 from moe_mat.zoo.embeddings import embed
 
 CRYSTALS = list(reference_crystals().values())
@@ -30,7 +30,7 @@ def test_a_batch_that_needs_too_much_is_computed_in_parts(tmp_path: Path, monkey
     collate, sizes = CGCNNEncoder.collate, []
     monkeypatch.setattr(CGCNNEncoder, "collate", lambda self, samples: sizes.append(samples) or collate(self, samples))
     monkeypatch.setattr(CGCNNEncoder, "memory", lambda self, sample: sample.n_atoms)
-    monkeypatch.setattr(embeddings, "BATCH_MEMORY", 9)
+    monkeypatch.setattr(crystal_passes, "BATCH_MEMORY", 9)
     np.testing.assert_allclose(embed([card], CRYSTALS).values["toy"], whole, rtol=1e-5, atol=1e-6)
     assert len(sizes) > 1
     assert all(len(samples) == 1 or sum(sample.n_atoms for sample in samples) <= 9 for samples in sizes)

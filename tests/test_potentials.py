@@ -99,7 +99,7 @@ def test_batches_of_any_size_agree(name: str, monkeypatch: pytest.MonkeyPatch) -
     alone = potential(name).evaluate(cells, forces=True)
     for one, other in zip(together, alone, strict=True):
         assert one.energy == pytest.approx(other.energy, abs=2e-5)
-        np.testing.assert_allclose(one.forces, other.forces, atol=2e-5)
+        np.testing.assert_allclose(one.forces, other.forces, atol=5e-5)  # eV/Å, in single precision
         assert one.stress is None
 
 

@@ -164,6 +164,21 @@ def test_a_finished_run_is_exported_again_and_a_changed_recipe_is_another_run(re
     assert other["toy_hardness"].training["settings"]["max_epochs"] == 1
 
 
+@pytest.mark.parametrize("only", ["toy_networks", "cgcnn_toy_difference"])
+def test_workers_change_no_number(recipe, data, tmp_path, only):
+    options = {"only": only, "trainer": {"logger": False, "max_epochs": 2}}
+    alone = run(recipe(), data, tmp_path / "alone", **options)
+    helped = run(recipe(), data, tmp_path / "helped", workers=1, **options)
+    assert {tag: card.weights for tag, card in helped.items()} == {tag: card.weights for tag, card in alone.items()}
+
+
+def test_mixed_precision_is_on_the_card_and_learns(recipe, data, tmp_path):
+    cards = run(recipe(), data, tmp_path, only="toy_networks", trainer={"logger": False, "precision": "bf16-mixed"})
+    card = cards["toy_hardness"]
+    assert card.training["settings"]["precision"] == "bf16-mixed"
+    assert card.metrics["validation_mae"] < 0.6 * card.metrics["validation_median_mae"]
+
+
 def test_cards_say_data_cleaning_and_settings(recipe, data, tmp_path):
     run(recipe(), data, tmp_path, only="toy_networks", trainer={"logger": False, "max_epochs": 1})
     cards = {card.tag: card for card in find_cards(str(tmp_path / "zoo"))}  # valid, and its trunk is found
@@ -187,6 +202,7 @@ def test_cards_say_data_cleaning_and_settings(recipe, data, tmp_path):
         "batch_size": 16,
         "learning_rate": 2e-3,
         "weight_decay": 1e-3,
+        "precision": "32-true",
         "trunk": ["magpie"],
         "body": [32, 16],
         "tower": [8],
@@ -234,6 +250,12 @@ def test_unknown_training_and_trainer_option(recipe, data, tmp_path):
         run(recipe(), data, tmp_path, only="softness")
     with pytest.raises(ValueError, match=r"--trainer: .*'gpus'"):
         run(recipe(), data, tmp_path, only="toy_networks", trainer={"gpus": 1})
+    with pytest.raises(
+        ValueError, match=r"--trainer\.precision: '64-true' is not one of 32-true, bf16-mixed, 16-mixed"
+    ):
+        run(recipe(), data, tmp_path, only="toy_networks", trainer={"precision": "64-true"})
+    with pytest.raises(ValueError, match="workers is -1: at least 0 is needed"):
+        run(recipe(), data, tmp_path, only="toy_networks", workers=-1)
     with pytest.raises(ValueError, match=r"--trainer\.max_epochs: 'all' is not a number of epochs"):
         run(recipe(), data, tmp_path, only="toy_networks", trainer={"max_epochs": "all"})
 

@@ -60,7 +60,7 @@ def test_settings_of_the_encoder_are_its_arguments() -> None:
 
 
 def test_cards_say_what_every_training_has_and_what_was_set_beside() -> None:
-    general = {"max_atoms", "max_epochs", "patience", "batch_size", "learning_rate", "weight_decay"}
+    general = {"max_atoms", "max_epochs", "patience", "batch_size", "learning_rate", "weight_decay", "precision"}
     networks = NetworkTraining(trunk=("magpie",), groups={"all": ("gap",)}, dropout=0.1, max_epochs=3)
     assert networks.on_card().keys() == general | {"trunk", "dropout"}
     assert (networks.on_card()["trunk"], networks.on_card()["max_epochs"]) == (["magpie"], 3)

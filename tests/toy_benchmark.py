@@ -13,9 +13,9 @@ import yaml
 from pymatgen.core import Lattice, Structure
 
 from benchmarks import sweep
-from benchmarks.cells.engines import Engine
 from benchmarks.cells.results import AUDITS, read_result
 from benchmarks.methods.problem import Outcome, Problem
+from moe_mat.engines import ENGINES, InlineEngine
 from moe_mat.tasks import Evidence, build_task, read_task_card
 
 TASKS = ("toy_gap", "toy_volume")
@@ -88,35 +88,10 @@ def broken(problem: Problem, experts: Any, settings: Any, candidates: Any) -> Ou
     return noisy_median(problem, experts, settings, candidates)
 
 
-class InlineEngine(Engine):
-    """Jobs one after the other in this process: what a sweep does, without waiting for workers to start."""
-
-    shares_cache = True
-
-    def __init__(self, workers: int) -> None:
-        self.workers, self._jobs = workers, []
-
-    def submit(self, name, function, *arguments, keep=False):
-        self._jobs.append((name, function, arguments))
-
-    def next_done(self):
-        name, function, arguments = self._jobs.pop(0)
-        try:
-            return name, function(*arguments)
-        except Exception as error:
-            return name, error
-
-    def kept(self, name):
-        return None
-
-    def close(self):
-        pass
-
-
 def toy_sweep(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Write the toy tasks; gives the command line of a sweep over them, run in this process."""
     cards, data = write_tasks(folder)
-    monkeypatch.setitem(sweep.ENGINES, "processes", InlineEngine)
+    monkeypatch.setitem(ENGINES, "processes", InlineEngine)  # what a sweep does, without waiting for workers
 
     def run(*arguments: str, output: str = "results") -> int:
         options = ["--cards", str(cards), "--data", str(data), "--output", str(folder / output)]

@@ -10,11 +10,11 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.cells.audits import Audit, Seen, is_current, read_audit
-from benchmarks.cells.engines import Engine
 from benchmarks.cells.results import Cell
 from benchmarks.cells.worker import SweepContext
 from benchmarks.methods.cards import Method
 from moe_mat.audit import Exposure, exposure_of, match
+from moe_mat.engines import Engine, answers
 from moe_mat.files import file_sha256
 from moe_mat.tasks import prepared_path, read_task
 from moe_mat.zoo import find_cards
@@ -127,15 +127,9 @@ def run_audits(missing: Missing, context: SweepContext, results: Path, engine: E
     groups: dict[tuple[str, Sequence[str]], list[str]] = {}
     for task, experts in missing.experts.items():
         groups.setdefault((context.cards.of(task).recipe.dataset, tuple(experts)), []).append(task)
-    todo = [(tuple(tasks), experts) for (_, experts), tasks in groups.items()]
-    running, start = 0, time.monotonic()
-    while todo or running:
-        while todo and running < engine.workers:
-            names, experts = todo.pop(0)
-            engine.submit(names, audit_tasks, names, experts, context)
-            running += 1
-        names, answer = engine.next_done()
-        running -= 1
+    jobs = [(tuple(tasks), audit_tasks, (tuple(tasks), experts, context)) for (_, experts), tasks in groups.items()]
+    start = time.monotonic()
+    for names, answer in answers(engine, jobs):
         if isinstance(answer, BaseException):
             problems.append(f"{', '.join(names)} cannot be audited: {type(answer).__name__}: {answer}")
             continue

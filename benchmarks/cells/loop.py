@@ -11,7 +11,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks.cells.engines import Engine
 from benchmarks.cells.results import (
     Cell,
     Result,
@@ -23,6 +22,7 @@ from benchmarks.cells.results import (
 )
 from benchmarks.cells.worker import EmbeddedTasks, SweepContext, embed_tasks, run_cell
 from benchmarks.methods.cards import Method
+from moe_mat.engines import Engine
 from moe_mat.tasks import TaskCards
 
 
@@ -64,32 +64,40 @@ class Sweep:
         groups = deque(_groups(self.cells, self.context.cards))
         ready: deque[Cell] = deque()
         waiting: dict[tuple[str, ...], list[Cell]] = {}
+        unfinished: dict[tuple[str, ...], int] = {}  # group -> cells that still need its embeddings
         running = 0
+
+        def group_of(cell: Cell) -> tuple[str, ...]:
+            return next(names for names in waiting if cell.task in names)
+
+        def release(names: tuple[str, ...]) -> None:
+            if not unfinished[names]:
+                engine.release(names)
+
         while ready or groups or running:
             while running < engine.workers and (ready or groups):
                 if ready:
                     cell = ready.popleft()
-                    of_group = next(names for names in waiting if cell.task in names)
-                    engine.submit(cell, run_cell, cell, self.methods[cell.method], self.context, engine.kept(of_group))
+                    shared = engine.kept(group_of(cell))
+                    engine.submit(cell, run_cell, cell, self.methods[cell.method], self.context, shared)
                 else:
                     cells = groups.popleft()
                     names = tuple(dict.fromkeys(cell.task for cell in cells))
                     waiting[names] = cells
-                    engine.submit(
-                        names,
-                        _embed_and_keep if engine.shares_cache else _embed_and_collect,
-                        names,
-                        self._experts(cells),
-                        self.context,
-                        keep=True,
-                    )
+                    arguments = names, self._experts(cells), self.context, not engine.shares_cache
+                    engine.submit(names, embed_tasks, *arguments, keep=True)
                 running += 1
             name, answer = engine.next_done()
             running -= 1
             if isinstance(name, Cell):
                 self._finish(name, answer)
+                unfinished[group_of(name)] -= 1
+                release(group_of(name))
             else:
-                ready.extend(self._embedded(waiting[name], answer))
+                found = self._embedded(waiting[name], answer)
+                unfinished[name] = len(found)
+                ready.extend(found)
+                release(name)
 
     def _experts(self, cells: Sequence[Cell]) -> list[str]:
         names = [name for cell in cells for name in self.methods[cell.method].experts]
@@ -141,14 +149,6 @@ class Sweep:
 
     def _tell(self, line: str) -> None:
         self.console.print(line, highlight=False, soft_wrap=True)
-
-
-def _embed_and_keep(names: Sequence[str], experts: Sequence[str], context: SweepContext) -> EmbeddedTasks:
-    return embed_tasks(names, experts, context, collect=False)
-
-
-def _embed_and_collect(names: Sequence[str], experts: Sequence[str], context: SweepContext) -> EmbeddedTasks:
-    return embed_tasks(names, experts, context, collect=True)
 
 
 def _groups(cells: Sequence[Cell], cards: TaskCards) -> list[list[Cell]]:

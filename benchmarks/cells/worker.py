@@ -55,27 +55,34 @@ class EmbeddedTasks:
         fidelity: task -> where its rows and splits come from.
         problems: task -> why it cannot be used, with traceback.
         warnings: of the library meanwhile.
-        embeddings: encoder -> structure key -> pooled layers, for workers that do not share this one's cache.
     """
 
     seconds: dict[str, float]
     fidelity: dict[str, str]
     problems: dict[str, tuple[str, str]]
     warnings: list[str]
-    embeddings: dict[str, dict[bytes, PooledLayers]]
 
 
-def embed_tasks(names: Sequence[str], experts: Sequence[str], context: SweepContext, *, collect: bool) -> EmbeddedTasks:
+Rows = dict[str, dict[bytes, PooledLayers]]
+"""Encoder -> structure key -> pooled layers, for workers that do not share the cache of the one that made them."""
+
+
+def embed_tasks(
+    names: Sequence[str], experts: Sequence[str], context: SweepContext, collect: bool
+) -> tuple[EmbeddedTasks, Rows]:
     """Read tasks, check them against their cards, and fill the cache with the embeddings of their crystals.
 
     Args:
         names: tasks with crystals in common.
         experts: tags or card files.
         context: of the sweep.
-        collect: whether to return the embeddings.
+        collect: whether other workers need the embeddings.
+
+    Returns:
+        What it gave, and the embeddings, if they are needed.
     """
     torch.set_num_threads(1)
-    embedded = EmbeddedTasks({}, {}, {}, [], {})
+    embedded, rows = EmbeddedTasks({}, {}, {}, []), Rows()
     with _warnings() as warnings:
         for name in names:
             start = time.perf_counter()
@@ -83,15 +90,15 @@ def embed_tasks(names: Sequence[str], experts: Sequence[str], context: SweepCont
                 task = _read(name, context)
                 embedded.fidelity[name] = task.fidelity
                 if experts:
-                    _embed(task.structures, experts, embedded.embeddings if collect else None)
+                    _embed(task.structures, experts, rows if collect else None)
             except Exception as error:  # whatever it is, it belongs to this task's cells and not to the others'
                 embedded.problems[name] = (f"{type(error).__name__}: {error}", traceback.format_exc())
             embedded.seconds[name] = time.perf_counter() - start
     embedded.warnings.extend(dict.fromkeys(warnings))
-    return embedded
+    return embedded, rows
 
 
-def run_cell(cell: Cell, method: Method, context: SweepContext, shared: EmbeddedTasks | None = None) -> Result:
+def run_cell(cell: Cell, method: Method, context: SweepContext, shared: Rows | None = None) -> Result:
     """Run a cell: its result, or the record of its failure."""
     torch.set_num_threads(1)
     noted = {"method_digest": method.digest, **context.noted}
@@ -179,9 +186,7 @@ def _read(name: str, context: SweepContext) -> Task:
     return _cached(context.cards.of(name).name, context.data, context.cards)
 
 
-def _embed(
-    structures: Sequence[Structure], experts: Sequence[str], collected: dict[str, dict[bytes, PooledLayers]] | None
-) -> None:
+def _embed(structures: Sequence[Structure], experts: Sequence[str], collected: Rows | None) -> None:
     cards = find_cards(list(experts))
     with EmbeddingCache() as cache:
         embed(cards, structures, cache=cache)
@@ -191,10 +196,10 @@ def _embed(
                 collected.setdefault(space, {}).update(cache.get_many(space, keys))
 
 
-def _store(shared: EmbeddedTasks) -> None:
+def _store(shared: Rows) -> None:
     """Put embeddings from another machine into this one's cache, once."""
     with EmbeddingCache() as cache:
-        for space, values in shared.embeddings.items():
+        for space, values in shared.items():
             known = cache.get_many(space, list(values))
             cache.put_many(space, {key: value for key, value in values.items() if key not in known})
 

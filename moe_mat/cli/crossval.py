@@ -82,7 +82,11 @@ class CrossvalCLI(MoeMatCLI):
         structures, table = datamodule.load()
         folds = self._folds(structures, datamodule, table)
         training = FoldTraining(
-            datamodule, MixtureSettings(**model.hparams), TrainingSettings(**self._training()), self.seed, self.level
+            datamodule,
+            MixtureSettings(**model.hparams),
+            TrainingSettings(**self._training(), device=datamodule.device),
+            self.seed,
+            self.level,
         )
         with only_writer(output):
             folder = FoldFolder(output, self._identity(model, datamodule, folds))
@@ -116,6 +120,7 @@ class CrossvalCLI(MoeMatCLI):
         """What the numbers depend on."""
         options = {name: value for name, value in asdict(self.options).items() if name not in ("workers", "output")}
         options["level"] = self.level
+        of_data = {name: value for name, value in asdict(data.settings).items() if name != "workers"}
         rows = {
             f"{fold.name}: {part}": torch.as_tensor(of_part)
             for fold in folds
@@ -125,7 +130,7 @@ class CrossvalCLI(MoeMatCLI):
         return {
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "seed": self._get(self.config, "seed_everything"),
-            "settings": {**options, **self._training(), "data": asdict(data.settings), "model": dict(model.hparams)},
+            "settings": {**options, **self._training(), "data": of_data, "model": dict(model.hparams)},
             "experts": {card.tag: card.digest for card in model.cards},
             "digests": {"crystals": digest.crystals, "targets": digest.targets, "folds": digest.split},
         }

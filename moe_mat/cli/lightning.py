@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,13 +14,15 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 
 from moe_mat.cli.grammar import Given, Grammar, with_word_as
 from moe_mat.cli.one_split import advice_on_one_split
-from moe_mat.cli.options import DATA_OPTIONS
+from moe_mat.cli.options import DATA_OPTIONS, ShardOptions
 from moe_mat.cli.outputs import check_output
 from moe_mat.cli.run_callbacks import PredictionWriter, TrainingProgress
 from moe_mat.cli.run_options import COMMANDS, PATIENCE, add_own_options, add_run_options
 from moe_mat.cli.run_order import check_quickstart, checkpoints_folder, in_order
 from moe_mat.cli.run_screen import print_report, run_facts
 from moe_mat.cli.screen import Facts, screen
+from moe_mat.cli.sharded import is_sharded, predict_in_parts
+from moe_mat.encoders import choose_device
 from moe_mat.mixture.checkpoints import RunCheckpoints, check_run_checkpoint
 from moe_mat.mixture.data import QUICKSTART, QUICKSTART_TARGET, CrystalDataModule
 from moe_mat.mixture.data_checks import DataChecks
@@ -31,7 +33,7 @@ from moe_mat.mixture.resumed_callbacks import ResumedCheckpoint, ResumedEarlySto
 from moe_mat.mixture.run_folder import write_run
 from moe_mat.mixture.run_logger import RunLogger
 from moe_mat.mixture.settings import DataSettings, MixtureSettings, TrainingSettings
-from moe_mat.mixture.training import MONITORED, Schedule, member_seeds, new_model, schedule, train
+from moe_mat.mixture.training import MONITORED, Schedule, accelerator, member_seeds, new_model, schedule, train
 
 RUNS = "runs"
 # Loggers that do not work without a folder.
@@ -91,6 +93,7 @@ class MoeMatCLI(LightningCLI):
         data, model, trainer = config["data"], config["model"], config["trainer"]
         if not 0 < config["level"] < 1:
             raise ValueError(f"--level is {config['level']}: it is a share between 0 and 1, such as 0.9")
+        choose_device(config["device"])
         if self.subcommand != "fit" and not config.get("ckpt_path"):
             raise ValueError("a trained model is needed: name its checkpoint with --ckpt_path")
         if data["path"] is None and data["dataset"] is None:
@@ -106,10 +109,12 @@ class MoeMatCLI(LightningCLI):
             model["targets"] = [data["target"]] if isinstance(data["target"], str) else data["target"]
         config["weights_only"] = True  # a checkpoint is data; one that holds code is refused
         if self.subcommand == "predict":
-            screen.leave_stdout_to(config["output"])
-            experts = [model["experts"]] if isinstance(model["experts"], str) else model["experts"]
-            configs = [str(one) for one in config.get("config") or []]
-            check_output(config["output"], [data["path"], config["ckpt_path"], *configs, *experts])
+            self.sharding = ShardOptions(**{one.name: config[one.name] for one in fields(ShardOptions)})
+            if not is_sharded(self.sharding):
+                screen.leave_stdout_to(config["output"])
+                experts = [model["experts"]] if isinstance(model["experts"], str) else model["experts"]
+                configs = [str(one) for one in config.get("config") or []]
+                check_output(config["output"], [data["path"], config["ckpt_path"], *configs, *experts])
             config["return_predictions"] = False  # they are written as they come
             self.save_config_callback = None  # there is no run folder, and the working folder is not ours
         logger = trainer["logger"]
@@ -140,7 +145,8 @@ class MoeMatCLI(LightningCLI):
         data: DataSettings = self._get(self.config_init, "data")
         seed = self._get(self.config, "seed_everything")
         (self.seed,) = member_seeds(seed if isinstance(seed, int) else torch.initial_seed() % 2**31, 1)
-        self.datamodule = CrystalDataModule(data, experts=settings.experts, trainable=settings.trainable)
+        device = self._get(self.config, "device")
+        self.datamodule = CrystalDataModule(data, experts=settings.experts, trainable=settings.trainable, device=device)
         if self.command == "fit" and data.on_unknown_element == "drop_expert":
             settings = replace(settings, experts=self.datamodule.choose_experts())
             self.config[self.command]["model"]["experts"] = settings.experts
@@ -155,6 +161,10 @@ class MoeMatCLI(LightningCLI):
         kwargs["check_val_every_n_epoch"] = plan.validate_every if every == 1 else every
         stopping = self._get(self.config_init, "early_stopping")  # Lightning counts validations
         stopping.patience = max(1, stopping.patience // (kwargs["check_val_every_n_epoch"] or 1))
+        if self.subcommand == "fit" and settings["accelerator"] in ("cpu", "auto"):
+            kwargs["accelerator"] = accelerator(self.model.head, self.datamodule.device)
+            if kwargs["accelerator"] != "cpu" and settings["devices"] == "auto":
+                kwargs["devices"] = 1
         kwargs["plugins"] = [*(settings["plugins"] or []), RunCheckpoints()]
         if settings["logger"] in (None, True):
             name = self.datamodule.name if self.subcommand == "fit" else f"{self.datamodule.name}_{self.subcommand}"
@@ -219,6 +229,13 @@ class MoeMatCLI(LightningCLI):
 
     def predict(self, model: MixtureOfExperts, datamodule: CrystalDataModule, **given: Any) -> None:
         """Predict, and say where the predictions are and what is missing."""
+        if is_sharded(self.sharding):
+            checkpoint, output = self._get(self.config, "ckpt_path"), self._get(self.config, "output")
+            data, device, level = datamodule.settings, datamodule.device, self.level
+            self.facts = predict_in_parts(
+                checkpoint, self.sharding, data=data, device=device, output=output, level=level
+            )
+            return
         with in_order(self.trainer, self.command):
             self.trainer.predict(model, datamodule=datamodule, **given)
         writer = next(c for c in self.trainer.callbacks if isinstance(c, PredictionWriter))  # type: ignore[attr-defined]

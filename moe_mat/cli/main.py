@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from moe_mat.cli.signals import signals_as_exceptions, stopped_behind
+from moe_mat.files.allocator import keep_freed_memory
 
 
 def entry() -> NoReturn:
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str] | None = None, *, is_process: bool = False) ->
         with signals_as_exceptions(ignored_after=is_process):
             from moe_mat.cli.session import run_session  # takes a moment in which a signal may come
 
+            if is_process:
+                keep_freed_memory()
             return run_session(list(sys.argv[1:] if arguments is None else arguments))
     except BaseException as error:
         stopped = stopped_behind(error)

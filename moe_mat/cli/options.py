@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from jsonargparse import ArgumentParser
 
 from moe_mat.crystals.errors import OnError
+from moe_mat.engines.base import EngineName
 from moe_mat.mixture.settings import DataSettings
 
 DATA_OPTIONS = {
@@ -43,6 +44,23 @@ class CrystalOptions:
     id_column: str | None = None
     structure_column: str | None = None
     on_error: OnError = "raise"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardOptions:
+    """Long lists of crystals, in numbered parts.
+
+    With either option, ``--workers`` is the number of parts at a time, each by one process and one thread.
+
+    Attributes:
+        shards: ``3/64``, the third of 64 shares of the parts, as for the jobs of an array; all parts where it is left
+            out.
+        engine: Where parts are computed, ``processes`` of this machine or an existing ``ray`` cluster; in this process
+            where it is left out.
+    """
+
+    shards: str | None = None
+    engine: EngineName | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from rich.table import Column, Table
 
 import moe_mat.pretrain
 from moe_mat.cli.screen import Facts, screen
+from moe_mat.encoders.devices import Device
 from moe_mat.files.folders import data_folder
 
 
@@ -18,6 +19,8 @@ def pretrain(
     output: str = "experts",
     runs: str = "runs/pretrain",
     only: str | list[str] = "*",
+    device: Device = "auto",
+    workers: int = 0,
     trainer: dict[str, object] = {},  # noqa: B006 - never changed
 ) -> Facts:
     """Train experts on source data as a recipe says; an interrupted training goes on where it ended.
@@ -28,10 +31,14 @@ def pretrain(
         output: Folder of the experts.
         runs: Folder of checkpoints and logs.
         only: Trainings, one or a list of patterns: <recipe>_networks and cgcnn_<recipe>_<target>.
-        trainer: Options of Lightning's Trainer, such as --trainer.devices 4 --trainer.strategy ddp.
+        device: Where trunks compute and experts are trained: cpu, cuda, or auto, a GPU where there is one.
+        workers: Processes that join crystals into batches, beside each process that trains.
+        trainer: Options of Lightning's Trainer, such as --trainer.devices 4, which share every batch.
     """
     folder = data_folder() / "pretrain" if data is None else Path(data)
-    cards = moe_mat.pretrain.pretrain(recipe, data=folder, output=output, runs=runs, only=only, trainer=trainer)
+    cards = moe_mat.pretrain.pretrain(
+        recipe, data=folder, output=output, runs=runs, only=only, device=device, workers=workers, trainer=trainer
+    )
     numbers = ("validation MAE", "of the median", "test MAE", "of the median")
     table = Table(Column("tag", no_wrap=True), *numbers, "unit", box=None)
     for card in cards:

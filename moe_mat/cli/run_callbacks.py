@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
@@ -10,19 +11,23 @@ from typing import Any, cast
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from moe_mat.crystals.parquet_tables import is_parquet
 from moe_mat.files.progress import Progress
 from moe_mat.files.whole import whole_file
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.predicted import Said
-from moe_mat.mixture.report import PREDICTED_OF_TARGET, prediction_columns
+from moe_mat.mixture.prediction_table import PredictionTable
+from moe_mat.shards.parts import parquet_writer
+
+Write = Callable[[Mapping[str, Any]], None]
 
 
 class PredictionWriter(Callback):
     """Writes predictions as they come, so that any number of crystals fits into memory.
 
     Args:
-        path: CSV file to write.
+        path: File to write: Parquet by its name, else CSV.
         level: Of the intervals.
     """
 
@@ -34,9 +39,23 @@ class PredictionWriter(Callback):
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: D102
         part = self.whole.enter_context(whole_file(self.path))
         self.progress = self.whole.enter_context(Progress("predicting"))
-        self.writer = csv.writer(self.whole.enter_context(part.open("w", newline="", encoding="utf-8")))
-        columns = [f"{target}_{kind}" for target in pl_module.hparams["targets"] for kind in PREDICTED_OF_TARGET]
-        self.writer.writerow(["material_id", "in_sample", *columns])
+        self.table = PredictionTable(cast(MixtureOfExperts, pl_module), self.level)
+        self.write = self._parquet(part) if is_parquet(self.path) else self._csv(part)
+
+    def _csv(self, part: Path) -> Write:
+        writer = csv.writer(self.whole.enter_context(part.open("w", newline="", encoding="utf-8")))
+        writer.writerow(self.table.columns)
+
+        def write(columns: Mapping[str, Any]) -> None:
+            ids, *numbers = columns.values()
+            known = [["" if one != one else one for one in values.tolist()] for values in numbers]  # NaN is not known
+            writer.writerows(zip(ids, *known, strict=True))
+
+        return write
+
+    def _parquet(self, part: Path) -> Write:
+        writer = self.whole.enter_context(parquet_writer(part, self.table.schema))
+        return lambda columns: writer.write_table(self.table.to_arrow(columns))
 
     def on_predict_batch_end(  # noqa: D102
         self,
@@ -47,18 +66,12 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        model, said = cast(MixtureOfExperts, pl_module), cast(Said, outputs)
-        assert model.outcome is not None
-        in_sample = model.outcome.knows(batch.keys).tolist()
-        columns = [
-            ["" if value != value else value for value in values.tolist()]  # NaN is not known
-            for target in range(len(model.domains))
-            for values in prediction_columns(model, said, target, self.level).values()
-        ]
-        self.writer.writerows(zip(batch.ids, in_sample, *columns, strict=True))
+        said = cast(Said, outputs)
+        columns = self.table.of_batch(batch, said)
+        self.write(columns)
         self.outside += int(said.outside.any(1).sum())
         self.rows += len(batch.ids)
-        self.in_sample += sum(in_sample)
+        self.in_sample += int(columns["in_sample"].sum())
         self.progress.advance(len(batch.ids))
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: D102

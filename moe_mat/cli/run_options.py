@@ -6,14 +6,15 @@ import sys
 
 from jsonargparse import ArgumentParser
 
-from moe_mat.cli.options import FoldOptions, add_manner_options
+from moe_mat.cli.options import FoldOptions, ShardOptions, add_manner_options
+from moe_mat.encoders.devices import Device
 from moe_mat.mixture.settings import DEFAULT_LEVEL, DataSettings, MixtureSettings, TrainingSettings
 
 COMMANDS = {
     "fit": "Train gate and head on your crystals; with no arguments, on the embedded quickstart.",
     "validate": "Score a checkpoint on the validation rows.",
     "test": "Score a checkpoint on the test rows.",
-    "predict": "Predict new crystals with a checkpoint, into a CSV file.",
+    "predict": "Predict new crystals with a checkpoint, into a file or a folder of parts.",
     "crossval": "Cross-validate what fit trains: the error on each fold, with mean and spread.",
 }
 TRAINER_HELP = "--help.trainer"
@@ -45,6 +46,8 @@ def add_run_options(parser: ArgumentParser) -> None:
         default=TrainingSettings.refit,
         help="Of fit: whether a head that can learns from the validation rows too, when everything is chosen.",
     )
+    help_text = "Where encoders, and heads that learn by batches, compute: cpu, cuda or auto, a GPU if there is one."
+    parser.add_argument("--device", type=Device, default=TrainingSettings.device, help=help_text)
 
 
 def add_own_options(parser: ArgumentParser, command: str) -> None:
@@ -52,7 +55,9 @@ def add_own_options(parser: ArgumentParser, command: str) -> None:
     if command == "crossval":
         parser.add_class_arguments(FoldOptions, sub_configs=False)
     if command == "predict":
-        parser.add_argument("--output", type=str, default="predictions.csv", help="CSV file that predict writes.")
+        text = "File to write: Parquet by its name, else CSV; with --shards or --engine, folder of parts."
+        parser.add_argument("--output", type=str, default="predictions.csv", help=text)
+        parser.add_class_arguments(ShardOptions, sub_configs=False)
 
 
 def show_help(command: str) -> None:

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from moe_mat.crystals.errors import UnsupportedCrystalError
 from moe_mat.crystals.neighbours import search
+from moe_mat.crystals.sites import sites_of
 
 MIN_DISTANCE = 0.1
 """Two sites closer than this (Å) are one site written twice, not a bond; a cell thinner than two of it is flat."""
@@ -51,7 +52,7 @@ def check_elements(structure: Structure, *, known: Collection[int], encoder: str
     Raises:
         UnsupportedCrystalError: When an element is not among ``known``; names the element and its first site.
     """
-    for i, number in enumerate(structure.atomic_numbers):
+    for i, number in enumerate(sites_of(structure).atomic_numbers.tolist()):
         if number not in known:
             raise UnsupportedCrystalError(
                 f"element {structure[i].specie.symbol} (site {i}) is not among the {len(known)} elements of {encoder}; "

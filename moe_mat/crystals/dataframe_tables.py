@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from moe_mat.crystals.structures import as_structure
-from moe_mat.crystals.tables import Row, Table, UnreadableError
+from moe_mat.crystals.tables import Row, Table, UnreadableError, in_order
 from moe_mat.files.compressed import open_text
 
 _PROBE_ROWS = 50
@@ -87,7 +87,7 @@ def dataframe_table(source: str, table: pd.DataFrame, structure_column: str | No
             yield Row(f"{source}, row {number}", names[number], values, partial(as_structure, crystal))
 
     others = [name for name in columns if name != structure_column]
-    return Table(source, others, rows)
+    return Table(source, others, in_order(rows))
 
 
 def _object_column(source: str, table: pd.DataFrame) -> str:

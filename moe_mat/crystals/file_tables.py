@@ -1,4 +1,7 @@
-"""Tables whose crystals lie in files of their own: a CSV that names them, or a folder, with or without a CSV in it."""
+"""Tables whose crystals lie in files of their own: a CSV that names them, or a folder, with or without a CSV in it.
+
+A folder may also be of Parquet files, which are one table then.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,9 @@ from typing import Any
 
 from pymatgen.core import Structure
 
+from moe_mat.crystals.parquet_tables import is_parquet, parquet_table
 from moe_mat.crystals.structure_files import KNOWN_NAMES, read_structure_file, structure_format, structure_stem
-from moe_mat.crystals.tables import Row, Table, UnreadableError
+from moe_mat.crystals.tables import Row, Table, UnreadableError, in_order
 from moe_mat.files.compressed import open_text
 
 logger = logging.getLogger(__name__)
@@ -43,7 +47,7 @@ def csv_table(path: Path, structure_column: str | None, *, with_unnamed: bool = 
             raise ValueError(f"{path} has no column {column!r}: its columns are {', '.join(columns)}")
     else:
         column = _file_column(path, columns, folder)
-    return Table(str(path), columns, lambda: _csv_rows(path, column, folder, with_unnamed))
+    return Table(str(path), columns, in_order(lambda: _csv_rows(path, column, folder, with_unnamed)))
 
 
 def _file_column(path: Path, columns: list[str], folder: _Folder) -> str:
@@ -145,17 +149,28 @@ def _csv_rows(path: Path, column: str, folder: _Folder, with_unnamed: bool) -> I
         yield from (file_row(file, {}) for file in folder.files if file not in named)
 
 
+def parquet_of_folder(path: Path) -> list[Path]:
+    """The Parquet files of a folder that has no structure files, in the order of their names."""
+    folder = _Folder(path)
+    return [] if folder.files else [path / name for name in folder.others if is_parquet(path / name)]
+
+
 def folder_table(path: Path, structure_column: str | None) -> Table:
-    """The structure files of a folder in the order of their names; its CSV, if there is one, gives the values."""
+    """The structure files of a folder in the order of their names; its CSV, if there is one, gives the values.
+
+    Where there are none, its Parquet files.
+    """
     folder = _Folder(path)
     if not folder.files:
-        raise ValueError(f"{path} holds no structure files: known are {KNOWN_NAMES}")
+        if parquet := parquet_of_folder(path):
+            return parquet_table(path, parquet)
+        raise ValueError(f"{path} holds no structure files and no Parquet: known are {KNOWN_NAMES}")
     if len(folder.tables) > 1:
         names = ", ".join(file.name for file in folder.tables)
         raise ValueError(f"{path} holds several CSV files ({names}): pass the path of the one that is meant")
     if folder.others:
         logger.warning("%s: not read, of unknown type: %s", path, ", ".join(folder.others))
     if not folder.tables:
-        return Table(str(path), [], lambda: (file_row(file, {}) for file in folder.files))
+        return Table(str(path), [], in_order(lambda: (file_row(file, {}) for file in folder.files)))
     table = csv_table(folder.tables[0], structure_column, with_unnamed=True)
-    return Table(str(path), table.columns, table.rows)
+    return Table(str(path), table.columns, table.read)

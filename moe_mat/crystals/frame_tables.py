@@ -12,7 +12,7 @@ import ase.io
 from ase.io.extxyz import key_val_str_to_dict
 
 from moe_mat.crystals.structures import as_structure
-from moe_mat.crystals.tables import Row, Table, UnreadableError
+from moe_mat.crystals.tables import Row, Table, UnreadableError, Wanted
 from moe_mat.files.compressed import open_text
 
 _LONGEST_LINE = 2**20  # characters
@@ -30,7 +30,7 @@ def frames_table(path: Path) -> Table:
     except (ValueError, OSError) as error:
         raise UnreadableError(f"{path} is damaged, or is not (extended) XYZ: {error}") from error
     columns = {key: None for key in keys if key not in ("Lattice", "Properties", "pbc")}
-    return Table(str(path), list(columns), lambda: _rows(path, columns))
+    return Table(str(path), list(columns), lambda wanted: _rows(path, columns, wanted))
 
 
 def scan_frames(path: Path) -> dict[str, None]:
@@ -68,11 +68,12 @@ def _keys(comment: str, frame: int) -> dict[str, Any]:
     return found
 
 
-def _rows(path: Path, columns: dict[str, None]) -> Iterator[Row]:
-    number = 0
+def _rows(path: Path, columns: dict[str, None], wanted: Wanted) -> Iterator[Row]:
+    number = wanted.start
+    frames = f"{wanted.start}:" if wanted.stop is None else f"{wanted.start}:{wanted.stop}"
     try:
         with open_text(path) as stream:
-            for atoms in ase.io.iread(stream, index=":", format="extxyz"):
+            for atoms in ase.io.iread(stream, index=frames, format="extxyz"):
                 # ASE moves energies and the like from the comment line to a calculator.
                 results = {} if atoms.calc is None else atoms.calc.results
                 values = {key: value for key, value in results.items() if key in columns} | atoms.info

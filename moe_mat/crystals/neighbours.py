@@ -11,6 +11,7 @@ from pymatgen.core import Structure
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from moe_mat.crystals.errors import UnsupportedCrystalError
+from moe_mat.crystals.sites import sites_of
 
 MOST_EDGES = 3_000_000
 """Of the graph of one crystal, which takes some 250 bytes an edge; diamond has 650,000 in 1,728 atoms within 8 Å."""
@@ -43,7 +44,8 @@ def neighbour_list(structure: Structure, *, cutoff: float) -> NeighbourList:
     Raises:
         UnsupportedCrystalError: When there are more than ``MOST_EDGES``, which is found out before they are listed.
     """
-    return neighbours_in(structure.lattice.matrix, structure.frac_coords, structure.cart_coords, cutoff=cutoff)
+    sites = sites_of(structure)
+    return neighbours_in(sites.lattice, sites.fractional, sites.positions, cutoff=cutoff)
 
 
 def neighbours_in(

@@ -12,7 +12,7 @@ import math
 import os
 import reprlib
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,17 +24,15 @@ from moe_mat.crystals.dataframe_tables import dataframe_table, json_table
 from moe_mat.crystals.errors import LeftOut, OnError
 from moe_mat.crystals.file_tables import csv_table, file_row, folder_table
 from moe_mat.crystals.frame_tables import frames_table
-from moe_mat.crystals.parquet_tables import parquet_table
+from moe_mat.crystals.ids import as_id, find_id_column, id_of
+from moe_mat.crystals.parquet_tables import is_parquet, parquet_table
 from moe_mat.crystals.structure_files import KNOWN_NAMES, is_web_page, structure_format
 from moe_mat.crystals.structures import Crystal, CrystalFilter
-from moe_mat.crystals.tables import Table, UnreadableError
+from moe_mat.crystals.tables import Table, UnreadableError, Wanted, in_order
 
 logger = logging.getLogger(__name__)
 
 Source = str | os.PathLike[str] | pd.DataFrame
-
-ID_COLUMNS = ("material_id", "mpid", "mp_id", "jid", "immutable_id", "id", "row")
-"""Columns taken for ids where none is asked for, the first that is there and repeats nothing."""
 
 
 def read_structures(
@@ -97,23 +95,26 @@ def iter_crystals(
     on_error: OnError = "raise",
     left_out: list[LeftOut] | None = None,
     only: Container[str] | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Iterator[Crystal]:
     """Read crystals one after the other.
 
     Understood are Parquet with the OPTIMADE columns; a folder of CIF, POSCAR and other structure files, optionally with
     one CSV that names them by file name or stem; such a CSV; JSON as matminer, pandas and monty write it; extended XYZ,
-    whose comment lines give the columns; a single structure file; and a DataFrame with a column of structures.
+    whose comment lines give the columns; a single structure file; and a DataFrame with a column of structures. A folder
+    without structure files may hold Parquet, which is read as one table in the order of the files' names.
 
     Args:
         path: File, folder or DataFrame.
         targets: Columns that must hold numbers. A crystal that has none of them cannot be used; one that has some gets
             NaN for the others.
-        id_column: Column of the ids. Where None: one of ``ID_COLUMNS``, else the file stem, else the row number.
+        id_column: Column of the ids. Where None: one of ``ids.ID_COLUMNS``, else the file stem, else the row number.
         structure_column: Column of the structures (JSON, DataFrame) or of their file names (CSV). Where None it is
             found by its content.
         on_error: "raise" stops at the first bad crystal, "skip" leaves it out.
         left_out: Receives what "skip" leaves out.
         only: Ids of the crystals that are wanted. Those of the others are not built, which is many times faster.
+        columns: Columns whose values are wanted, beside targets and ids; None for all. More may come.
 
     Raises:
         CrystalError: A crystal or its targets cannot be used; the message names file, id, column and reason.
@@ -124,9 +125,36 @@ def iter_crystals(
     table = open_table(path, structure_column=structure_column)
     for column in [*targets, *([] if id_column is None else [id_column])]:
         if column not in table.columns:
-            raise ValueError(_unknown_column(table, column))
+            raise ValueError(unknown_column(table, column))
+    id_column = id_column or find_id_column(table)
+    if columns is not None:
+        columns = tuple(dict.fromkeys([*columns, *targets, *([] if id_column is None else [id_column])]))
     crystal_filter = CrystalFilter(table.source, on_error=on_error, left_out=left_out)
-    return _checked(table, targets, id_column or _find_id_column(table), crystal_filter, only)
+    return _all_checked(table, Wanted(columns=columns), targets, id_column, crystal_filter, only)
+
+
+def crystals_of_rows(
+    table: Table,
+    rows: range,
+    *,
+    id_column: str | None,
+    taken: Container[str] = (),
+    on_error: OnError = "raise",
+    left_out: list[LeftOut] | None = None,
+) -> Iterator[Crystal]:
+    """Read the crystals of some rows of a table.
+
+    Args:
+        table: As ``open_table`` gives it.
+        rows: Their numbers, one after the other.
+        id_column: Column of the ids; None where rows are called by their files or numbers.
+        taken: Ids that crystals of other rows have.
+        on_error: "raise" stops at the first bad crystal, "skip" leaves it out.
+        left_out: Receives what "skip" leaves out.
+    """
+    columns = () if id_column is None else (id_column,)
+    crystal_filter = CrystalFilter(table.source, on_error=on_error, left_out=left_out, taken=taken)
+    return _checked(table, Wanted(rows.start, rows.stop, columns), [], id_column, crystal_filter, None)
 
 
 def open_table(path: Source, *, structure_column: str | None = None) -> Table:
@@ -152,22 +180,38 @@ def open_table(path: Source, *, structure_column: str | None = None) -> Table:
         return json_table(path, structure_column)
     if structure_column is not None:
         raise ValueError(f"structure_column does not apply to {path}: only CSV, JSON and DataFrames have one")
-    if suffix in (".parquet", ".pq"):
-        return parquet_table(path)
+    if is_parquet(path):
+        return parquet_table(path, [path])
     if suffix in (".xyz", ".extxyz"):
         return frames_table(path)
     if structure_format(path) is not None:
-        return Table(str(path), [], lambda: iter([file_row(path, {})]))
+        return Table(str(path), [], in_order(lambda: iter([file_row(path, {})])))
     raise ValueError(f"{path}: unknown type of file; known are *.parquet, *.csv, folders of files, {KNOWN_NAMES}")
 
 
+def _all_checked(
+    table: Table,
+    wanted: Wanted,
+    targets: list[str],
+    id_column: str | None,
+    crystal_filter: CrystalFilter,
+    only: Container[str] | None,
+) -> Iterator[Crystal]:
+    yield from _checked(table, wanted, targets, id_column, crystal_filter, only)
+    crystal_filter.close()
+
+
 def _checked(
-    table: Table, targets: list[str], id_column: str | None, crystal_filter: CrystalFilter, only: Container[str] | None
+    table: Table,
+    wanted: Wanted,
+    targets: list[str],
+    id_column: str | None,
+    crystal_filter: CrystalFilter,
+    only: Container[str] | None,
 ) -> Iterator[Crystal]:
     spoiled: Counter[str] = Counter()
-    for row in table.rows():
-        # A file that a folder's CSV does not name has no values, and keeps its own name.
-        material_id = as_id(row.values[id_column]) if id_column in row.values else row.name
+    for row in table.rows(wanted):
+        material_id = id_of(row, id_column)
         if only is not None and material_id not in only:
             continue
         if material_id is None:
@@ -191,7 +235,6 @@ def _checked(
         if crystal is not None:
             spoiled.update(target for target, reason in reasons.items() if reason != _NO_VALUE)
             yield crystal
-    crystal_filter.close()
     for target, count in spoiled.items():
         logger.warning(
             "%s: column %r: %d values are no finite numbers and count as missing", table.source, target, count
@@ -214,30 +257,6 @@ def _as_number(value: Any) -> tuple[float, str | None]:
     return (math.nan, f"the value is {number}") if math.isinf(number) else (number, None)
 
 
-def as_id(value: Any) -> str | None:
-    """A cell of a table as the name of a crystal; None where there is none."""
-    if value is None or (pd.api.types.is_scalar(value) and (pd.isna(value) or value == "")):
-        return None
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _find_id_column(table: Table) -> str | None:
-    found = [name for name in ID_COLUMNS if name in table.columns]
-    if len(found) < 2:
-        return found[0] if found else None
-    for name in found:
-        if not _repeats(as_id(row.values.get(name)) for row in table.rows()):
-            if name != found[0]:
-                logger.warning("%s: column %r repeats values, so the ids are those of %r", table.source, found[0], name)
-            return name
-    return found[0]
-
-
-def _repeats(values: Iterable[Any]) -> bool:
-    seen: set[Any] = set()
-    return any(value in seen or seen.add(value) for value in values)  # type: ignore[func-returns-value]
-
-
 def _as_numbers(column: pd.Series) -> pd.Series:
     """A column of text as numbers, if it holds nothing else."""
     try:
@@ -246,7 +265,8 @@ def _as_numbers(column: pd.Series) -> pd.Series:
         return column
 
 
-def _unknown_column(table: Table, column: str) -> str:
+def unknown_column(table: Table, column: str) -> str:
+    """What is wrong with a column that a table does not have."""
     names = sorted(table.columns)
     close = difflib.get_close_matches(column, names)
     guess = f"did you mean {' or '.join(map(repr, close))}? " if close else ""

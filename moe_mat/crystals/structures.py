@@ -11,7 +11,7 @@ import logging
 import math
 import re
 import reprlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, get_args
@@ -24,6 +24,7 @@ from pymatgen.core.structure import IStructure, SiteCollection
 
 from moe_mat.crystals.checks import lattice_problem, periodicity_problem, structure_problem
 from moe_mat.crystals.errors import CrystalError, LeftOut, OnError
+from moe_mat.crystals.sites import sites_of
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +60,17 @@ class CrystalFilter:
         source: The whole the crystals come from, for the closing message.
         on_error: "raise" stops at the first bad crystal, "skip" lists it and goes on.
         left_out: Receives one entry for each crystal left out.
+        taken: Ids that other crystals have, which do not pass here.
     """
 
-    def __init__(self, source: str, *, on_error: OnError = "raise", left_out: list[LeftOut] | None = None) -> None:
+    def __init__(
+        self,
+        source: str,
+        *,
+        on_error: OnError = "raise",
+        left_out: list[LeftOut] | None = None,
+        taken: Container[str] = (),
+    ) -> None:
         if on_error not in get_args(OnError):
             raise ValueError(f'on_error is {on_error!r}: use "raise" or "skip"')
         self.source = source
@@ -69,6 +78,7 @@ class CrystalFilter:
         self._left_out = [] if left_out is None else left_out
         self._before = len(self._left_out)
         self._ids: set[str] = set()
+        self._taken = taken
 
     def refuse(self, source: str, material_id: str | None, column: str | None, reason: str) -> None:
         """Leave a crystal out, or raise ``CrystalError``."""
@@ -82,7 +92,7 @@ class CrystalFilter:
         self, source: str, material_id: str, values: Mapping[str, Any], load: Callable[[], Structure]
     ) -> Crystal | None:
         """The crystal whose structure ``load`` returns, or None where it had to be left out."""
-        if material_id in self._ids:
+        if material_id in self._ids or material_id in self._taken:
             reason = "this id occurs a second time: remove one of the two, or choose another id_column"
             self.refuse(source, material_id, None, reason)
             return None
@@ -197,10 +207,10 @@ def structure_key(structure: Structure) -> bytes:
     Lattice and Cartesian positions count to about 1e-8 Å, species as atomic numbers, sites in their order. Ids, site
     properties and oxidation states do not count.
     """
-    matrix = structure.lattice.matrix
-    lengths = np.concatenate([matrix, structure.frac_coords.reshape(-1, 3) @ matrix])
+    sites = sites_of(structure)
+    lengths = np.concatenate([sites.lattice, sites.fractional.reshape(-1, 3) @ sites.lattice])
     digest = hashlib.blake2b(np.rint(lengths / _KEY_STEP).astype("<i8").tobytes(), digest_size=16)
-    digest.update(np.array(structure.atomic_numbers, dtype="<i8").tobytes())
+    digest.update(sites.atomic_numbers.astype("<i8").tobytes())
     return digest.digest()
 
 

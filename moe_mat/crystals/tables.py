@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from pymatgen.core import Structure
@@ -29,18 +30,44 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of a table is wanted. More columns may come than these, and never other rows.
+
+    Attributes:
+        start: the first row, from 0.
+        stop: the row after the last one; None for all.
+        columns: those beside the structure; None for all.
+        structures: whether any row's structure will be built.
+    """
+
+    start: int = 0
+    stop: int | None = None
+    columns: tuple[str, ...] | None = None
+    structures: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """Rows with known columns.
 
     Attributes:
         source: the file or folder.
         columns: names of the columns beside the structure.
-        rows: starts the stream of rows anew.
+        read: starts the stream of wanted rows anew.
     """
 
     source: str
     columns: list[str]
-    rows: Callable[[], Iterator[Row]]
+    read: Callable[[Wanted], Iterator[Row]]
+
+    def rows(self, wanted: Wanted = Wanted()) -> Iterator[Row]:
+        """Start the stream of rows anew."""
+        return self.read(wanted)
+
+
+def in_order(rows: Callable[[], Iterator[Row]]) -> Callable[[Wanted], Iterator[Row]]:
+    """How rows are read that come only one after the other, which is quick as long as no structure is built."""
+    return lambda wanted: islice(rows(), wanted.start, wanted.stop)
 
 
 class UnreadableError(ValueError):

@@ -1,6 +1,7 @@
 from .base import SCALAR_STATISTICS, Encoder, Features, pool, prepare_checked
 from .cgcnn import CGCNNConvolution, CGCNNEncoder, gaussian_expansion
 from .descriptors.encoders import DescriptorEncoder, LocalEnvironmentEncoder
+from .devices import Device, beside, choose_device, placed
 from .physics.base import PhysicsEncoder
 from .physics.elasticity import ElasticityEncoder
 from .physics.layer_stack import LayerStackEncoder
@@ -22,6 +23,7 @@ __all__ = [
     "CGCNNEncoder",
     "Cell",
     "DescriptorEncoder",
+    "Device",
     "ElasticityEncoder",
     "Encoder",
     "Evaluation",
@@ -35,9 +37,12 @@ __all__ = [
     "PotentialEncoder",
     "Quantity",
     "Vibrations",
+    "beside",
+    "choose_device",
     "gaussian_expansion",
     "get_encoder",
     "load_potential",
+    "placed",
     "pool",
     "pool_tensors",
     "prepare_checked",

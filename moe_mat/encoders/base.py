@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +13,7 @@ from pymatgen.core import Structure
 from torch import Tensor, nn
 
 from moe_mat.crystals.errors import UnsupportedCrystalError
+from moe_mat.crystals.once import one_crystal
 
 # Bytes: a crystal whose graph needs more is refused.
 MOST_MEMORY = 2**30
@@ -51,10 +53,18 @@ class Encoder(nn.Module, ABC):
     Attributes:
         name: What cards call it.
         learned: Whether its weights were fitted to values of properties, which the leakage audit must then know of.
+        moves: Whether it computes on a GPU as well: it makes its tensors where those of the batch are, and batches have
+            a method ``to``. Others stay on the CPU.
     """
 
     name: ClassVar[str]
     learned: ClassVar[bool] = True
+    moves: ClassVar[bool] = False
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are, and so where it computes."""
+        return next((values.device for values in chain(self.parameters(), self.buffers())), torch.device("cpu"))
 
     @property
     @abstractmethod
@@ -115,7 +125,8 @@ def prepare_checked(encoder: Encoder, structure: Structure) -> Any:
     Raises:
         UnsupportedCrystalError: When the encoder has no representation for the crystal, or one that does not fit.
     """
-    sample = encoder.prepare(structure)
+    with one_crystal():
+        sample = encoder.prepare(structure)
     if (needed := encoder.memory(sample)) > MOST_MEMORY:
         raise UnsupportedCrystalError(
             f"the graph of its {len(structure)} atoms needs about {needed / 2**30:.1f} GiB of memory, more than "

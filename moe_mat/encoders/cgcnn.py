@@ -139,6 +139,7 @@ class CGCNNEncoder(Encoder):
         adapter: Width of the bottleneck of an adapter after each convolution; ``None`` for none.
     """
 
+    moves = True
     elements: Tensor
     edge_centers: Tensor
 

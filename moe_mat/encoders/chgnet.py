@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Collection, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,9 @@ CHECKPOINTS = {
 }
 
 
-ROWS_AT_ONCE = 131_072  # bonds or angles whose messages are computed at once, which take some 4 kB each
+# Bonds or angles whose messages are computed at once, which take some 4 kB each: as many as the cache of a CPU holds,
+# unless a GPU wants more to do, or a backward pass would go through every slice.
+ROWS_IN_CACHE, ROWS_AT_ONCE = 1024, 131_072
 ROW_BYTES = 1000  # what a bond or an angle takes all the while
 
 
@@ -51,7 +53,7 @@ class CHGNetBatch:
         return CHGNetBatch(**moved, n_crystals=self.n_crystals)
 
 
-def gated_mlp(block: Any, parts: list[tuple[Tensor, Tensor | None]]) -> Tensor:
+def gated_mlp(block: Any, parts: list[tuple[Tensor, Tensor | None]]) -> Callable[[slice], Tensor]:
     """CHGNet's gated MLP of concatenated rows, without concatenating them.
 
     Its first matrix acts on each part before the rows are gathered, because ``W [a_i, b_j] = (W_a a)_i + (W_b b)_j``
@@ -59,29 +61,43 @@ def gated_mlp(block: Any, parts: list[tuple[Tensor, Tensor | None]]) -> Tensor:
 
     Args:
         block: A ``chgnet.model.functions.GatedMLP``.
-        parts: Values ``[n, width]`` and which of their rows to take ``[n_rows]``, or None for all.
+        parts: Values ``[n, width]`` and which of their rows to take ``[n_rows]``, or None for all; the first has some.
 
     Returns:
-        ``[n_rows, width]``.
+        From some rows to their values ``[n, width]``.
     """
     core, gate = block.mlp_core.layers, block.mlp_gate.layers
     first = next(i for i, layer in enumerate(core) if isinstance(layer, nn.Linear))
     weight = torch.cat([core[first].weight, gate[first].weight])
     bias = torch.cat([core[first].bias, gate[first].bias])
     weights = weight.split([values.shape[1] for values, _ in parts], dim=1)
-    terms = [
-        nn.functional.linear(values, w) if index is None else nn.functional.linear(values, w).index_select(0, index)
-        for (values, index), w in zip(parts, weights, strict=True)
+    gathered = [
+        (nn.functional.linear(values, w, bias if i == 0 else None), index)
+        for i, ((values, index), w) in enumerate(zip(parts, weights, strict=True))
+        if index is not None
     ]
-    rows = sum(terms[1:], start=terms[0] + bias)
-    core_rows, gate_rows = rows.chunk(2, dim=1)
-    core_rows = block.activation(block.bn1(core[first + 1 :](core_rows)))
-    return core_rows * torch.sigmoid(block.bn2(gate[first + 1 :](gate_rows)))
+    own = [(values, w.t()) for (values, index), w in zip(parts, weights, strict=True) if index is None]
+    # Both halves have the same activation, where there is a second matrix.
+    activation = core[first + 1] if len(core) > first + 1 else nn.Identity()
+    rest_of_core, rest_of_gate = core[first + 2 :], gate[first + 2 :]
+
+    def rows_of(some: slice) -> Tensor:
+        rows = gathered[0][0].index_select(0, gathered[0][1][some])
+        for term, index in gathered[1:]:
+            rows.add_(term.index_select(0, index[some]))
+        for values, w in own:
+            rows.addmm_(values[some], w)
+        core_rows, gate_rows = activation(rows).chunk(2, dim=1)
+        core_rows = block.activation(block.bn1(rest_of_core(core_rows)))
+        return core_rows * torch.sigmoid(block.bn2(rest_of_gate(gate_rows)))
+
+    return rows_of
 
 
-def slices(n_rows: int) -> list[slice]:
+def slices(rows: Tensor) -> list[slice]:
     """Ranges of rows that are computed at once; one that is empty where there are none."""
-    return [slice(start, start + ROWS_AT_ONCE) for start in range(0, max(1, n_rows), ROWS_AT_ONCE)]
+    size = ROWS_AT_ONCE if torch.is_grad_enabled() or rows.device.type != "cpu" else ROWS_IN_CACHE
+    return [slice(start, start + size) for start in range(0, max(1, len(rows)), size)]
 
 
 @register_encoder("chgnet")
@@ -104,6 +120,7 @@ class CHGNetEncoder(Encoder):
         ValueError: When there is no such model.
     """
 
+    moves = True
     model: Any
 
     def __init__(self, *, model: str = "0.3.0", adapter: int | None = None) -> None:
@@ -166,43 +183,44 @@ class CHGNetEncoder(Encoder):
         model = self.model
         encoder = model.bond_basis_expansion
         atom_basis = encoder.rbf_expansion_ag(batch.lengths)
-        bond_basis = encoder.rbf_expansion_bg(batch.lengths)
         angle_basis = model.angle_basis_expansion.fourier_expansion(batch.angles)
 
         atoms = model.atom_embedding(batch.atomic_numbers - 1)
         bonds = model.bond_embedding(atom_basis)
         angles = model.angle_embedding(angle_basis)
-        atom_weights, bond_weights = model.bond_weights_ag(atom_basis), model.bond_weights_bg(bond_basis)
-
         layers = {"embedding": atoms}
         center, neighbor, bond = batch.directed
         vertex, looking, seen = batch.angled
-
-        def of_angles(some: slice) -> list[tuple[Tensor, Tensor | None]]:
-            return [(bonds, looking[some]), (bonds, seen[some]), (angles[some], None), (atoms, vertex[some])]
+        # The few short bonds that form angles, by which each is one of the two once.
+        short, looking = looking.unique(return_inverse=True)
+        seen = torch.searchsorted(short, seen)
+        atom_weights = model.bond_weights_ag(atom_basis)
+        bond_weights = model.bond_weights_bg(encoder.rbf_expansion_bg(batch.lengths[short]))
 
         for i, layer in enumerate(model.atom_conv_layers):
+            messages = gated_mlp(layer.twoBody_atom, [(atoms, center), (bonds, bond), (atoms, neighbor)])
             summed = torch.zeros_like(atoms)
-            for some in slices(len(bond)):
-                messages = gated_mlp(
-                    layer.twoBody_atom, [(atoms, center[some]), (bonds, bond[some]), (atoms, neighbor[some])]
-                )
-                messages *= atom_weights[bond[some]]
-                summed = summed.index_add_(0, center[some], messages)
+            for some in slices(bond):
+                weighted = messages(some) * atom_weights.index_select(0, bond[some])
+                summed = summed.index_add_(0, center[some], weighted.to(summed.dtype))  # mixed precision: half
             atoms = atoms + layer.mlp_out(summed)
             if self.adapters:
                 atoms = self.adapters[i](atoms)
             layers[f"conv{i + 1}"] = atoms
             if i == len(model.bond_conv_layers):
                 break
-            layer, summed = model.bond_conv_layers[i], torch.zeros_like(bonds)
-            for some in slices(len(vertex)):
-                messages = gated_mlp(layer.twoBody_bond, of_angles(some))
-                messages *= bond_weights[looking[some]] * bond_weights[seen[some]]
-                summed = summed.index_add_(0, looking[some], messages)
-            bonds = bonds + layer.mlp_out(summed)
-            layer = model.angle_layers[i].twoBody_bond
-            angles = torch.cat([angles[some] + gated_mlp(layer, of_angles(some)) for some in slices(len(vertex))])
+            layer, short_bonds = model.bond_conv_layers[i], bonds.index_select(0, short)
+            summed = torch.zeros_like(short_bonds)
+            messages = gated_mlp(
+                layer.twoBody_bond, [(short_bonds, looking), (short_bonds, seen), (angles, None), (atoms, vertex)]
+            )
+            for some in slices(vertex):
+                weights = bond_weights.index_select(0, looking[some]) * bond_weights.index_select(0, seen[some])
+                summed = summed.index_add_(0, looking[some], (messages(some) * weights).to(summed.dtype))
+            bonds = bonds + layer.mlp_out(torch.zeros_like(bonds).index_copy(0, short, summed))
+            layer, short_bonds = model.angle_layers[i].twoBody_bond, bonds.index_select(0, short)
+            change = gated_mlp(layer, [(short_bonds, looking), (short_bonds, seen), (angles, None), (atoms, vertex)])
+            angles = torch.cat([angles[some] + change(some) for some in slices(vertex)])
 
         readout = model.readout_norm(atoms)
         energies = model.mlp(readout) + model.composition_model.fc.weight.T[batch.atomic_numbers - 1]

@@ -51,6 +51,7 @@ class MatGLEncoder(Encoder):
         OSError: When there is no such folder and the hub has no such model or cannot be reached.
     """
 
+    moves = True
     potential: Any
     types: Tensor
 

@@ -56,6 +56,7 @@ class SevenNetEncoder(Encoder):
         ValueError: When there is no such checkpoint in the package.
     """
 
+    moves = True
     model: Any
     types: Tensor
 

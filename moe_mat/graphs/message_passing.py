@@ -84,6 +84,7 @@ class TorchBatch(GraphBatch):
         distances: ``[n_edges]``, Å.
         crystal_of_node: ``[n_atoms]``.
         n_crystals: Number of crystals.
+        degree: Number of edges of each atom, see `GraphBatch`; counted where it is not given.
     """
 
     def __init__(
@@ -94,6 +95,8 @@ class TorchBatch(GraphBatch):
         distances: Tensor,
         crystal_of_node: Tensor,
         n_crystals: int,
+        *,
+        degree: int | None = None,
     ) -> None:
         self.atomic_numbers = atomic_numbers
         self.centers = centers
@@ -101,7 +104,7 @@ class TorchBatch(GraphBatch):
         self.distances = distances
         self.crystal_of_node = crystal_of_node
         self.n_crystals = n_crystals
-        self.degree = _common_degree(centers, len(atomic_numbers))
+        self.degree = _common_degree(centers, len(atomic_numbers)) if degree is None else degree
         self.derived = {}
 
     def gather_add(self, of_center: Tensor, of_neighbor: Tensor) -> Tensor:  # noqa: D102
@@ -127,6 +130,7 @@ class TorchBatch(GraphBatch):
             self.distances.to(device),
             self.crystal_of_node.to(device),
             self.n_crystals,
+            degree=self.degree,  # to count again, the CPU would have to wait for the GPU
         )
 
 
@@ -170,7 +174,13 @@ class DGLBatch(GraphBatch):
             return self
         neighbors, centers = self.graph.edges(order="eid")
         batch = TorchBatch(
-            self.atomic_numbers, centers, neighbors, self.distances, self.crystal_of_node, self.n_crystals
+            self.atomic_numbers,
+            centers,
+            neighbors,
+            self.distances,
+            self.crystal_of_node,
+            self.n_crystals,
+            degree=self.degree,
         )
         return batch.to(device)
 

@@ -8,6 +8,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from moe_mat.crystals.neighbours import neighbour_list
+from moe_mat.crystals.sites import sites_of
 from moe_mat.graphs.ties import Ties
 
 # Distances closer than this belong to one shell: it is far above the noise of a rotation and far below any physics.
@@ -62,7 +63,7 @@ def neighbor_graph(
         UnsupportedCrystalError: When there are too many neighbours.
         ValueError: When there is no such rule.
     """
-    atomic_numbers = np.array(structure.atomic_numbers, dtype=np.int64)
+    atomic_numbers = sites_of(structure).atomic_numbers
     centers, neighbors, _, distances = neighbour_list(structure, cutoff=cutoff)
 
     if ties == "canonical":

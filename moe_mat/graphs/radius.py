@@ -10,6 +10,7 @@ from pymatgen.core import Structure
 from torch import Tensor
 
 from moe_mat.crystals.neighbours import neighbours_in
+from moe_mat.crystals.sites import sites_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,8 @@ def radius_graph(structure: Structure, *, cutoff: float) -> RadiusGraph:
     Raises:
         UnsupportedCrystalError: When there are too many bonds.
     """
-    lattice = structure.lattice.matrix
-    return radius_graph_of(
-        np.array(structure.atomic_numbers), lattice, structure.frac_coords, structure.cart_coords, cutoff=cutoff
-    )
+    sites = sites_of(structure)
+    return radius_graph_of(sites.atomic_numbers, sites.lattice, sites.fractional, sites.positions, cutoff=cutoff)
 
 
 def radius_graph_of(

@@ -10,6 +10,7 @@ import torch
 from pymatgen.core import Structure
 from torch import Tensor
 
+from moe_mat.encoders import Device
 from moe_mat.mixture.batch import Batch, side_by_side
 from moe_mat.mixture.heads.last_convolution import collate_partial, partial_crystals
 from moe_mat.mixture.heads.whole_encoders import trainable_encoders
@@ -17,7 +18,7 @@ from moe_mat.mixture.settings import Trainable
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.embeddings import embed
-from moe_mat.zoo.experts import build_expert
+from moe_mat.zoo.experts import ExpertLoader
 
 
 class CrystalInputs:
@@ -26,13 +27,15 @@ class CrystalInputs:
     Args:
         trainable: What is trained.
         cards: The experts.
+        device: Where those compute that are trained in part, up to there.
 
     Raises:
         ValueError: When the experts cannot be trained so, or not together.
     """
 
-    def __init__(self, trainable: Trainable, cards: Sequence[ExpertCard]) -> None:
-        self.experts = [] if trainable == "none" else [build_expert(card) for card in cards]
+    def __init__(self, trainable: Trainable, cards: Sequence[ExpertCard], device: Device) -> None:
+        loader = ExpertLoader(device)
+        self.experts = [] if trainable == "none" else [loader.expert(card) for card in cards]
         self.encoder = trainable_encoders(self.experts)[0].encoder if trainable == "all" else None
 
     def __call__(self, structures: Sequence[Structure]) -> list[Any] | None:
@@ -72,7 +75,12 @@ class EmbeddedCrystals:
 
 
 def embed_crystals(
-    cards: Sequence[ExpertCard], structures: Sequence[Structure], trainable: Trainable
+    cards: Sequence[ExpertCard],
+    structures: Sequence[Structure],
+    trainable: Trainable,
+    *,
+    device: Device,
+    workers: int = 1,
 ) -> EmbeddedCrystals:
     """Crystals as gate and head see them.
 
@@ -80,13 +88,16 @@ def embed_crystals(
         cards: The experts.
         structures: Checked crystals.
         trainable: What is trained of the experts.
+        device: Where encoders compute.
+        workers: Processes that embed.
 
     Raises:
         CrystalError: When some expert cannot represent one of them; names its position and the reason.
     """
     with EmbeddingCache() as cache:
         # Encoders that are trained make their embeddings anew at every step: the first ones are not worth keeping.
-        embedded = embed(cards, structures, cache=None if trainable == "all" else cache)
+        known = None if trainable == "all" else cache
+        embedded = embed(cards, structures, cache=known, workers=workers, device=device)
     embedded.require_all(structures)
-    inputs = CrystalInputs(trainable, cards)
+    inputs = CrystalInputs(trainable, cards, device)
     return EmbeddedCrystals(side_by_side(embedded.values), inputs(structures), inputs.collate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,26 @@ import pytorch_lightning as pl
 import torch
 from pymatgen.core import Structure
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from moe_mat.crystals.datasets import load_matminer, load_quickstart
 from moe_mat.crystals.errors import CrystalError, LeftOut
 from moe_mat.crystals.grouping import group_labels
-from moe_mat.crystals.readers import iter_crystals, read_structures
+from moe_mat.crystals.readers import read_structures
 from moe_mat.crystals.splits import Split, group_split, random_split, read_split
 from moe_mat.crystals.structures import structure_key
+from moe_mat.encoders import Device
 from moe_mat.files.progress import Progress
 from moe_mat.mixture.batch import Batch, side_by_side
 from moe_mat.mixture.crystal_inputs import CrystalInputs
+from moe_mat.mixture.crystal_stream import CrystalStream
 from moe_mat.mixture.data_checks import DataChecks, check_data
 from moe_mat.mixture.data_digest import DataDigest
 from moe_mat.mixture.heads.last_convolution import collate_partial
 from moe_mat.mixture.settings import DataSettings, Trainable
 from moe_mat.zoo.cache import EmbeddingCache
-from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.clusters import cluster_labels
-from moe_mat.zoo.embeddings import embed, embed_stream
+from moe_mat.zoo.embeddings import embed
 from moe_mat.zoo.find import find_cards
 from moe_mat.zoo.unknown_elements import KnowingExperts
 
@@ -71,6 +72,7 @@ class EmbeddingDataModule(pl.LightningDataModule):
         partial: The crystals as what is trained of the experts needs them.
         collate: Joins some of these.
         batch_size: Crystals in a batch.
+        device: Where what is trained of the experts computes when it is not being trained.
     """
 
     def __init__(
@@ -83,11 +85,12 @@ class EmbeddingDataModule(pl.LightningDataModule):
         partial: list[Any] | None = None,
         collate: Callable[[list[Any]], Any] = collate_partial,
         batch_size: int = 128,
+        device: Device = "auto",
     ) -> None:
         super().__init__()
         self.embeddings, self.targets, self.rows, self.ids = embeddings, targets, rows, ids
         self.partial, self.collate = partial, collate
-        self.batch_size = batch_size
+        self.batch_size, self.device = batch_size, device
         self.needs_partial = True  # the model says when it does not
         self.keys: list[bytes] = []  # of the structures, where they are known
 
@@ -133,6 +136,7 @@ class CrystalDataModule(EmbeddingDataModule):
         settings: Where the crystals are, what is to be predicted, and how they are split.
         experts: Those that embed the crystals.
         trainable: What is trained of them.
+        device: Where they compute.
 
     Attributes:
         name: What run folders are called after.
@@ -145,7 +149,12 @@ class CrystalDataModule(EmbeddingDataModule):
     """
 
     def __init__(
-        self, settings: DataSettings, *, experts: str | list[str] = "default", trainable: Trainable = "none"
+        self,
+        settings: DataSettings,
+        *,
+        experts: str | list[str] = "default",
+        trainable: Trainable = "none",
+        device: Device = "auto",
     ) -> None:
         if settings.path is not None and settings.dataset is not None:
             raise ValueError("data.path and data.dataset are both given: choose one")
@@ -153,7 +162,8 @@ class CrystalDataModule(EmbeddingDataModule):
             raise ValueError("data.group is for random splits, and data.splits gives others: choose one")
         if settings.path is None and settings.dataset is None:
             settings = replace(settings, dataset=QUICKSTART, target=settings.target or QUICKSTART_TARGET)
-        super().__init__(torch.empty(0), torch.empty(0), {}, ids=[], batch_size=settings.batch_size)
+        nothing = torch.empty(0)
+        super().__init__(nothing, nothing, {}, ids=[], batch_size=settings.batch_size, device=device)
         self.settings, self.experts, self.trainable = settings, experts, trainable
         self.name = Path(settings.path).stem if settings.path else str(settings.dataset)
         target = settings.target
@@ -223,7 +233,7 @@ class CrystalDataModule(EmbeddingDataModule):
         self._read = None
         self.targets = torch.tensor(table[self.target_columns].to_numpy(dtype=np.float32))
         self.ids = table["material_id"].astype(str).tolist()
-        inputs = CrystalInputs(self.trainable, find_cards(self.experts))
+        inputs = CrystalInputs(self.trainable, find_cards(self.experts), self.device)
         self.partial, self.collate = inputs(structures), inputs.collate
         self.keys = [structure_key(structure) for structure in structures]
         return structures, table
@@ -258,17 +268,22 @@ class CrystalDataModule(EmbeddingDataModule):
     def _embed(self, structures: list[Structure], table: pd.DataFrame) -> tuple[list[Structure], pd.DataFrame]:
         """Set the embeddings; returns the crystals that all experts can represent, and their rows."""
         with Progress("embedding crystals", total=len(structures)) as progress, EmbeddingCache() as cache:
-            cards = find_cards(self.experts)
-            embedded = embed(cards, structures, cache=cache, advance=progress.advance)
+            cards, workers, advance = find_cards(self.experts), self.settings.workers, progress.advance
+            embedded = embed(cards, structures, cache=cache, advance=advance, workers=workers, device=self.device)
         names = table["material_id"].iloc[list(embedded.refused)].astype(str).tolist()
         for name, reason in zip(names, embedded.refused.values(), strict=True):
             said = reason if self.settings.on_error == "skip" else embedded.first_reason(names)
-            self._leave_out(LeftOut(self.place, name, None, said))
+            self.leave_out(LeftOut(self.place, name, None, said))
         kept = np.array([row not in embedded.refused for row in range(len(table))], dtype=bool)
         self.embeddings = side_by_side(embedded.values)[kept]
         return [s for s, keep in zip(structures, kept, strict=True) if keep], table[kept].reset_index(drop=True)
 
-    def _leave_out(self, left_out: LeftOut) -> None:
+    def leave_out(self, left_out: LeftOut) -> None:
+        """Note a crystal that cannot be used, or stop at it.
+
+        Raises:
+            CrystalError: When the settings want that.
+        """
         if self.settings.on_error == "raise":
             raise CrystalError(left_out)
         logger.warning("left out: %s", left_out)
@@ -276,25 +291,4 @@ class CrystalDataModule(EmbeddingDataModule):
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Stream all crystals of the source in their order, in bounded memory; targets are not needed."""
-        return DataLoader(_Stream(self, find_cards(self.experts)), batch_size=None)
-
-
-class _Stream(IterableDataset[Batch]):
-    def __init__(self, data: CrystalDataModule, cards: list[ExpertCard]) -> None:
-        self.data, self.cards = data, cards
-
-    def __iter__(self) -> Iterator[Batch]:
-        data = self.data
-        crystals = iter_crystals(
-            data.source,
-            id_column=data.settings.id_column,
-            structure_column=data.settings.structure_column,
-            on_error=data.settings.on_error,
-            left_out=data.left_out,
-        )
-        inputs = CrystalInputs(data.trainable, self.cards)
-        for chunk, values in embed_stream(self.cards, crystals, refuse=data._leave_out):
-            items = inputs([crystal.structure for crystal in chunk])
-            partial = None if items is None else inputs.collate(items)
-            ids, keys = zip(*((one.material_id, structure_key(one.structure)) for one in chunk), strict=True)
-            yield Batch(side_by_side(values), None, ids, partial, keys)
+        return DataLoader(CrystalStream(self, find_cards(self.experts)), batch_size=None)

@@ -53,6 +53,7 @@ class FoldTraining:
             partial=self.data.partial,
             collate=self.data.collate,
             batch_size=self.data.batch_size,
+            device=self.data.device,
         )
         with _one_thread():
             try:

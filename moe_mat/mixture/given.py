@@ -16,6 +16,7 @@ from pymatgen.core import Structure
 from moe_mat.crystals.errors import OnUnknownElement
 from moe_mat.crystals.splits import Split
 from moe_mat.crystals.structures import crystals_from_objects
+from moe_mat.encoders import Device
 from moe_mat.mixture.crystal_inputs import EmbeddedCrystals
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.zoo.cards import ExpertCard
@@ -89,7 +90,7 @@ def given_experts(
 
 
 def given_data(
-    crystals: EmbeddedCrystals, targets: torch.Tensor, split: Split, *, batch_size: int
+    crystals: EmbeddedCrystals, targets: torch.Tensor, split: Split, *, batch_size: int, device: Device
 ) -> EmbeddingDataModule:
     """Embedded crystals, targets ``[n, n_targets]`` and a split as what is trained on; crystals are called by row."""
     return EmbeddingDataModule(
@@ -100,4 +101,5 @@ def given_data(
         partial=crystals.partial,
         collate=crystals.collate,
         batch_size=batch_size,
+        device=device,
     )

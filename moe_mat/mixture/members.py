@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from moe_mat.encoders import Device, choose_device
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.intervals import Intervals
@@ -70,14 +71,19 @@ class Members(nn.Module):
         return cast(MixtureOfExperts, self.models[number])
 
     @torch.inference_mode()
-    def say(self, batch: Batch) -> Said:
-        """What they say of crystals in the mean."""
-        return Said.mean([model.say(batch) for model in self])
+    def say(self, batch: Batch, device: Device) -> Said:
+        """What they say of crystals in the mean; what is trained of the experts computes on a device."""
+        return Said.mean([model.say(batch) for model in self._on(device)])
 
     @torch.inference_mode()
-    def embed(self, batch: Batch) -> Tensor:
-        """Mixed embeddings of members and gates side by side ``[n, width]``."""
-        return torch.cat([model.head.embed(batch)[0] for model in self], dim=1)
+    def embed(self, batch: Batch, device: Device) -> Tensor:
+        """Mixed embeddings of members and gates side by side ``[n, width]``; see `say`."""
+        return torch.cat([model.head.embed(batch)[0] for model in self._on(device)], dim=1)
+
+    def _on(self, device: Device) -> Iterator[MixtureOfExperts]:
+        for model in self:
+            with model.head.tuned_on(choose_device(device)):
+                yield model
 
     def gate_weights(self, embeddings: Tensor) -> pd.Series:
         """Weight of each expert, the mean over members; sums to 1. See `moe_mat.mixture.gate_weights`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, R2Score
 
+from moe_mat.encoders import choose_device
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.checkpoints import FINISHED
 from moe_mat.mixture.composition_range import CompositionRange
@@ -127,6 +129,15 @@ class MixtureOfExperts(pl.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: D102
         self._update(self.test_metrics, batch)
+
+    def on_predict_start(self) -> None:
+        """Have what is trained of the experts where the data want it; all else is on the CPU."""
+        data = cast(EmbeddingDataModule, cast(Any, self.trainer).datamodule)
+        self._predicting = ExitStack()
+        self._predicting.enter_context(self.head.tuned_on(choose_device(data.device)))
+
+    def on_predict_end(self) -> None:  # noqa: D102
+        self._predicting.close()
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Said:  # noqa: D102
         return self.say(batch)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from moe_mat.encoders import choose_device
 from moe_mat.mixture.checkpoints import read_run_checkpoint
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
@@ -97,10 +98,11 @@ def evaluate(
         level: Of the intervals.
     """
     model.eval()
+    device = choose_device(data.device)
     frames, scores, calibrations = [], [], []
     medians = torch.nanmedian(data.targets[data.rows["train"]], dim=0).values.numpy()
     for part in parts:
-        with torch.no_grad():
+        with torch.no_grad(), model.head.tuned_on(device):
             batches = [(batch, model.say(batch)) for batch in data.evaluation_loader(part)]
         if not batches:
             continue

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal, TypeVar
 
 from moe_mat.crystals.errors import OnError, OnUnknownElement
+from moe_mat.encoders.devices import Device
 
 # Of the intervals that are written.
 DEFAULT_LEVEL = 0.9
@@ -127,6 +128,7 @@ class DataSettings:
         on_error: ``raise`` stops at the first crystal that cannot be used, ``skip`` leaves it out and lists it.
         on_unknown_element: ``refuse`` takes a crystal with an element that some expert does not know for one that
             cannot be used; ``drop_expert`` fits without that expert, and says so. A fitted model needs all its experts.
+        workers: Processes that embed crystals; each has its own copy of the experts. The numbers do not depend on it.
     """
 
     path: str | None = None
@@ -141,6 +143,7 @@ class DataSettings:
     structure_column: str | None = None
     on_error: OnError = "raise"
     on_unknown_element: OnUnknownElement = "refuse"
+    workers: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,11 +155,15 @@ class TrainingSettings:
         patience: Epochs without a better validation MAE after which training stops.
         refit: Whether a head that can learns from the validation rows too, when everything is chosen. Without, they
             choose the epoch, and nothing is fitted on them.
+        device: Where encoders compute, and where a head that learns by batches is trained: ``cpu``, ``cuda``, or
+            ``auto``, a GPU where there is one. Crystals are prepared, and the kernel head is solved, on the CPU; and so
+            is, by ``auto``, whatever learns from frozen experts, which gives a GPU nothing to do.
     """
 
     max_epochs: int | None = None
     patience: int = 50
     refit: bool = True
+    device: Device = "auto"
 
 
 Settings = TypeVar("Settings", bound=GateSettings)

@@ -16,6 +16,7 @@ from numpy.random import RandomState
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from sklearn.utils import check_random_state
 
+from moe_mat.encoders import Device, choose_device
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.checkpoints import DIGEST, read_run_checkpoint
 from moe_mat.mixture.data import EmbeddingDataModule
@@ -66,6 +67,20 @@ def schedule(head: type[Head], settings: TrainingSettings) -> Schedule:
     return Schedule(max_epochs, every, max(1, settings.patience // every))
 
 
+def accelerator(head: Head, device: Device) -> str:
+    """What Lightning trains a head on, see `moe_mat.mixture.settings.TrainingSettings`.
+
+    Raises:
+        ValueError: When it cannot be trained there.
+    """
+    chosen, tuned = choose_device(device), head.tuned
+    if tuned is not None and not tuned.moves:
+        if device == "cuda":
+            raise ValueError("what is trained of the experts computes on the CPU alone: use the device cpu or auto")
+        return "cpu"
+    return chosen.type if (tuned is not None or device == "cuda") and not head.full_batch else "cpu"
+
+
 def train(
     trainer: pl.Trainer,
     model: MixtureOfExperts,
@@ -114,7 +129,7 @@ def complete(model: MixtureOfExperts, data: EmbeddingDataModule, *, before_refit
     head.finish(data.part("train"), data.part("val"))
     model.eval()
     parts = ("train", "val") if head.learns_from_validation else ("train",)
-    with torch.no_grad():
+    with torch.no_grad(), head.tuned_on(choose_device(data.device)):
         model.measure_from(list(data.evaluation_loader("train")))
         model.calibrate(head.held_out(data.evaluation_loader("val")))
         report = before_refit()
@@ -139,7 +154,8 @@ def train_in_memory(
     plan = schedule(type(model.head), settings)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         trainer = pl.Trainer(
-            accelerator="cpu",  # cached embeddings give a GPU nothing to do, and the kernel head needs double precision
+            accelerator=accelerator(model.head, settings.device),
+            devices=1,
             max_epochs=plan.max_epochs,
             check_val_every_n_epoch=plan.validate_every,
             callbacks=_callbacks(Path(folder), plan),

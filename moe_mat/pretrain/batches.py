@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -31,6 +31,47 @@ def pack(rows: Tensor, sizes: Tensor, *, n_batches: int) -> list[Tensor]:
     # A huge crystal fills several shares: each batch keeps a row of its own all the same.
     ends = ((ends - number).cummax(0).values + number).clamp_max(len(rows) - n_batches + number)
     return list(rows.tensor_split(ends))
+
+
+class Share(NamedTuple):
+    """What one process has of a batch.
+
+    Attributes:
+        rows: Row numbers.
+        weight: What the mean over these rows counts in the mean over processes, so that it is the mean over the batch.
+    """
+
+    rows: Tensor
+    weight: float = 1.0
+
+
+def share_out(rows: Tensor, sizes: Tensor, *, n_processes: int) -> list[Share]:
+    """Share one batch out among processes, in parts of about equal total size.
+
+    Of fewer rows than processes, the others get a row that does not count.
+
+    Args:
+        rows: Row numbers ``[n]``.
+        sizes: Of every row that there is.
+        n_processes: Number of processes.
+    """
+    parts = pack(rows, sizes, n_batches=min(n_processes, len(rows)))
+    shares = [Share(part, len(part) * n_processes / len(rows)) for part in parts]
+    return shares + [Share(rows[:1], 0.0)] * (n_processes - len(parts))
+
+
+class SourceBatch(NamedTuple):
+    """Some crystals.
+
+    Attributes:
+        inputs: Of the module.
+        targets: Transformed ``[n, n_targets]``, NaN where there is no value.
+        weight: See `Share`.
+    """
+
+    inputs: Any
+    targets: Tensor
+    weight: float
 
 
 @dataclass(frozen=True)
@@ -59,49 +100,55 @@ class SourceInputs:
         return cls(take=lambda rows: embeddings[rows], sizes=torch.ones(len(embeddings)))
 
 
-class _BatchedRows(Dataset[tuple[Any, Tensor]]):
+class _BatchedRows(Dataset[SourceBatch]):
     """A dataset that is asked for whole batches."""
 
     def __init__(self, data: SourceBatches) -> None:
         self.data = data
 
-    def __getitem__(self, rows: Tensor) -> tuple[Any, Tensor]:
-        return self.data.take(rows), self.data.targets[rows]
+    def __getitem__(self, share: Share) -> SourceBatch:
+        return SourceBatch(self.data.take(share.rows), self.data.targets[share.rows], share.weight)
 
 
-class _ShuffledBatches(Sampler[Tensor]):
-    """Rows of this process's batches, in an order that depends on seed and epoch alone.
+class _ShuffledBatches(Sampler[Share]):
+    """This process's shares of the batches, which depend on seed and epoch alone, however many processes there are.
 
     Lightning sets the epoch before it begins, after a resume too.
     """
 
-    def __init__(self, data: SourceBatches, *, n_batches: int, process: slice) -> None:
-        self.data, self.n_batches, self.process = data, n_batches, process
+    def __init__(self, data: SourceBatches, *, rank: int, n_processes: int) -> None:
+        self.data, self.rank, self.n_processes = data, rank, n_processes
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(range(*self.process.indices(self.n_batches)))
+        return math.ceil(len(self.data.rows["train"]) / self.data.batch_size)
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Share]:
         generator = torch.Generator().manual_seed((self.data.seed << 32) + self.epoch)
         rows = self.data.rows["train"]
         order = rows[torch.randperm(len(rows), generator=generator)]
-        yield from pack(order, self.data.sizes, n_batches=self.n_batches)[self.process]
+        sizes = self.data.sizes
+        for batch in pack(order, sizes, n_batches=len(self)):
+            yield share_out(batch, sizes, n_processes=self.n_processes)[self.rank]
 
 
 class SourceBatches(pl.LightningDataModule):
-    """Batches of equal size, shuffled by seed and epoch, shared out among processes.
+    """Batches of equal size, shuffled by seed and epoch, each shared out among processes.
+
+    A batch is the same however many processes share it, and so is the mean of its loss; the learning rate need not be
+    changed.
 
     Args:
         take: From row numbers to the module's inputs.
         targets: Transformed targets ``[n, n_targets]``, NaN where there is no value.
         rows: Row numbers of ``train``, ``val`` and ``test``.
         sizes: Of each crystal; ones to count crystals, numbers of atoms for graphs.
-        batch_size: Crystals of mean size in a batch.
+        batch_size: Crystals of mean size in a batch of all processes together.
         seed: Of the order.
+        workers: Processes that join crystals into batches, beside each process that trains; 0 has it do that itself.
     """
 
     def __init__(
@@ -113,27 +160,30 @@ class SourceBatches(pl.LightningDataModule):
         sizes: Tensor,
         batch_size: int,
         seed: int,
+        workers: int = 0,
     ) -> None:
         super().__init__()
+        if workers < 0:
+            raise ValueError(f"workers is {workers}: at least 0 is needed")
         self.take, self.targets, self.rows, self.sizes = take, targets, rows, sizes
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.workers = batch_size, seed, workers
 
-    def evaluation_loader(self, part: str) -> DataLoader[tuple[Any, Tensor]]:
+    def evaluation_loader(self, part: str) -> DataLoader[SourceBatch]:
         """Batches of ``train``, ``val`` or ``test`` rows in their order."""
         rows = self.rows[part]
         batches = pack(rows, self.sizes, n_batches=math.ceil(len(rows) / self.batch_size))
-        return DataLoader(_BatchedRows(self), sampler=batches, batch_size=None)
+        return self._loader([Share(batch) for batch in batches])
 
-    def train_dataloader(self) -> DataLoader[tuple[Any, Tensor]]:
-        """This process's share of the epoch's batches; all processes have equally many."""
+    def train_dataloader(self) -> DataLoader[SourceBatch]:
+        """This process's share of the epoch's batches."""
         assert self.trainer is not None
-        world, rank = self.trainer.world_size, self.trainer.global_rank
-        n_rows = len(self.rows["train"])
-        n_batches = math.ceil(n_rows / self.batch_size / world) * world
-        if n_batches > n_rows:
-            raise ValueError(f"{n_rows} training rows are too few for {world} processes")
-        sampler = _ShuffledBatches(self, n_batches=n_batches, process=slice(rank, None, world))
-        return DataLoader(_BatchedRows(self), sampler=sampler, batch_size=None)
+        return self._loader(_ShuffledBatches(self, rank=self.trainer.global_rank, n_processes=self.trainer.world_size))
 
-    def val_dataloader(self) -> DataLoader[tuple[Any, Tensor]]:  # noqa: D102
+    def _loader(self, shares: Iterable[Share]) -> DataLoader[SourceBatch]:
+        workers = self.workers
+        return DataLoader(
+            _BatchedRows(self), sampler=shares, batch_size=None, num_workers=workers, persistent_workers=workers > 0
+        )
+
+    def val_dataloader(self) -> DataLoader[SourceBatch]:  # noqa: D102
         return self.evaluation_loader("val")

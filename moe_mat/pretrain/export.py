@@ -43,7 +43,7 @@ def score(
     metrics: dict[str, dict[str, float]] = {target.name: {} for target in targets}
     for part, label in (("val", "validation"), ("test", "test")):
         with torch.inference_mode():
-            outputs = [module.predict_transformed(inputs) for inputs, _ in batches.evaluation_loader(part)]
+            outputs = [module.predict_transformed(batch.inputs) for batch in batches.evaluation_loader(part)]
         predicted = torch.cat(outputs).double().numpy()
         true = values[batches.rows[part].numpy()]
         for i, target in enumerate(targets):

@@ -13,6 +13,7 @@ from moe_mat.encoders.adapter import adapter_names
 from moe_mat.encoders.cgcnn import CGCNNEncoder
 from moe_mat.pretrain.batches import SourceInputs
 from moe_mat.pretrain.cgcnn_experts import train_cgcnn
+from moe_mat.pretrain.errors import RecipeError
 from moe_mat.pretrain.hub_recipes import HubModule, HubRecipe
 from moe_mat.pretrain.hub_sources import capped, join_sources, joined, read_sources
 from moe_mat.pretrain.job import SourceJob
@@ -40,8 +41,14 @@ def train_hub(job: SourceJob, hub: HubRecipe, chosen: Sequence[str]) -> list[Exp
 
     Raises:
         CardError: When the backbone is neither there nor to be trained.
+        RecipeError: When several processes are to train modules.
     """
     modules = {tag: module for tag, module in hub.modules.items() if tag in chosen}
+    if modules and job.processes.count > 1:
+        raise RecipeError(
+            f"hub {hub.name}: {job.processes.count} processes cannot train modules, which wait for the backbone: train "
+            f"that by all of them (--only {hub.backbone_tag}), and modules by one (--trainer.devices 1)"
+        )
     cards: list[ExpertCard] = []
     if not isinstance(hub.backbone, str) and hub.backbone_tag in chosen:
         encoder: Encoder = CGCNNEncoder(**hub.backbone.encoder)

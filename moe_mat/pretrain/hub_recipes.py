@@ -68,10 +68,10 @@ class HubRecipe:
     exclude: tuple[str, ...] = ()
     seed: int = 0
 
-    def with_epochs(self, epochs: int) -> HubRecipe:
-        """The same with other numbers of epochs, such as one to try it out."""
-        backbone = self.backbone if isinstance(self.backbone, str) else replace(self.backbone, max_epochs=epochs)
-        kinds = {kind: replace(training, max_epochs=epochs) for kind, training in self.kinds.items()}
+    def with_training(self, **changes: Any) -> HubRecipe:
+        """The same with other settings of every training, such as one epoch to try it out; see `Training`."""
+        backbone = self.backbone if isinstance(self.backbone, str) else replace(self.backbone, **changes)
+        kinds = {kind: replace(training, **changes) for kind, training in self.kinds.items()}
         return replace(self, backbone=backbone, kinds=kinds)
 
     @property

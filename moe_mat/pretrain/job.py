@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from pymatgen.core import Structure
-from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from moe_mat.crystals.held_out import HeldOut
+from moe_mat.encoders import Device
 from moe_mat.files.locks import only_writer
 from moe_mat.pretrain.batches import SourceBatches, SourceInputs
 from moe_mat.pretrain.export import Experts, score
+from moe_mat.pretrain.processes import Processes
 from moe_mat.pretrain.recipes import SourceRecipe
 from moe_mat.pretrain.settings import Training
 from moe_mat.pretrain.sources import SourceData, read_source
@@ -42,6 +43,9 @@ class SourceJob:
         output: Folder of the experts.
         runs: Folder of checkpoints and logs.
         trainer: Arguments of Lightning's Trainer.
+        processes: Of each training.
+        device: Where a trunk computes.
+        workers: See `SourceBatches`.
     """
 
     recipe: SourceRecipe
@@ -49,6 +53,9 @@ class SourceJob:
     output: Path
     runs: Path
     trainer: Mapping[str, object]
+    processes: Processes
+    device: Device
+    workers: int
 
     def read(self, training: Training, targets: Sequence[str], prepare: Callable[[Structure], Any]) -> SourceData:
         """The crystals that a training may see."""
@@ -88,14 +95,20 @@ class SourceJob:
         rows = {part: torch.from_numpy(source.rows_of(part)) for part in ("train", "val", "test")}
         seed = self.recipe.seed
         batches = SourceBatches(
-            inputs.take, transformed, rows, sizes=inputs.sizes, batch_size=training.batch_size, seed=seed
+            inputs.take,
+            transformed,
+            rows,
+            sizes=inputs.sizes,
+            batch_size=training.batch_size,
+            seed=seed,
+            workers=self.workers,
         )
         folder = self.runs / f"{name}-{self._digest(training, source, targets, start)[:12]}"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             module = build(rows["train"], transformed[rows["train"]])
             # Another training there would put its best epoch in the place of ours; our own processes may be several.
-            alone = nullcontext() if getattr(rank_zero_only, "rank", 0) else only_writer(folder)
+            alone = only_writer(folder) if self.processes.is_main else nullcontext()
             with alone:
                 run = fit_source_module(module, batches, folder=folder, name=name, options=self.trainer)
         if not run.is_main:

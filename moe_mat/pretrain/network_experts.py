@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from moe_mat.crystals.structures import structure_key
 from moe_mat.files.progress import Progress
 from moe_mat.pretrain.batches import SourceInputs
 from moe_mat.pretrain.export import Experts
 from moe_mat.pretrain.job import SourceJob
 from moe_mat.pretrain.networks import PropertyNetworks
-from moe_mat.pretrain.recipes import SourceRecipe
 from moe_mat.pretrain.settings import NetworkTraining
 from moe_mat.pretrain.sources import SourceData, require_values
 from moe_mat.zoo.cache import EmbeddingCache
@@ -38,7 +39,7 @@ def train_network_experts(job: SourceJob, training: NetworkTraining) -> list[Exp
     recipe = job.recipe
     trunk = read_trunk(training.trunk, job.output)
     source = job.read(training, training.targets, prepare=lambda structure: structure)
-    source, embeddings = _embed(source, trunk, recipe)
+    source, embeddings = _embed(job, source, trunk)
     require_values(recipe, source, training.targets)
 
     def build(rows: Tensor, transformed: Tensor) -> PropertyNetworks:
@@ -56,18 +57,31 @@ def train_network_experts(job: SourceJob, training: NetworkTraining) -> list[Exp
     return [] if experts is None else _write(experts, module, training)
 
 
-def _embed(source: SourceData, trunk: Sequence[ExpertCard], recipe: SourceRecipe) -> tuple[SourceData, Tensor]:
-    """The crystals that the trunk can represent, and its embeddings of them, side by side ``[n, dim]``."""
-    with Progress("embedding crystals", total=len(source.ids)) as progress, EmbeddingCache() as cache:
-        embedded = embed(trunk, source.samples, cache=cache, advance=progress.advance)
-    for row, reason in embedded.refused.items():
-        logger.info("left out: %s, crystal %s: %s", recipe.file, source.ids[row], reason)
-    values = np.concatenate(list(embedded.values.values()), axis=1)
-    kept = np.isfinite(values).all(axis=1)
+def _embed(job: SourceJob, source: SourceData, trunk: Sequence[ExpertCard]) -> tuple[SourceData, Tensor]:
+    """The crystals that the trunk can represent, and its embeddings of them, side by side ``[n, dim]``.
+
+    One process of all that train together embeds them; where there are several, the others read what it writes beside
+    the runs.
+    """
+
+    def compute() -> Tensor:
+        with Progress("embedding crystals", total=len(source.ids)) as progress, EmbeddingCache() as cache:
+            embedded = embed(trunk, source.samples, cache=cache, advance=progress.advance, device=job.device)
+        for row, reason in embedded.refused.items():
+            logger.info("left out: %s, crystal %s: %s", job.recipe.file, source.ids[row], reason)
+        return torch.from_numpy(np.concatenate(list(embedded.values.values()), axis=1))
+
+    content = hashlib.sha256(trunk_digest(trunk).encode())
+    for structure in source.samples:
+        content.update(structure_key(structure))
+    name = f"{job.recipe.networks_name}-trunk-{content.hexdigest()[:12]}.safetensors"
+    values = job.processes.once(job.runs / name, compute)
+    kept = values.isfinite().all(dim=1)
     unsupported = source.rows["unsupported"] + int((~kept).sum())
     # The crystals themselves are needed no more, and are large.
-    rest = replace(source.take(np.flatnonzero(kept)), samples=[], rows=source.rows | {"unsupported": unsupported})
-    return rest, torch.from_numpy(values[kept])
+    rows = kept.nonzero()[:, 0].numpy()
+    rest = replace(source.take(rows), samples=[], rows=source.rows | {"unsupported": unsupported})
+    return rest, values[kept]
 
 
 def _write(experts: Experts, module: PropertyNetworks, training: NetworkTraining) -> list[ExpertCard]:

@@ -46,13 +46,11 @@ class SourceRecipe:
     networks: NetworkTraining | None = None
     cgcnn: CGCNNExpertsTraining | None = None
 
-    def with_epochs(self, epochs: int) -> SourceRecipe:
-        """The same with other numbers of epochs, such as one to try it out."""
+    def with_training(self, **changes: Any) -> SourceRecipe:
+        """The same with other settings of every training, such as one epoch to try it out; see `Training`."""
         networks, cgcnn = self.networks, self.cgcnn
         return replace(
-            self,
-            networks=networks and replace(networks, max_epochs=epochs),
-            cgcnn=cgcnn and replace(cgcnn, max_epochs=epochs),
+            self, networks=networks and replace(networks, **changes), cgcnn=cgcnn and replace(cgcnn, **changes)
         )
 
     @property

@@ -5,7 +5,9 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
+from moe_mat.encoders import Device, choose_device
 from moe_mat.pretrain.cgcnn_experts import train_cgcnn_experts
 from moe_mat.pretrain.errors import RecipeError
 from moe_mat.pretrain.hub import train_hub
@@ -13,7 +15,9 @@ from moe_mat.pretrain.hub_recipes import HubRecipe, is_hub_recipe, read_hub_reci
 from moe_mat.pretrain.hub_sources import joint_recipe
 from moe_mat.pretrain.job import SourceJob
 from moe_mat.pretrain.network_experts import train_network_experts
+from moe_mat.pretrain.processes import Processes
 from moe_mat.pretrain.recipes import SourceRecipe, read_source_recipe
+from moe_mat.pretrain.settings import Precision
 from moe_mat.zoo.cards import ExpertCard
 
 
@@ -24,6 +28,8 @@ def pretrain(
     output: str | Path,
     runs: str | Path = "runs/pretrain",
     only: str | Sequence[str] = "*",
+    device: Device = "auto",
+    workers: int = 0,
     trainer: Mapping[str, object] | None = None,
 ) -> list[ExpertCard]:
     """Train the experts of a recipe and write their cards, weights and training crystals.
@@ -37,7 +43,9 @@ def pretrain(
         runs: Folder of checkpoints and logs.
         only: Patterns, one or several, of trainings: ``<recipe>_networks`` and ``cgcnn_<recipe>_<target>``; of a hub
             ``<hub>_backbone``, ``<hub>_full_<source>_<target>`` and ``<hub>_adapter_<source>_<target>``.
-        trainer: Arguments of Lightning's Trainer.
+        device: Where trunks compute and experts are trained: ``cpu``, ``cuda``, or ``auto``, a GPU where there is one.
+        workers: Processes that join crystals into batches, beside each process that trains.
+        trainer: Arguments of Lightning's Trainer. Of several processes, each takes its share of every batch.
 
     Returns:
         The cards; none in the secondary processes of a distributed training.
@@ -45,17 +53,32 @@ def pretrain(
     Raises:
         RecipeError: When recipe and data do not go together, or ``only`` names no training.
         CardError: When the backbone of a hub is neither there nor to be trained.
+        ValueError: When there is no such device, or an option is not one of the Trainer's.
     """
     if not isinstance(recipe, SourceRecipe | HubRecipe):
         recipe = read_hub_recipe(recipe) if is_hub_recipe(recipe) else read_source_recipe(recipe)
-    options = dict(trainer or {})
+    # One process, unless more are asked for.
+    options = {"accelerator": choose_device(device).type, "devices": 1} | dict(trainer or {})
     if (epochs := options.pop("max_epochs", None)) is not None:  # the cards say what was done
         if not isinstance(epochs, int):
             raise ValueError(f"--trainer.max_epochs: {epochs!r} is not a number of epochs")
-        recipe = recipe.with_epochs(epochs)
+        recipe = recipe.with_training(max_epochs=epochs)
+    if (precision := options.pop("precision", None)) is not None:
+        if precision not in get_args(Precision):
+            raise ValueError(f"--trainer.precision: {precision!r} is not one of {', '.join(get_args(Precision))}")
+        recipe = recipe.with_training(precision=precision)
     chosen = _choose(recipe, [only] if isinstance(only, str) else only)
     of_sources = joint_recipe(recipe) if isinstance(recipe, HubRecipe) else recipe
-    job = SourceJob(of_sources, data=Path(data), output=Path(output), runs=Path(runs), trainer=options)
+    job = SourceJob(
+        of_sources,
+        data=Path(data),
+        output=Path(output),
+        runs=Path(runs),
+        trainer=options,
+        processes=Processes.of(options),
+        device=device,
+        workers=workers,
+    )
     job.output.mkdir(parents=True, exist_ok=True)
     return train_hub(job, recipe, chosen) if isinstance(recipe, HubRecipe) else _train_experts(job, recipe, chosen)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field, fields
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from moe_mat.graphs.nearest_neighbors import Ties
 
+# Of Lightning, and so those of its option: numbers of half the length where that is known to be enough.
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 # Settings that say what is trained and not how: a card has other fields for them.
 WHAT_IS_TRAINED = ("groups", "targets")
 
@@ -19,9 +21,11 @@ class Training:
         max_atoms: Larger cells are left out, and counted.
         max_epochs: Length of the one-cycle schedule.
         patience: Epochs without a better validation loss after which training stops; ``None`` never stops.
-        batch_size: Crystals in a batch; batches of graphs hold equal numbers of atoms.
+        batch_size: Crystals in a batch, all processes together; batches of graphs hold equal numbers of atoms.
         learning_rate: Largest of the one-cycle schedule.
         weight_decay: Of AdamW.
+        precision: Of the training: ``32-true``, or ``bf16-mixed`` or ``16-mixed``, which are faster on a GPU.
+            Validation has full precision.
     """
 
     max_atoms: int | None = None
@@ -30,6 +34,7 @@ class Training:
     batch_size: int = 256
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
+    precision: Precision = "32-true"
 
     def on_card(self) -> dict[str, object]:
         """What a card says of the training: what every training has, and of the rest what is not the default."""

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from moe_mat.mixture.checkpoints import RunCheckpoints, read_intact_checkpoint
 from moe_mat.mixture.resumed_callbacks import ResumedCheckpoint, ResumedEarlyStopping
 from moe_mat.mixture.run_logger import RunLogger
-from moe_mat.pretrain.batches import SourceBatches
+from moe_mat.pretrain.batches import SourceBatch, SourceBatches
+from moe_mat.pretrain.processes import new_trainer
 from moe_mat.pretrain.settings import Training
 from moe_mat.zoo.weights import WeightsError
 
@@ -67,8 +68,8 @@ class SourceModule(pl.LightningModule, ABC):
         """Transformed targets ``[n, n_targets]``."""
         return self(inputs) * self.target_std + self.target_mean
 
-    def _errors(self, batch: tuple[Any, Tensor]) -> tuple[Tensor, Tensor]:
-        inputs, targets = batch
+    def _errors(self, batch: SourceBatch) -> tuple[Tensor, Tensor]:
+        inputs, targets, _ = batch
         present = targets.isfinite()
         standardised = (targets.nan_to_num() - self.target_mean) / self.target_std
         return (self(inputs) - standardised).abs() * present, present
@@ -77,16 +78,16 @@ class SourceModule(pl.LightningModule, ABC):
         """Make dropout depend on seed, step and process alone."""
         torch.manual_seed((self.seed << 40) + (self.global_rank << 32) + self.global_step)
 
-    def training_step(self, batch: tuple[Any, Tensor], batch_idx: int) -> Tensor:  # noqa: D102
+    def training_step(self, batch: SourceBatch, batch_idx: int) -> Tensor:  # noqa: D102
         errors, _ = self._errors(batch)
-        loss = (errors.mean(0) * self.target_weight).mean()
+        loss = (errors.mean(0) * self.target_weight).mean() * batch.weight
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(errors), sync_dist=True)
         return loss
 
     def on_validation_epoch_start(self) -> None:  # noqa: D102
         self._sums = torch.zeros(2, len(self.target_mean), dtype=torch.float64)
 
-    def validation_step(self, batch: tuple[Any, Tensor], batch_idx: int) -> None:  # noqa: D102
+    def validation_step(self, batch: SourceBatch, batch_idx: int) -> None:  # noqa: D102
         with torch.autocast(self.device.type, enabled=False):  # in the precision of the experts
             errors, present = self._errors(batch)
         self._sums += torch.stack([errors.sum(0), present.sum(0)]).cpu()
@@ -219,12 +220,12 @@ def _trainer(
         "num_sanity_val_steps": 0,
         "log_every_n_steps": 1,  # all is logged by epoch; more than an epoch has would be a warning
         "use_distributed_sampler": False,  # the data know of the processes
+        # Statistics of a whole batch, and not of each process's share; torch has this for GPUs alone.
+        "sync_batchnorm": added.get("accelerator") in ("cuda", "gpu"),
+        "precision": settings.precision,
     }
     added["plugins"] = [*added.get("plugins", []), RunCheckpoints()]
-    try:
-        return pl.Trainer(**(defaults | added), callbacks=every)
-    except TypeError as error:
-        raise ValueError(f"--trainer: {error}") from error
+    return new_trainer({**defaults, **added, "callbacks": every})
 
 
 def round_parameters(module: nn.Module) -> None:

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
 
 import numpy as np
 from pymatgen.core import Structure
 
-from moe_mat.crystals.errors import CrystalError, LeftOut, UnsupportedCrystalError
+from moe_mat.crystals.errors import CrystalError, LeftOut
 from moe_mat.crystals.structures import Crystal, structure_key
-from moe_mat.encoders import Encoder, prepare_checked
+from moe_mat.encoders import Device
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
+from moe_mat.zoo.crystal_passes import Passed
 from moe_mat.zoo.encoder_pass import EncoderPass
 from moe_mat.zoo.expert_weights import check_weights
 from moe_mat.zoo.experts import ExpertLoader
+from moe_mat.zoo.pass_workers import PassOver, passes
 from moe_mat.zoo.pooled_layers import embeddings_of
 from moe_mat.zoo.trunks import EmbeddingOrder
 from moe_mat.zoo.write_buffer import WriteBuffer
 
 logger = logging.getLogger(__name__)
 
-# A batch ends at either limit: many small cells, or a few large ones.
-MAX_CRYSTALS = 128
-MAX_ATOMS = 1024
-# Bytes: a batch that would need more is computed in parts.
-BATCH_MEMORY = 512 * 2**20
+# A portion ends at either limit: many small cells, or a few large ones. What of it goes through an encoder at once is a
+# matter of bytes, see `moe_mat.zoo.crystal_passes`.
+MOST_CRYSTALS = 32
+MOST_ATOMS = 1024
 # Crystals that are read and embedded at once when files of any length are streamed.
 STREAM_CHUNK = 256
 # Of the crystals that were refused beside the first.
@@ -81,6 +82,8 @@ def embed(
     *,
     cache: EmbeddingCache | None = None,
     advance: Callable[[int], None] | None = None,
+    workers: int = 1,
+    device: Device = "auto",
 ) -> Embedded:
     """Embed crystals with several experts.
 
@@ -92,54 +95,31 @@ def embed(
         structures: Checked crystals.
         cache: Where embeddings are kept.
         advance: Called with the number of crystals that have been dealt with since the last call.
+        workers: Processes that compute. More than one take some seconds to start, and each its own copy of the experts;
+            with as many threads in a process, the numbers are the same to the bit.
+        device: Where encoders compute that know a GPU, see `moe_mat.encoders.choose_device`; crystals are prepared on
+            the CPU.
+
+    Raises:
+        ValueError: When there is no such device.
+        OSError: When one of several processes has ended without an answer.
     """
-    with WriteBuffer(cache) as buffer:
-        return _embed(EmbeddingOrder.of(cards), structures, buffer=buffer, advance=advance, loader=ExpertLoader())
-
-
-def _embed(
-    order: EmbeddingOrder,
-    structures: Sequence[Structure],
-    *,
-    buffer: WriteBuffer,
-    advance: Callable[[int], None] | None,
-    loader: ExpertLoader,
-) -> Embedded:
-    # A network reads other experts' embeddings, so only the experts at its root are computed from crystals, and kept.
-    check_weights([*order.roots.values(), *(step.card for step in order.networks.values())])
-    keys = [structure_key(structure) for structure in structures]
-    passes = [EncoderPass(space, cards, buffer.get_many(space, keys)) for space, cards in order.passes.items()]
-    missing = {key: s for key, s in zip(keys, structures, strict=True) if any(one.lacks(key) for one in passes)}
-    logger.log(
-        logging.INFO if advance is not None else logging.DEBUG,
-        "%d crystals, %d experts: %d crystals in the cache, %d to embed",
-        *(len(structures), len(order.digests), len(set(keys)) - len(missing), len(missing)),
-    )
-    if advance is not None:
-        advance(sum(key not in missing for key in keys))
-    copies = Counter(keys)
-
-    reasons: dict[bytes, str] = {}
-    if missing:
-        for one in passes:
-            if any(one.lacks(key) for key in missing):
-                one.load(loader)
-        for batch in _batches(missing):
-            _embed_batch(batch, passes, buffer, reasons)
-            if advance is not None:
-                advance(sum(copies[key] for key in batch))
-
-    of_roots: dict[str, np.ndarray] = {}
-    for one in passes:
-        embeddings = embeddings_of([one.known.get(key) for key in keys], one.cards)
-        of_roots |= {card.digest: values for card, values in zip(one.cards, embeddings, strict=True)}
-    of_experts = order.run_networks(of_roots, loader.networks(order))
-    values = {tag: of_experts[digest] for tag, digest in order.digests.items()}
-    return Embedded(values, {row: reasons[key] for row, key in enumerate(keys) if key in reasons})
+    loader = ExpertLoader(device)
+    with (
+        WriteBuffer(cache) as buffer,
+        _embedding(cards, buffer, loader, workers=workers, advance=advance) as embedding,
+    ):
+        return embedding.begin(structures).finish()
 
 
 def embed_stream(
-    cards: Sequence[ExpertCard], crystals: Iterable[Crystal], *, refuse: Callable[[LeftOut], None]
+    cards: Sequence[ExpertCard],
+    crystals: Iterable[Crystal],
+    *,
+    refuse: Callable[[LeftOut], None],
+    device: Device = "auto",
+    loader: ExpertLoader | None = None,
+    workers: int = 1,
 ) -> Iterator[tuple[list[Crystal], dict[str, np.ndarray]]]:
     """Embed any number of crystals in bounded memory.
 
@@ -147,16 +127,30 @@ def embed_stream(
         cards: The experts.
         crystals: Checked crystals.
         refuse: Called for each crystal that some expert cannot represent; it is left out, unless this raises.
+        device: As in `embed`.
+        loader: Keeps what it has loaded for other streams; on the same device.
+        workers: Processes that compute, see `embed`. With several, crystals are read while others are embedded.
 
     Yields:
         Some crystals in their order, and their embeddings by expert tag.
+
+    Raises:
+        OSError: When one of several processes has ended without an answer.
     """
     remaining = iter(crystals)
-    order, loader = EmbeddingOrder.of(cards), ExpertLoader()
-    with EmbeddingCache() as cache, WriteBuffer(cache) as buffer:
-        while chunk := list(islice(remaining, STREAM_CHUNK)):
-            structures = [crystal.structure for crystal in chunk]
-            embedded = _embed(order, structures, buffer=buffer, advance=None, loader=loader)
+    with (
+        EmbeddingCache() as cache,
+        WriteBuffer(cache) as buffer,
+        _embedding(cards, buffer, loader or ExpertLoader(device), workers=workers) as embedding,
+    ):
+        begun: deque[tuple[list[Crystal], _Begun]] = deque()
+        while (chunk := list(islice(remaining, STREAM_CHUNK))) or begun:
+            if chunk:
+                begun.append((chunk, embedding.begin([crystal.structure for crystal in chunk])))
+                if len(begun) < min(workers, 2):  # workers are at this one while the next one is read
+                    continue
+            chunk, one = begun.popleft()
+            embedded = one.finish()
             for row, reason in embedded.refused.items():
                 refuse(LeftOut(chunk[row].source, chunk[row].material_id, None, reason))
             kept = [row for row in range(len(chunk)) if row not in embedded.refused]
@@ -164,58 +158,124 @@ def embed_stream(
                 yield [chunk[row] for row in kept], {tag: v[kept] for tag, v in embedded.values.items()}
 
 
-def _batches(structures: dict[bytes, Structure]) -> Iterator[dict[bytes, Structure]]:
-    batch: dict[bytes, Structure] = {}
+class _Embedding:
+    """Embedding by some experts.
+
+    Args:
+        order: The experts, and what they stand on.
+        loader: Where they come from.
+        buffer: Where embeddings are kept.
+        pass_over: Where they are computed.
+        advance: Called with the number of crystals that have been dealt with since the last call.
+    """
+
+    def __init__(
+        self,
+        order: EmbeddingOrder,
+        loader: ExpertLoader,
+        buffer: WriteBuffer,
+        pass_over: PassOver,
+        advance: Callable[[int], None] | None,
+    ) -> None:
+        self.order, self.loader, self.buffer = order, loader, buffer
+        self.pass_over, self.advance = pass_over, advance
+        self._unfinished: list[_Begun] = []
+
+    def begin(self, structures: Sequence[Structure]) -> _Begun:
+        """Begin to embed crystals, after those with which they share one that is not yet known."""
+        keys = [structure_key(structure) for structure in structures]
+        self._unfinished = [one for one in self._unfinished if one.embedded is None]
+        for one in self._unfinished:
+            if not one.missing.isdisjoint(keys):
+                one.finish()
+        begun = _Begun(self, keys, structures)
+        self._unfinished.append(begun)
+        return begun
+
+
+@contextmanager
+def _embedding(
+    cards: Sequence[ExpertCard],
+    buffer: WriteBuffer,
+    loader: ExpertLoader,
+    *,
+    workers: int,
+    advance: Callable[[int], None] | None = None,
+) -> Iterator[_Embedding]:
+    order = EmbeddingOrder.of(cards)
+    with passes(order.passes, loader, workers=workers) as pass_over:
+        yield _Embedding(order, loader, buffer, pass_over, advance)
+
+
+class _Begun:
+    """Crystals whose embedding has begun.
+
+    Attributes:
+        missing: Keys of those that some encoder has to see.
+        embedded: The result, after `finish`.
+    """
+
+    def __init__(self, embedding: _Embedding, keys: list[bytes], structures: Sequence[Structure]) -> None:
+        order, buffer = embedding.order, embedding.buffer
+        # A network reads other experts' embeddings, so only those at its root are computed from crystals, and kept.
+        check_weights([*order.roots.values(), *(step.card for step in order.networks.values())])
+        self._embedding, self._keys = embedding, keys
+        known = {space: buffer.get_many(space, keys) for space in order.passes}
+        self._passes = [EncoderPass(space, cards, known[space]) for space, cards in order.passes.items()]
+        lacking = {
+            key: s for key, s in zip(keys, structures, strict=True) if any(one.lacks(key) for one in self._passes)
+        }
+        self.missing = lacking.keys()
+        self.embedded: Embedded | None = None
+        logger.log(
+            logging.INFO if embedding.advance is not None else logging.DEBUG,
+            "%d crystals, %d experts: %d crystals in the cache, %d to embed",
+            *(len(keys), len(order.digests), len(set(keys)) - len(lacking), len(lacking)),
+        )
+        if embedding.advance is not None:
+            embedding.advance(sum(key not in lacking for key in keys))
+        self._portions: deque[tuple[list[bytes], Callable[[], Passed]]] = deque()
+        for portion in _portions(lacking):
+            spaces = [one.space for one in self._passes if any(one.lacks(key) for key in portion)]
+            self._portions.append((list(portion), embedding.pass_over(portion, spaces)))
+
+    def finish(self) -> Embedded:
+        """Wait for what has to be computed, and keep it."""
+        if self.embedded is None:
+            self.embedded = self._finish()
+        return self.embedded
+
+    def _finish(self) -> Embedded:
+        order, keys = self._embedding.order, self._keys
+        copies, reasons = Counter(keys), dict[bytes, str]()
+        while self._portions:
+            portion, wait = self._portions.popleft()
+            passed = wait()
+            for one in self._passes:
+                if one.space in passed.rows:
+                    self._embedding.buffer.put_many(one.space, one.add(passed.rows[one.space]), cards=one.cards)
+            reasons |= passed.refused
+            if self._embedding.advance is not None:
+                self._embedding.advance(sum(copies[key] for key in portion))
+
+        of_roots: dict[str, np.ndarray] = {}
+        for one in self._passes:
+            embeddings = embeddings_of([one.known.get(key) for key in keys], one.cards)
+            of_roots |= {card.digest: values for card, values in zip(one.cards, embeddings, strict=True)}
+        of_experts = order.run_networks(of_roots, self._embedding.loader.networks(order))
+        values = {tag: of_experts[digest] for tag, digest in order.digests.items()}
+        return Embedded(values, {row: reasons[key] for row, key in enumerate(keys) if key in reasons})
+
+
+def _portions(structures: dict[bytes, Structure]) -> Iterator[dict[bytes, Structure]]:
+    """Crystals that are prepared one after the other before they go through encoders; workers take a portion each."""
+    portion: dict[bytes, Structure] = {}
     n_atoms = 0
     for key, structure in structures.items():
-        if batch and (len(batch) == MAX_CRYSTALS or n_atoms + len(structure) > MAX_ATOMS):
-            yield batch
-            batch, n_atoms = {}, 0
-        batch[key] = structure
+        if portion and (len(portion) == MOST_CRYSTALS or n_atoms + len(structure) > MOST_ATOMS):
+            yield portion
+            portion, n_atoms = {}, 0
+        portion[key] = structure
         n_atoms += len(structure)
-    yield batch
-
-
-def _embed_batch(
-    structures: dict[bytes, Structure], passes: Sequence[EncoderPass], buffer: WriteBuffer, reasons: dict[bytes, str]
-) -> None:
-    """Pass one batch through every encoder that lacks some of it; adds the refused crystals to ``reasons``."""
-    prepared: dict[Hashable, list[_Part]] = {}
-    for one in passes:
-        if not any(one.lacks(key) for key in structures):
-            continue
-        encoder = one.encoder
-        if encoder.prepare_key not in prepared:
-            samples = {}
-            for key, structure in structures.items():
-                try:
-                    samples[key] = prepare_checked(encoder, structure)
-                except UnsupportedCrystalError as error:
-                    reasons.setdefault(key, f"expert {one.cards[0].tag}: {error}")
-            prepared[encoder.prepare_key] = [
-                _Part(keys, encoder.collate([samples[key] for key in keys])) for keys in _parts(encoder, samples)
-            ]
-        for part in prepared[encoder.prepare_key]:
-            buffer.put_many(one.space, one.run(part.keys, part.batch), cards=one.cards)
-
-
-class _Part(NamedTuple):
-    """What of a batch goes through an encoder at once."""
-
-    keys: list[bytes]
-    batch: Any
-
-
-def _parts(encoder: Encoder, samples: dict[bytes, Any]) -> Iterator[list[bytes]]:
-    """The keys of prepared crystals, all at once or, where they need too much memory together, in parts."""
-    part: list[bytes] = []
-    needed = 0
-    for key, sample in samples.items():
-        memory = encoder.memory(sample)
-        if part and needed + memory > BATCH_MEMORY:
-            yield part
-            part, needed = [], 0
-        part.append(key)
-        needed += memory
-    if part:
-        yield part
+    if portion:
+        yield portion

@@ -1,21 +1,19 @@
-"""The pass of one encoder over crystals: the layers that its experts read, pooled, each once."""
+"""What is known of crystals by one encoder: the layers that its experts read, pooled, each once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 
-from moe_mat.encoders import Encoder, Features
+from moe_mat.encoders import Features
 from moe_mat.zoo.cards import EncoderCard
-from moe_mat.zoo.experts import EncoderExpert, ExpertLoader
+from moe_mat.zoo.experts import EncoderExpert
 from moe_mat.zoo.pooled_layers import Block, PooledLayers, lacking, layout_of
 
 
 class EncoderPass:
-    """An encoder, what is known of some crystals by it, and the pass over those of which something is lacking.
+    """An encoder's experts, and what is known of some crystals by it.
 
     Args:
         space: The encoder's digest.
@@ -23,7 +21,7 @@ class EncoderPass:
         known: Structure key to pooled layers.
 
     Attributes:
-        known: Grows with each `run`.
+        known: Grows with each `add`.
     """
 
     def __init__(self, space: str, cards: Sequence[EncoderCard], known: dict[bytes, PooledLayers]) -> None:
@@ -31,38 +29,26 @@ class EncoderPass:
         self.cards = cards
         self.known = known
         self._lacking = lacking(known.values(), cards)
-        self._experts: list[EncoderExpert] = []
 
     def lacks(self, key: bytes) -> bool:
         """Whether some expert's embedding of a crystal is not known."""
         row = self.known.get(key)
         return row is None or row.layout in self._lacking
 
-    def load(self, loader: ExpertLoader) -> None:
-        """Load the experts."""
-        self._experts = [loader.encoder_expert(card) for card in self.cards]
-
-    @property
-    def encoder(self) -> Encoder:
-        """The encoder, asked for what its experts read, after `load`."""
-        return self._experts[0].encoder.only({layer for card in self.cards for layer in card.readout.layers})
-
-    def run(self, keys: Sequence[bytes], batch: Any) -> dict[bytes, PooledLayers]:
-        """Pass a batch through the encoder.
+    def add(self, rows: Mapping[bytes, PooledLayers]) -> dict[bytes, PooledLayers]:
+        """Take what the encoder has said of some crystals.
 
         Args:
-            keys: Of its crystals.
-            batch: As the encoder collates it.
+            rows: Structure key to pooled layers.
 
         Returns:
-            Structure key to pooled layers, of the crystals of which something was lacking.
+            Those of the crystals of which something was lacking, beside what was known of them.
         """
-        with torch.inference_mode():
-            rows = pool_layers(self._experts, self.encoder(batch))
-        new: dict[bytes, PooledLayers] = {}
-        for key, row in zip(keys, rows, strict=True):
-            if self.lacks(key):
-                new[key] = self.known[key].joined(row) if key in self.known else row
+        new = {
+            key: self.known[key].joined(row) if key in self.known else row
+            for key, row in rows.items()
+            if self.lacks(key)
+        }
         self.known |= new
         return new
 
@@ -81,7 +67,7 @@ def pool_layers(experts: Sequence[EncoderExpert], features: Features) -> list[Po
     for expert in sorted(experts, key=lambda expert: -expert.dim):  # a wide one has what the narrow ones read
         blocks = expert.blocks
         if not all(block in found for block in blocks):
-            values, start = expert(features).float().numpy(), 0
+            values, start = expert(features).float().cpu().numpy(), 0
             for block in blocks:
                 found.setdefault(block, values[:, start : start + block.width])
                 start += block.width

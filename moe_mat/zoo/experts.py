@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from moe_mat.crystals.errors import UnsupportedCrystalError
 from moe_mat.crystals.structures import Crystal, crystals_from_objects
-from moe_mat.encoders import Encoder, Features, get_encoder, prepare_checked
+from moe_mat.encoders import Device, Encoder, Features, beside, choose_device, get_encoder, placed, prepare_checked
 from moe_mat.zoo.card_files import CardError
 from moe_mat.zoo.cards import EncoderCard, ExpertCard, NetworkCard
 from moe_mat.zoo.expert_weights import load_weights
@@ -59,12 +59,14 @@ class Expert(nn.Module, ABC):
         return self.card.dim
 
     @abstractmethod
-    def embed(self, structures: Sequence[Structure], *, batch_size: int = 64) -> np.ndarray:
+    def embed(self, structures: Sequence[Structure], *, batch_size: int = 64, device: Device = "auto") -> np.ndarray:
         """Embed crystals, without a cache.
 
         Args:
             structures: pymatgen structures or ASE atoms.
             batch_size: Crystals that go through the encoder at once; does not change the result.
+            device: ``auto``, ``cpu`` or ``cuda``, where the encoder computes and then stays; one that knows no GPU
+                computes on the CPU, and ``auto`` is a GPU where there is one.
 
         Returns:
             Embeddings ``[n_structures, dim]``, float32.
@@ -72,6 +74,7 @@ class Expert(nn.Module, ABC):
         Raises:
             CrystalError: When one of them is no usable crystal; names its number and the reason.
             UnsupportedCrystalError: When the encoder cannot represent one of them; names its number and the reason.
+            ValueError: When there is no such device.
         """
 
 
@@ -102,14 +105,16 @@ class EncoderExpert(Expert):
         """Read the encoder's features out into the embedding ``[n_crystals, dim]``."""
         return read_out(features, self.card.readout)
 
-    def embed(self, structures: Sequence[Structure], *, batch_size: int = 64) -> np.ndarray:  # noqa: D102
+    def embed(  # noqa: D102
+        self, structures: Sequence[Structure], *, batch_size: int = 64, device: Device = "auto"
+    ) -> np.ndarray:
         crystals = crystals_from_objects(structures)
         batches = [np.zeros((0, self.dim), dtype=np.float32)]
-        encoder = self.encoder.only(self.card.readout.layers)
+        encoder = placed(self.encoder, choose_device(device)).only(self.card.readout.layers)
         for start in range(0, len(crystals), batch_size):
             samples = [_prepare(encoder, crystal) for crystal in crystals[start : start + batch_size]]
             with torch.inference_mode():
-                batches.append(self(encoder(encoder.collate(samples))).float().numpy())
+                batches.append(self(encoder(beside(encoder, encoder.collate(samples)))).float().cpu().numpy())
         return np.concatenate(batches)
 
 
@@ -139,16 +144,29 @@ class NetworkExpert(Expert):
         self.networks = nn.ModuleDict(loader.networks(self.order))
         self._freeze(card.network.sizes[-1])
 
-    def embed(self, structures: Sequence[Structure], *, batch_size: int = 64) -> np.ndarray:  # noqa: D102
+    def embed(  # noqa: D102
+        self, structures: Sequence[Structure], *, batch_size: int = 64, device: Device = "auto"
+    ) -> np.ndarray:
         roots = {digest: cast(EncoderExpert, root) for digest, root in self.roots.items()}
-        of_roots = {digest: root.embed(structures, batch_size=batch_size) for digest, root in roots.items()}
+        of_roots = {
+            digest: root.embed(structures, batch_size=batch_size, device=device) for digest, root in roots.items()
+        }
         return self.order.run_networks(of_roots, dict(self.networks.items()))[self.order.digests[self.tag]]
 
 
 class ExpertLoader:
-    """Loads encoders, networks and experts, each once: many experts read one encoder, many towers stand on one body."""
+    """Loads encoders, networks and experts, each once: many experts read one encoder, many towers stand on one body.
 
-    def __init__(self) -> None:
+    Args:
+        device: Where encoders compute that know a GPU; networks, which take no time, are on the CPU.
+
+    Attributes:
+        device: As it was given.
+    """
+
+    def __init__(self, device: Device = "cpu") -> None:
+        self.device: Device = device
+        self._device = choose_device(device)
         self._encoders: dict[str, Encoder] = {}
         self._experts: dict[str, EncoderExpert] = {}
         self._networks: dict[str, PropertyNetwork] = {}
@@ -170,7 +188,7 @@ class ExpertLoader:
         """The frozen expert of an encoder's card."""
         if card.digest not in self._experts:
             if card.encoder_digest not in self._encoders:
-                self._encoders[card.encoder_digest] = load_encoder(card)
+                self._encoders[card.encoder_digest] = placed(load_encoder(card), self._device)
             self._experts[card.digest] = EncoderExpert(card, self._encoders[card.encoder_digest])
         return self._experts[card.digest]
 

@@ -15,7 +15,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from moe_mat.crystals.readers import ID_COLUMNS, as_id
+from moe_mat.crystals.ids import ID_COLUMNS, as_id
 from moe_mat.crystals.tables import UnreadableError
 
 SUFFIXES = (".parquet", ".pq", ".csv")

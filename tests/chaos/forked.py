@@ -15,7 +15,7 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
-# In place of 128 and 256: a run over a few crystals writes as often as one over thousands.
+# In place of 32 and 256: a run over a few crystals writes as often as one over thousands.
 CRYSTALS_IN_BATCH, CRYSTALS_IN_CHUNK = 8, 16
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
 FOR_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -78,15 +78,15 @@ def perform(job: Job) -> None:
 def _main(job: Job) -> int:
     """As the interpreter ends a program: a traceback is one for the user, too."""
     from benchmarks import sweep
-    from benchmarks.cells import engines
     from moe_mat.cli.main import main
+    from moe_mat.engines import processes
 
     try:
         if job.program == "moe-mat":
             sys.argv = ["moe-mat", *job.arguments]
             return main()
         # Its workers come from this process, which has all that they would import.
-        engines.multiprocessing = _ForkOnly()  # type: ignore[attr-defined]
+        processes.multiprocessing = _ForkOnly()  # type: ignore[attr-defined]
         return sweep.main(job.arguments)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
@@ -108,7 +108,7 @@ class _ForkOnly:
 def _make_batches_small() -> None:
     from moe_mat.zoo import embeddings, write_buffer
 
-    embeddings.MAX_CRYSTALS, embeddings.STREAM_CHUNK = CRYSTALS_IN_BATCH, CRYSTALS_IN_CHUNK
+    embeddings.MOST_CRYSTALS, embeddings.STREAM_CHUNK = CRYSTALS_IN_BATCH, CRYSTALS_IN_CHUNK
     write_buffer.MAX_BYTES = 1
 
 

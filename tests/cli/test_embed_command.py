@@ -23,6 +23,16 @@ def test_embed_writes_what_the_expert_says(run: Run, own: list[str]) -> None:
         np.testing.assert_allclose(np.stack(rows[tag].tolist()), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_vectors_are_written_without_dictionaries(run: Run, own: list[str]) -> None:
+    assert run("embed", own[1], "--id_column", "name", "--experts", "magpie") == 0
+    columns = pq.ParquetFile("embeddings.parquet").metadata.row_group(0)
+    of_vectors = [
+        columns.column(i) for i in range(columns.num_columns) if columns.column(i).path_in_schema != "material_id"
+    ]
+    assert of_vectors
+    assert not any(column.has_dictionary_page for column in of_vectors)
+
+
 def test_the_cache_is_listed_and_cleared(
     run: Run, own: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

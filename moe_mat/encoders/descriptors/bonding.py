@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from math import factorial, prod
 
 import numpy as np
 
 from moe_mat.encoders.descriptors.composition import element_property
 from moe_mat.encoders.descriptors.shells import Neighbours, over_atoms
-from moe_mat.graphs.radius import pairs_of_bonds
 
 ANGULAR_ORDERS = range(1, 7)
-PAIRS_AT_ONCE = 2_000_000  # of bonds of one atom, which bounds the memory
 
 
 def bonding_features(neighbours: Neighbours) -> dict[str, float]:
@@ -24,7 +22,7 @@ def bonding_features(neighbours: Neighbours) -> dict[str, float]:
     """
     i, j, lengths, mean = neighbours.i, neighbours.j, neighbours.lengths, neighbours.atom_mean
     numbers, radii = neighbours.atomic_numbers, neighbours.radii
-    coordination = neighbours.atom_sum(neighbours.weights)
+    coordination = neighbours.total_weights
 
     def difference(name: str) -> np.ndarray:
         values = element_property(name)[numbers]
@@ -48,28 +46,31 @@ def bonding_features(neighbours: Neighbours) -> dict[str, float]:
 
 
 def _bond_order_parameters(neighbours: Neighbours) -> dict[str, np.ndarray]:
-    """Q1 to Q6 of Steinhardt, Nelson and Ronchetti (Phys. Rev. B 28, 784, 1983) of each atom, from the bond angles."""
-    i, weights, directions = neighbours.i, neighbours.weights, neighbours.directions
-    different = np.zeros((len(ANGULAR_ORDERS), neighbours.n_atoms))
-    for bonds in _blocks(i, neighbours.n_atoms):
-        one, other = (pair + bonds.start for pair in pairs_of_bonds(i[bonds]))
-        cosines = np.clip(np.einsum("ij,ij->i", directions[one], directions[other]), -1, 1)
-        pair_weights = weights[one] * weights[other]
-        for row, order in enumerate(ANGULAR_ORDERS):
-            legendre = np.polynomial.legendre.Legendre.basis(order)(cosines)
-            different[row] += np.bincount(i[one], weights=pair_weights * legendre, minlength=neighbours.n_atoms)
-    itself, total = neighbours.atom_sum(weights**2), neighbours.atom_sum(weights) ** 2
+    """Q1 to Q6 of Steinhardt, Nelson and Ronchetti (Phys. Rev. B 28, 784, 1983) of each atom, from its bonds.
+
+    By the addition theorem, ``Q_l^2 = sum_m |sum_b w_b C_lm(b)|^2 / (sum_b w_b)^2``, with Racah's normalisation of the
+    spherical harmonics C: a sum over bonds in place of one over pairs of bonds.
+    """
+    squares = np.zeros((len(ANGULAR_ORDERS) + 1, neighbours.n_atoms))
+    if len(neighbours.i):
+        x, y, z = neighbours.directions.T
+        power = neighbours.weights.astype(complex)  # times (x + i y)^m
+        rows, shares, orders = [], [], []
+        for m in range(len(squares)):
+            # Associated Legendre functions over sin^m, by their recursion.
+            before, legendre = np.zeros_like(z), np.full_like(z, float(prod(range(1, 2 * m, 2))))
+            for order in range(m, len(squares)):
+                if order > m:
+                    step = ((2 * order - 1) * z * legendre - (order + m - 1) * before) / (order - m)
+                    before, legendre = legendre, step
+                rows.append(power * legendre)
+                shares.append((2 if m else 1) * factorial(order - m) / factorial(order + m))
+                orders.append(order)
+            power = power * (x + 1j * y)
+        first = np.flatnonzero(np.diff(neighbours.i, prepend=-1))  # bonds are sorted by the atom that they start from
+        sums = np.add.reduceat(np.array(rows), first, axis=1)
+        of_orders = np.array(shares)[:, None] * (sums.real**2 + sums.imag**2)
+        for order, of_order in zip(orders, of_orders, strict=True):
+            squares[order, neighbours.i[first]] += of_order
     with np.errstate(invalid="ignore"):  # an isolated atom has sums of nothing
-        values = np.sqrt(np.maximum((different + itself) / total, 0))
-    return {f"Q{order}": row for order, row in zip(ANGULAR_ORDERS, values, strict=True)}
-
-
-def _blocks(i: np.ndarray, n_atoms: int) -> Iterator[slice]:
-    """Ranges of bonds, all bonds of some atoms each, that have no more pairs than fit into memory at once."""
-    n_bonds = np.bincount(i, minlength=n_atoms)
-    block = np.cumsum(n_bonds**2) // PAIRS_AT_ONCE
-    ends = np.append(np.cumsum(n_bonds)[:-1][np.diff(block) > 0], len(i))
-    start = 0
-    for end in ends.tolist():
-        yield slice(start, end)
-        start = end
+        return {f"Q{order}": np.sqrt(squares[order] / neighbours.total_weights**2) for order in ANGULAR_ORDERS}

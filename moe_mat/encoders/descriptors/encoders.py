@@ -8,6 +8,7 @@ import numpy as np
 from pymatgen.core import Lattice, Structure
 from torch import Tensor
 
+from moe_mat.crystals.sites import sites_of
 from moe_mat.encoders.descriptors.bonding import bonding_features
 from moe_mat.encoders.descriptors.composition import check_in_table, magpie_statistics
 from moe_mat.encoders.descriptors.environment import environment_features
@@ -52,7 +53,7 @@ class DescriptorEncoder(StandardisedEncoder):
 
     def describe(self, structure: Structure, layers: Collection[str]) -> dict[str, np.ndarray]:  # noqa: D102
         check_in_table(structure)
-        atomic_numbers = np.array(structure.atomic_numbers)
+        atomic_numbers = sites_of(structure).atomic_numbers
         described = {}
         for layer in self._layers:
             if layer not in layers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pymatgen.core import Structure
 
+from moe_mat.crystals.sites import sites_of
 from moe_mat.encoders.descriptors.partners import Partners
 
 # Å: relaxed crystals are symmetric to less, and ferroelectric displacements are ten times as large.
@@ -19,9 +20,10 @@ def has_inversion_centre(structure: Structure) -> bool:
     Args:
         structure: Any cell of the crystal.
     """
-    numbers, positions = np.array(structure.atomic_numbers), structure.frac_coords
+    sites = sites_of(structure)
+    numbers, positions = sites.atomic_numbers, sites.fractional
     elements, counts = np.unique(numbers, return_counts=True)
     rarest = np.flatnonzero(numbers == elements[np.argmin(counts)])
-    partners = Partners(positions, numbers, structure.lattice.matrix, tolerance=SAME_POSITION)
+    partners = Partners(positions, numbers, sites.lattice, tolerance=SAME_POSITION)
     sums = positions[rarest[0]] + positions[rarest]
     return any(partners.find(sum_of_both - positions) is not None for sum_of_both in sums)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import spglib
@@ -52,7 +51,7 @@ def families_of_planes(lattice: np.ndarray, positions: np.ndarray) -> Iterator[P
             f"its primitive cell of {abs(np.linalg.det(lattice)):.3g} Å³ has more than {MOST_PLANES // 10**6} million "
             "families of lattice planes: leave this crystal or this expert out"
         )
-    planes = np.array(list(product(*(range(-n, n + 1) for n in largest))))
+    planes = np.indices(2 * largest + 1).reshape(3, -1).T - largest
     planes = planes[len(planes) // 2 + 1 :]  # of hkl and its opposite one
     spacings = 1 / np.linalg.norm(planes @ np.linalg.inv(lattice).T, axis=1)
     wide = spacings > NARROWEST

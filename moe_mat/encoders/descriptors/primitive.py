@@ -7,7 +7,8 @@ import spglib
 from pymatgen.core import Lattice, Structure
 
 from moe_mat.crystals.errors import UnsupportedCrystalError
-from moe_mat.encoders.descriptors.once import once_a_crystal
+from moe_mat.crystals.once import once_a_crystal
+from moe_mat.crystals.sites import sites_of
 from moe_mat.encoders.descriptors.partners import Partners
 
 SAME_POSITION = 1e-3  # Å: repeated cells are exact, and a real distortion must not be averaged away
@@ -32,11 +33,12 @@ def primitive_cell(structure: Structure) -> Structure:
 @once_a_crystal
 def _smaller_cell(structure: Structure) -> Structure | None:
     """The primitive cell, None when the structure is primitive already."""
-    numbers = np.array(structure.atomic_numbers)
+    sites = sites_of(structure)
+    numbers = sites.atomic_numbers
     _, kind, counts = np.unique(numbers, return_inverse=True, return_counts=True)
     if np.gcd.reduce(counts) == 1:
         return None
-    positions, matrix = structure.frac_coords, structure.lattice.matrix
+    positions, matrix = sites.fractional, sites.lattice
     rarest = np.flatnonzero(kind == np.argmin(counts))
     translations, partners = [], []
     partners_of = Partners(positions, numbers, matrix, tolerance=SAME_POSITION)

@@ -7,12 +7,14 @@ or not bonded.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from pymatgen.core import Structure
 
+from moe_mat.crystals.once import once_a_crystal
+from moe_mat.crystals.sites import sites_of
 from moe_mat.encoders.descriptors.composition import covalent_radii
-from moe_mat.encoders.descriptors.once import once_a_crystal
 from moe_mat.graphs.radius import RadiusGraph, radius_graph
 
 CUTOFF = 8.0  # Å: second neighbours in caesium are at 6.1
@@ -22,7 +24,7 @@ LARGEST_RADIUS = 1.69  # Å, of curium: for the actinides after it, which have n
 FARTHEST = 2.2  # times the nearest distance: beyond, a weight of Hoppe's is below 1e-5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Neighbours:
     """Weighted bonds of all atoms, each from either end.
 
@@ -49,6 +51,11 @@ class Neighbours:
         """Number of atoms in the cell."""
         return len(self.atomic_numbers)
 
+    @cached_property
+    def total_weights(self) -> np.ndarray:
+        """Sum of the weights over the bonds of each atom ``[n_atoms]``."""
+        return self.atom_sum(self.weights)
+
     def atom_sum(self, values: np.ndarray) -> np.ndarray:
         """Sum over the bonds of each atom: ``[n_bonds]`` to ``[n_atoms]``."""
         return np.bincount(self.i, weights=values, minlength=self.n_atoms)
@@ -56,7 +63,7 @@ class Neighbours:
     def atom_mean(self, values: np.ndarray) -> np.ndarray:
         """Weighted mean over the bonds of each atom, NaN where there are none: ``[n_bonds]`` to ``[n_atoms]``."""
         with np.errstate(invalid="ignore"):
-            return self.atom_sum(self.weights * values) / self.atom_sum(self.weights)
+            return self.atom_sum(self.weights * values) / self.total_weights
 
     def atom_min(self, values: np.ndarray) -> np.ndarray:
         """Smallest value over the bonds of each atom, NaN where there are none: ``[n_bonds]`` to ``[n_atoms]``."""
@@ -64,7 +71,7 @@ class Neighbours:
         return np.where(np.isinf(smallest), np.nan, smallest)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shells(Neighbours):
     """The neighbours in a primitive cell, near or far in relation to the sum of the covalent radii.
 
@@ -99,6 +106,7 @@ def all_bonds(structure: Structure) -> RadiusGraph:
     return radius_graph(structure, cutoff=CUTOFF)
 
 
+@once_a_crystal
 def neighbour_shells(primitive: Structure) -> Shells:
     """The neighbours of all atoms of a primitive cell, by relative length."""
     graph = all_bonds(primitive)
@@ -115,8 +123,8 @@ def neighbour_shells(primitive: Structure) -> Shells:
         lengths=lengths,
         directions=graph.vectors / lengths[:, None],
         weights=fade * np.exp(-SHARPNESS * ((relative / nearest[i]) ** 2 - 1)),
-        lattice=np.array(primitive.lattice.matrix),
-        positions=np.array(primitive.frac_coords),
+        lattice=sites_of(primitive).lattice,
+        positions=sites_of(primitive).fractional,
         images=graph.images,
         relative=relative,
         fade=fade,
@@ -157,13 +165,23 @@ def over_atoms(of_atoms: dict[str, np.ndarray], *, counted: np.ndarray | None = 
         counted: Which atoms count ``[n_atoms]``: one of them without a value leaves none to the crystal. By default
             those that have a value count.
     """
-    features: dict[str, float] = {}
-    for name, values in of_atoms.items():
-        present = values[~np.isnan(values) if counted is None else counted]
-        statistics = (present.mean(), present.std(), present.min(), present.max()) if len(present) else [np.nan] * 4
-        names = (f"{name}, {statistic}" for statistic in ("mean", "spread", "min", "max"))
-        features |= dict(zip(names, map(float, statistics), strict=True))
-    return features
+    table = np.array(list(of_atoms.values()))
+    if counted is not None:
+        table = table[:, counted]
+    statistics = np.full((len(table), 4), np.nan)
+    missing = np.isnan(table).any(axis=1) if counted is None else np.zeros(len(table), dtype=bool)
+    statistics[~missing] = _statistics(table[~missing])
+    for row in np.flatnonzero(missing):
+        statistics[row] = _statistics(table[row : row + 1, ~np.isnan(table[row])])
+    names = [f"{name}, {statistic}" for name in of_atoms for statistic in ("mean", "spread", "min", "max")]
+    return dict(zip(names, statistics.ravel().tolist(), strict=True))
+
+
+def _statistics(table: np.ndarray) -> np.ndarray:
+    """Mean, spread, minimum and maximum of each row ``[n_rows, 4]``, NaN where rows are empty."""
+    if not table.shape[1]:
+        return np.full((len(table), 4), np.nan)
+    return np.stack([table.mean(axis=1), table.std(axis=1), table.min(axis=1), table.max(axis=1)], axis=1)
 
 
 def _smallest(values: np.ndarray, i: np.ndarray, n_atoms: int) -> np.ndarray:

@@ -86,14 +86,18 @@ def force_matrices(springs: SpringNetwork) -> np.ndarray:
     blocks = springs.constants[:, None, None] * springs.directions[:, :, None] * springs.directions[:, None, :]
     # Images count by their parity only: a wave changes sign, or does not, from a cell to the next.
     parity = (springs.images % 2) @ np.array([4, 2, 1])
-    flat = np.zeros((8 * n * n, 3, 3))
-    np.add.at(flat, (parity * n + springs.i) * n + springs.j, -blocks)
+    flat = _sum_at((parity * n + springs.i) * n + springs.j, -blocks, 8 * n * n)
     signs = 1.0 - 2.0 * ((HALVES @ HALVES.T) % 2)
     matrices = np.tensordot(signs, flat.reshape(8, n, n, 3, 3), axes=1)
-    itself = np.zeros((n, 3, 3))
-    np.add.at(itself, springs.i, blocks)
-    matrices[:, np.arange(n), np.arange(n)] += itself
+    matrices[:, np.arange(n), np.arange(n)] += _sum_at(springs.i, blocks, n)
     return matrices.transpose(0, 1, 3, 2, 4).reshape(8, 3 * n, 3 * n)
+
+
+def _sum_at(index: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
+    """Sums of ``[m, ...]`` by index, ``[n, ...]``; several times as fast as ``np.add.at``, in the same order."""
+    width = int(np.prod(values.shape[1:]))
+    places = (index.astype(np.int64)[:, None] * width + np.arange(width)).ravel()
+    return np.bincount(places, weights=values.ravel(), minlength=n * width).reshape(n, *values.shape[1:])
 
 
 def frequencies(springs: SpringNetwork, matrices: np.ndarray) -> np.ndarray:
@@ -129,8 +133,8 @@ def elastic_constants(springs: SpringNetwork, matrix: np.ndarray | None = None) 
     constants = (strains * (energy * springs.lengths)[:, None]).T @ strains / 2
     if matrix is not None and len(springs.i):
         n = len(springs.masses)
-        of_atoms = np.zeros((n, 3, 6))
-        np.add.at(of_atoms, springs.i, energy[:, None, None] * springs.directions[:, :, None] * strains[:, None, :])
+        of_springs = energy[:, None, None] * springs.directions[:, :, None] * strains[:, None, :]
+        of_atoms = _sum_at(springs.i, of_springs, n)
         forces = of_atoms.reshape(3 * n, 6)
         held = matrix + np.eye(3 * n) * REGULARISATION * springs.constants.sum() / (3 * n)
         constants -= forces.T @ np.linalg.solve(held, forces)

@@ -13,7 +13,8 @@ import numpy as np
 import spglib
 from pymatgen.core import Structure
 
-from moe_mat.encoders.descriptors.once import once_a_crystal
+from moe_mat.crystals.once import once_a_crystal
+from moe_mat.crystals.sites import sites_of
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,8 @@ class Symmetry:
 @once_a_crystal
 def find_symmetry(structure: Structure) -> Symmetry | None:
     """Search for all symmetry within 0.1 Å; None, which is logged, when spglib finds none at all."""
-    cell: Any = (structure.lattice.matrix, structure.frac_coords, structure.atomic_numbers)
+    sites = sites_of(structure)
+    cell: Any = (sites.lattice, sites.fractional, sites.atomic_numbers)
     try:
         found = spglib.get_symmetry_dataset(cell, symprec=TOLERANCE)
     except Exception:  # its older releases return None instead, and have no error of their own to catch

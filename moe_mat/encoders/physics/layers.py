@@ -8,6 +8,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from moe_mat.crystals.neighbours import neighbour_list
+from moe_mat.crystals.sites import sites_of
 from moe_mat.encoders.descriptors.composition import covalent_radii
 from moe_mat.encoders.descriptors.packing import NARROWEST, families_of_planes
 from moe_mat.encoders.descriptors.shells import LARGEST_RADIUS
@@ -107,7 +108,7 @@ class _Bonds:
 
     @classmethod
     def of(cls, structure: Structure) -> _Bonds:
-        radii = np.nan_to_num(covalent_radii(np.array(structure.atomic_numbers)), nan=LARGEST_RADIUS)
+        radii = np.nan_to_num(covalent_radii(sites_of(structure).atomic_numbers), nan=LARGEST_RADIUS)
         found = neighbour_list(structure, cutoff=2 * LONGEST_BOND * radii.max())
         bonded = found.distances < LONGEST_BOND * (radii[found.centers] + radii[found.neighbors])
         return cls(found.centers[bonded], found.neighbors[bonded], found.images[bonded])

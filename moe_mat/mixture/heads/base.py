@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +14,7 @@ from moe_mat.files.registry import Registry
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.distances import Reference
 from moe_mat.mixture.gate import Gate
+from moe_mat.mixture.heads.tuned import TunedExperts
 from moe_mat.mixture.predicted import HeldOut, Predicted
 from moe_mat.mixture.settings import GateSettings
 from moe_mat.mixture.transforms import TargetTransform
@@ -36,6 +38,7 @@ class Head(nn.Module, ABC):
         full_batch: Whether every batch is all training rows.
         seed: Of what is random in `fit_constants` and `finish`; the training sets it.
         refits: Whether it may learn from the validation rows; the training sets it.
+        tuned: What is trained of the experts; ``None`` where they are frozen.
         tried: What `finish` compared, with errors in the target's unit; empty where nothing is chosen.
 
     Args:
@@ -58,7 +61,12 @@ class Head(nn.Module, ABC):
         self.reference = Reference()
         self.seed = 0
         self.refits = True
+        self.tuned: TunedExperts | None = None
         self.tried: list[dict[str, Any]] = []
+
+    def tuned_on(self, device: torch.device) -> AbstractContextManager[None]:
+        """Have what is trained of the experts compute on a device; gate and head stay where they are."""
+        return nullcontext() if self.tuned is None else self.tuned.on(device)
 
     @abstractmethod
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -10,9 +10,11 @@ import torch
 from pymatgen.core import Structure
 from torch import Tensor, nn
 
+from moe_mat.encoders import beside
 from moe_mat.encoders.cgcnn import CGCNNConvolution, CGCNNEncoder, gaussian_expansion
 from moe_mat.graphs.message_passing import GraphBatch, batch_graphs
 from moe_mat.graphs.nearest_neighbors import CrystalGraph
+from moe_mat.mixture.heads.tuned import TunedExperts
 from moe_mat.zoo.card_parts import Readout
 from moe_mat.zoo.experts import EncoderExpert, Expert
 from moe_mat.zoo.readout import activate
@@ -80,13 +82,13 @@ def partial_crystals(experts: Sequence[Expert], structures: Sequence[Structure])
     for start in range(0, len(structures), BATCH_SIZE):
         graphs = [encoders[0].prepare(structure) for structure in structures[start : start + BATCH_SIZE]]
         with torch.no_grad():
-            batch = encoders[0].collate(graphs)
-            nodes = torch.stack([list(encoder(batch).nodes.values())[-2] for encoder in encoders], dim=1)
+            batch = beside(encoders[0], encoders[0].collate(graphs))
+            nodes = torch.stack([list(encoder(batch).nodes.values())[-2] for encoder in encoders], dim=1).cpu()
         for graph, of_crystal in zip(graphs, nodes.split([graph.n_atoms for graph in graphs]), strict=True):
             yield PartialCrystal(graph, of_crystal.clone())
 
 
-class LastConvolutions(nn.Module):
+class LastConvolutions(TunedExperts):
     """Trainable copies of the experts' last convolutions. The experts themselves stay as they are.
 
     The copies' batch normalisation is trained with them, statistics included: with those of the source data, the
@@ -108,7 +110,7 @@ class LastConvolutions(nn.Module):
         self.train()
 
     def forward(self, batch: PartialBatch, chosen: Collection[int]) -> dict[int, Tensor]:
-        """Embeddings of the chosen experts: index to ``[n_crystals, width]``."""
+        """Embeddings ``[n_crystals, width]`` of the chosen experts by index."""
         edges = gaussian_expansion(batch.graph.distances, self.edge_centers, self.step)
         embeddings = {}
         for index in chosen:

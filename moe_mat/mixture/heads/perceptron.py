@@ -64,7 +64,8 @@ class PerceptronHead(Head):
             activation=settings.activation,
             dropout=settings.dropout,
         )
-        self.tuned = TUNED[settings.trainable](experts) if experts else None
+        if experts:
+            self.tuned = TUNED[settings.trainable](experts)
         # Part of the state: a checkpoint of the time before is used as it was then.
         self.register_buffer("tunes", torch.tensor(False))
 
@@ -77,9 +78,12 @@ class PerceptronHead(Head):
         embeddings = batch.embeddings
         if self.tuned is not None and batch.partial is not None and self.tunes:
             # An expert outside the top k has weight 0; its untuned embedding tells well enough if it should return.
-            tuned = self.tuned(batch.partial, self.gate.chosen())
+            partial = batch.partial if self.tuned.device == embeddings.device else batch.partial.to(self.tuned.device)
+            tuned = self.tuned(partial, self.gate.chosen())
             untuned = embeddings.split(self.projections.dims, dim=1)
-            embeddings = torch.cat([tuned.get(index, values) for index, values in enumerate(untuned)], dim=1)
+            embeddings = torch.cat(
+                [tuned.get(index, values).to(values.device) for index, values in enumerate(untuned)], dim=1
+            )
         return self.projections(embeddings)
 
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:

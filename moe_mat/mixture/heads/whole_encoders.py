@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from moe_mat.mixture.heads.tuned import TunedExperts
 from moe_mat.zoo.experts import EncoderExpert, Expert
 
 
@@ -27,7 +28,7 @@ def trainable_encoders(experts: Sequence[Expert]) -> list[EncoderExpert]:
     return found
 
 
-class WholeEncoders(nn.Module):
+class WholeEncoders(TunedExperts):
     """Experts whose encoders are trained. Statistics of normalisation layers stay those of the pretraining.
 
     Args:
@@ -39,7 +40,9 @@ class WholeEncoders(nn.Module):
 
     def __init__(self, experts: Sequence[Expert]) -> None:
         super().__init__()
-        self.experts = nn.ModuleList(trainable_encoders(experts))
+        encoders = trainable_encoders(experts)
+        self.experts = nn.ModuleList(encoders)
+        self.moves = all(expert.encoder.moves for expert in encoders)
         self.requires_grad_(True)
 
     def forward(self, batch: Any, chosen: Collection[int]) -> dict[int, Tensor]:

@@ -1,0 +1,86 @@
+"""Crystals to predictions of a finished model, in the columns of ``moe-mat predict``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+
+from moe_mat.crystals.errors import LeftOut
+from moe_mat.crystals.structures import Crystal
+from moe_mat.encoders import Device
+from moe_mat.files.checksum import known_sha256
+from moe_mat.mixture.checkpoints import read_run_checkpoint
+from moe_mat.mixture.crystal_batches import crystal_batches
+from moe_mat.mixture.module import MixtureOfExperts
+from moe_mat.mixture.prediction_table import PredictionTable
+from moe_mat.mixture.settings import MixtureSettings
+from moe_mat.shards.work import Identity, Maker, Work, absolute_reference
+from moe_mat.zoo.experts import ExpertLoader
+from moe_mat.zoo.find import find_cards
+
+
+@dataclass(frozen=True)
+class Prediction(Work):
+    """Predict by a finished model.
+
+    Attributes:
+        checkpoint: Its absolute path.
+        experts: What finds the cards of its experts, from any working folder.
+        level: Of the intervals.
+        device: Where encoders compute.
+    """
+
+    checkpoint: str
+    experts: tuple[str, ...]
+    level: float
+    device: Device
+
+    @classmethod
+    def by(cls, checkpoint: Path, *, level: float, device: Device) -> Prediction:
+        """Predict by the model of a checkpoint."""
+        cards = find_cards(read_run_checkpoint(checkpoint)["hyper_parameters"]["experts"])
+        return cls(str(checkpoint.resolve()), tuple(absolute_reference(card) for card in cards), level, device)
+
+    @property
+    def identity(self) -> Identity:  # noqa: D102
+        return {
+            "command": "predict",
+            "experts": {card.tag: card.digest for card in find_cards(self.experts)},
+            "checkpoint": known_sha256(Path(self.checkpoint)),
+            "level": self.level,
+        }
+
+    def start(self) -> Predictor:  # noqa: D102
+        content = read_run_checkpoint(Path(self.checkpoint))
+        known = {field.name for field in fields(MixtureSettings)}
+        settings = {name: value for name, value in content["hyper_parameters"].items() if name in known}
+        model = MixtureOfExperts(**{**settings, "experts": list(self.experts)})
+        model.on_load_checkpoint(content)
+        model.load_state_dict(content["state_dict"])
+        return Predictor(model, self.level, self.device)
+
+
+class Predictor(Maker):
+    """Makes rows of predictions.
+
+    Args:
+        model: A finished model.
+        level: Of the intervals.
+        device: Where encoders compute.
+    """
+
+    def __init__(self, model: MixtureOfExperts, level: float, device: Device) -> None:
+        self.model, self.table = model.eval(), PredictionTable(model, level)
+        self.device, self.loader = device, ExpertLoader(device)
+        self.schema = self.table.schema
+
+    def tables(self, crystals: Iterable[Crystal], *, refuse: Callable[[LeftOut], None]) -> Iterator[pa.Table]:  # noqa: D102
+        cards, trainable = self.model.cards, self.model.hparams["trainable"]
+        for batch in crystal_batches(cards, trainable, crystals, refuse=refuse, device=self.device, loader=self.loader):
+            with torch.inference_mode():
+                said = self.model.say(batch)
+            yield self.table.to_arrow(self.table.of_batch(batch, said))
