@@ -69,6 +69,11 @@ class CrossvalCLI(MoeMatCLI):
         self.save_config_callback = None  # there is no run folder
         self.options = FoldOptions(**{one.name: config[one.name] for one in fields(FoldOptions)})
 
+    @property
+    def n_processes(self) -> int:
+        """That train folds at a time."""
+        return self.options.workers
+
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Lightning wants one; each fold is trained by its own."""
         return pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)

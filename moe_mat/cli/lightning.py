@@ -25,6 +25,8 @@ from moe_mat.mixture.checkpoints import RunCheckpoints, check_run_checkpoint
 from moe_mat.mixture.data import QUICKSTART, QUICKSTART_TARGET, CrystalDataModule
 from moe_mat.mixture.data_checks import DataChecks
 from moe_mat.mixture.heads.base import get_head
+from moe_mat.mixture.heads.choice import settled
+from moe_mat.mixture.memory import affordable
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.report import RunReport, evaluate, score
 from moe_mat.mixture.resumed_callbacks import ResumedCheckpoint, ResumedEarlyStopping
@@ -32,6 +34,7 @@ from moe_mat.mixture.run_folder import write_run
 from moe_mat.mixture.run_logger import RunLogger
 from moe_mat.mixture.settings import DataSettings, MixtureSettings, TrainingSettings
 from moe_mat.mixture.training import MONITORED, Schedule, member_seeds, new_model, schedule, train
+from moe_mat.zoo.find import find_cards
 
 RUNS = "runs"
 # Loggers that do not work without a folder.
@@ -115,8 +118,8 @@ class MoeMatCLI(LightningCLI):
         logger = trainer["logger"]
         if hasattr(logger, "init_args") and logger["init_args"].get("name") == "lightning_logs":
             logger["init_args"]["name"] = Path(data["path"]).stem if data["path"] else data["dataset"] or QUICKSTART
-        head = get_head(model["head"])
-        if head.full_batch:
+        head = get_head(settled(MixtureSettings(head=model["head"])).head)
+        if head.full_batch or head.one_step:
             if trainer["accelerator"] not in ("cpu", "auto"):
                 raise ValueError(
                     f"the {head.name} head is solved on the CPU: leave out --trainer.accelerator, or use another head"
@@ -144,8 +147,22 @@ class MoeMatCLI(LightningCLI):
         if self.command == "fit" and data.on_unknown_element == "drop_expert":
             settings = replace(settings, experts=self.datamodule.choose_experts())
             self.config[self.command]["model"]["experts"] = settings.experts
+        if self.command == "fit":
+            settings = self._affordable(settings)
         self.model = new_model(settings, seed=self.seed)
         self.trainer = self.instantiate_trainer()
+
+    def _affordable(self, settings: MixtureSettings) -> MixtureSettings:
+        """The same with the head that suits the number of rows, if that fits into memory."""
+        cards, n_rows = find_cards(settings.experts), self.datamodule.n_learned_rows()
+        settings = affordable(settings, cards, n_rows=n_rows, n_processes=self.n_processes)
+        self.config[self.command]["model"]["head"] = settings.head
+        return settings
+
+    @property
+    def n_processes(self) -> int:
+        """That train at a time."""
+        return 1
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Log to ``runs/<data>/version_N`` unless another logger is asked for."""

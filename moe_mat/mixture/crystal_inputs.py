@@ -10,13 +10,13 @@ import torch
 from pymatgen.core import Structure
 from torch import Tensor
 
-from moe_mat.mixture.batch import Batch, side_by_side
+from moe_mat.mixture.batch import AT_ONCE, Batch, side_by_side
 from moe_mat.mixture.heads.last_convolution import collate_partial, partial_crystals
 from moe_mat.mixture.heads.whole_encoders import trainable_encoders
 from moe_mat.mixture.settings import Trainable
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
-from moe_mat.zoo.embeddings import embed
+from moe_mat.zoo.embeddings import Embedded, embed
 from moe_mat.zoo.experts import build_expert
 
 
@@ -86,7 +86,34 @@ def embed_crystals(
     """
     with EmbeddingCache() as cache:
         # Encoders that are trained make their embeddings anew at every step: the first ones are not worth keeping.
-        embedded = embed(cards, structures, cache=None if trainable == "all" else cache)
+        values, embedded = embed_rows(cards, structures, cache=None if trainable == "all" else cache)
     embedded.require_all(structures)
     inputs = CrystalInputs(trainable, cards)
-    return EmbeddedCrystals(side_by_side(embedded.values), inputs(structures), inputs.collate)
+    return EmbeddedCrystals(values, inputs(structures), inputs.collate)
+
+
+def embed_rows(
+    cards: Sequence[ExpertCard],
+    structures: Sequence[Structure],
+    *,
+    cache: EmbeddingCache | None,
+    advance: Callable[[int], None] | None = None,
+) -> tuple[Tensor, Embedded]:
+    """Embed crystals into one tensor, some at a time: what that takes beside it does not grow with their number.
+
+    Args:
+        cards: The experts.
+        structures: Checked crystals.
+        cache: Where embeddings are kept.
+        advance: Called with the number of crystals that have been dealt with since the last call.
+
+    Returns:
+        The experts' embeddings side by side ``[n, sum(dims)]``, and which crystals were refused.
+    """
+    values = torch.empty(len(structures), sum(card.dim for card in cards))
+    refused: dict[int, str] = {}
+    for start in range(0, len(structures), AT_ONCE):
+        one = embed(cards, structures[start : start + AT_ONCE], cache=cache, advance=advance)
+        values[start : start + AT_ONCE] = side_by_side(one.values)
+        refused |= {start + row: reason for row, reason in one.refused.items()}
+    return values, Embedded({}, refused)

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.batch import AT_ONCE, Batch
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.intervals import Intervals
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
@@ -72,12 +72,14 @@ class Members(nn.Module):
     @torch.inference_mode()
     def say(self, batch: Batch) -> Said:
         """What they say of crystals in the mean."""
-        return Said.mean([model.say(batch) for model in self])
+        return Said.joined([Said.mean([model.say(part) for model in self]) for part in batch.parts(AT_ONCE)])
 
     @torch.inference_mode()
     def embed(self, batch: Batch) -> Tensor:
         """Mixed embeddings of members and gates side by side ``[n, width]``."""
-        return torch.cat([model.head.embed(batch)[0] for model in self], dim=1)
+        return torch.cat(
+            [torch.cat([model.head.embed(part)[0] for model in self], dim=1) for part in batch.parts(AT_ONCE)]
+        )
 
     def gate_weights(self, embeddings: Tensor) -> pd.Series:
         """Weight of each expert, the mean over members; sums to 1. See `moe_mat.mixture.gate_weights`."""

@@ -34,6 +34,7 @@ class Head(nn.Module, ABC):
         max_epochs: The usual number of epochs.
         validate_every: Epochs from one validation to the next.
         full_batch: Whether every batch is all training rows.
+        one_step: Whether an epoch is one step, on any batch: what `loss` needs is kept by `fit_constants`.
         seed: Of what is random in `fit_constants` and `finish`; the training sets it.
         refits: Whether it may learn from the validation rows; the training sets it.
         tried: What `finish` compared, with errors in the target's unit; empty where nothing is chosen.
@@ -49,6 +50,7 @@ class Head(nn.Module, ABC):
     max_epochs: ClassVar[int] = 200
     validate_every: ClassVar[int] = 1
     full_batch: ClassVar[bool] = False
+    one_step: ClassVar[bool] = False
 
     def __init__(self, cards: Sequence[ExpertCard], transform: TargetTransform, settings: Any) -> None:
         super().__init__()
@@ -59,6 +61,16 @@ class Head(nn.Module, ABC):
         self.seed = 0
         self.refits = True
         self.tried: list[dict[str, Any]] = []
+
+    @classmethod
+    def memory(cls, n_rows: int, *, n_models: int = 1) -> float:
+        """Bytes that training and predicting take beside the embeddings, so that what cannot fit is refused early.
+
+        Args:
+            n_rows: Training and validation rows.
+            n_models: Heads that are trained one after the other, and kept.
+        """
+        return 0.0
 
     @abstractmethod
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -150,7 +162,11 @@ class Head(nn.Module, ABC):
 
 HEADS: Registry[Head] = Registry(
     "head",
-    built_in={"kernel": "moe_mat.mixture.heads.kernel", "mlp": "moe_mat.mixture.heads.perceptron"},
+    built_in={
+        "inducing": "moe_mat.mixture.heads.inducing",
+        "kernel": "moe_mat.mixture.heads.kernel",
+        "mlp": "moe_mat.mixture.heads.perceptron",
+    },
     group="moe_mat.heads",
     guide="docs/add-a-head.md",
 )
