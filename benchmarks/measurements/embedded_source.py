@@ -23,11 +23,14 @@ def embed_source(path: Path, target: str, experts: Sequence[str], folder: Path, 
         target: Its column.
         experts: Tags of those that embed.
         folder: Of the parts, one file for each and expert; those that are there are not made again.
-        n: Number of rows.
+        n: Number of rows; those of a part that is begun are all embedded.
     """
+    n_parts = -(-n // PART)
+    if all((folder / f"{tag}-{number:04d}.npy").exists() for tag in experts for number in range(n_parts)):
+        return
     table = pd.read_parquet(path)
     table = table[table[target].notna()]
-    table = table.iloc[np.random.default_rng(0).permutation(len(table))[:n]].reset_index(drop=True)
+    table = table.iloc[np.random.default_rng(0).permutation(len(table))[: n_parts * PART]].reset_index(drop=True)
     folder.mkdir(parents=True, exist_ok=True)
     loaded = {tag: load_expert(tag) for tag in experts}
     for number, start in enumerate(range(0, len(table), PART)):
