@@ -17,7 +17,8 @@ class InducingProcess(GaussianProcess):
         n_gates: Number of gates, and of terms of the covariance.
 
     Attributes:
-        posterior: Cholesky factor of ``I + X' X / noise`` of all crystals' features X ``[m, m]``; empty before.
+        posterior: Cholesky factor of ``I + X' X / noise`` of all crystals' features X ``[m, m]``; empty before
+            `see`.
     """
 
     posterior: Tensor
@@ -49,6 +50,8 @@ class InducingProcess(GaussianProcess):
     @torch.no_grad()
     def std(self, to_support: Tensor) -> Tensor:
         """Standard deviation of a new measurement, standardised ``[n]``: the model's doubt and the noise."""
+        if not len(self.posterior):  # the support is all that it has seen
+            return super().std(to_support)
         whitened = torch.linalg.solve_triangular(self.factor, to_support.double().T, upper=False)
         known = torch.linalg.solve_triangular(self.posterior.double(), whitened, upper=False)
         signal, noise = self.log_signal.exp().sum().double(), self.log_noise.exp().double()
