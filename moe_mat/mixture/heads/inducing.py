@@ -30,6 +30,11 @@ LANDMARKS = 2000
 MAX_SCALE_ROWS = 10_000
 # Training crystals that learners are fitted on when their shares are chosen, and others that choose them.
 MAX_CHOICE_ROWS, MAX_JUDGES = 20_000, 2000
+# Of the machines: with fewer weights than crystals, little holds them back.
+PENALTIES: dict[Kernel, tuple[float, ...]] = {
+    "gated": (3.0, 10.0, 30.0, 100.0),
+    "descriptors": (3.0, 10.0, 30.0, 100.0),
+}
 # Fewer crystals choose nothing.
 MIN_CHOICE_ROWS = 10
 
@@ -102,7 +107,8 @@ class InducingHead(KernelHead):
             ensemble.choose([Learner("gated", False, False, 1.0)], torch.ones(1))
             return
         judges, known = order.split([n := min(len(order) // 5, MAX_JUDGES), len(order) - n])
-        learners = candidates(skewed=self.transform.is_nonlinear(column), described=bool(self.descriptors.experts))
+        skewed, described = self.transform.is_nonlinear(column), bool(self.descriptors.experts)
+        learners = candidates(skewed=skewed, described=described, penalties=PENALTIES)
         predicted = torch.empty(len(learners), len(judges))
         for kernel in dict.fromkeys(learner.kernel for learner in learners):
             features = self._map(column, kernel)

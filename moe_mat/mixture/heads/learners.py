@@ -7,6 +7,7 @@ much.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -43,17 +44,20 @@ class Learner(NamedTuple):
     strength: float
 
 
-def candidates(*, skewed: bool, described: bool) -> list[Learner]:
+def candidates(
+    *, skewed: bool, described: bool, penalties: Mapping[Kernel, Sequence[float]] = PENALTIES
+) -> list[Learner]:
     """The learners to choose from.
 
     Args:
         skewed: Whether what the process learns is more than a change of the target's scale.
         described: Whether there is a descriptor kernel.
+        penalties: Of the machines on each kernel.
     """
     found = [Learner("gated", False, False, factor) for factor in NOISE_FACTORS]
     for kernel in KERNELS if described else KERNELS[:1]:
         roots = (False, True) if skewed and kernel == "gated" else (False,)
-        found += [Learner(kernel, True, root, penalty) for root in roots for penalty in PENALTIES[kernel]]
+        found += [Learner(kernel, True, root, penalty) for root in roots for penalty in penalties[kernel]]
     return found
 
 
