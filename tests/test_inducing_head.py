@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from moe_mat import MoERegressor
 from moe_mat.crystals.datasets import load_quickstart
 from moe_mat.mixture import memory
 from moe_mat.mixture.heads import choice, inducing
+from moe_mat.mixture.heads.base import HEADS
 from moe_mat.mixture.heads.inducing import InducingHead
 from moe_mat.mixture.heads.learners import EPSILON, Learner
 from moe_mat.mixture.heads.linear_machines import FeatureExamples, support_vector_regression
@@ -161,6 +163,17 @@ def test_what_cannot_fit_is_refused_before_anything_is_embedded(monkeypatch: pyt
     monkeypatch.setattr("moe_mat.estimator.embed_crystals", lambda *given: pytest.fail("embedded"))
     with pytest.raises(ValueError, match=r"0\.0 GiB are free"):
         MoERegressor(experts="magpie", n_members=1).fit(structures, table["bulk_modulus"])
+
+
+def test_what_was_measured_is_not_more_than_what_was_estimated() -> None:
+    file = Path(__file__).parents[1] / "benchmarks" / "speed" / "many_labels.json"
+    measured = json.loads(file.read_text(encoding="utf-8"))
+    width = sum(card.dim for card in find_cards(measured["experts"]))
+    points = [one for one in measured["points"] if one["method"] in HEADS.names() and "peak_memory_mib" in one]
+    assert {one["method"] for one in points} >= {"inducing", "kernel"}
+    for one in points:
+        estimate = needed_memory(one["method"], one["labels"], width=width) / 2**20
+        assert one["peak_memory_mib"] <= estimate, f"{one['method']} on {one['labels']} labels"
 
 
 def test_a_hundred_thousand_labels_need_less_than_six_gib() -> None:

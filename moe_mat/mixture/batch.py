@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 # Crystals that a model sees at once, so that memory does not grow with their number.
-AT_ONCE = 10_000
+AT_ONCE = 5000
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from moe_mat.encoders import choose_device
+from moe_mat.mixture.batch import AT_ONCE
 from moe_mat.mixture.checkpoints import read_run_checkpoint
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
@@ -103,7 +104,8 @@ def evaluate(
     medians = torch.nanmedian(data.targets[data.rows["train"]], dim=0).values.numpy()
     for part in parts:
         with torch.no_grad(), model.head.tuned_on(device):
-            seen = [(batch.ids, batch.targets, model.say(batch)) for batch in data.evaluation_loader(part)]
+            some = (one for batch in data.evaluation_loader(part) for one in batch.parts(AT_ONCE))
+            seen = [(batch.ids, batch.targets, model.say(batch)) for batch in some]
         if not seen:
             continue
         in_sample = _in_sample(model, data, part)

@@ -158,8 +158,9 @@ class TrainingSettings:
         refit: Whether a head that can learns from the validation rows too, when everything is chosen. Without, they
             choose the epoch, and nothing is fitted on them.
         device: Where encoders compute, and where a head that learns by batches is trained: ``cpu``, ``cuda``, or
-            ``auto``, a GPU where there is one. Crystals are prepared, and the kernel head is solved, on the CPU; and so
-            is, by ``auto``, whatever learns from frozen experts, which gives a GPU nothing to do.
+            ``auto``, a GPU where there is one. Crystals are prepared, and the heads ``kernel`` and ``inducing`` are
+            solved, on the CPU; and so is, by ``auto``, whatever learns from frozen experts, which gives a GPU nothing
+            to do.
     """
 
     max_epochs: int | None = None

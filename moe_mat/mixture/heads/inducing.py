@@ -13,12 +13,12 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor
 
-from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.batch import AT_ONCE, Batch
 from moe_mat.mixture.heads.base import Head, register_head
 from moe_mat.mixture.heads.ensemble import select
 from moe_mat.mixture.heads.gaussian_process import GaussianProcess
 from moe_mat.mixture.heads.inducing_process import InducingProcess
-from moe_mat.mixture.heads.kernel import MAX_ROWS, KernelHead
+from moe_mat.mixture.heads.kernel import MAX_ROWS, PREDICTED, KernelHead
 from moe_mat.mixture.heads.learners import Kernel, Learner, Solution, candidates
 from moe_mat.mixture.heads.linear_machines import FeatureExamples, learn_linear
 from moe_mat.mixture.heads.nystroem import NystroemMap
@@ -49,8 +49,10 @@ class InducingHead(KernelHead):
 
     @classmethod
     def memory(cls, n_rows: int, *, n_models: int = 1) -> float:
-        """Features of all rows, and a few matrices between landmarks."""
-        return 4.0 * n_rows * min(n_rows, LANDMARKS) + (8.0 * 8 + 20.0 * n_models) * min(n_rows, LANDMARKS) ** 2
+        """Features of all rows and a few matrices between landmarks, or covariances with these in a prediction."""
+        landmarks = min(n_rows, LANDMARKS)
+        learning = 4.0 * n_rows * landmarks + 8.0 * 8 * landmarks**2
+        return max(learning, PREDICTED * landmarks * AT_ONCE) + 20.0 * n_models * landmarks**2
 
     def fit_constants(self, train: Batch) -> None:
         """As in the exact head, where scales are concerned from a random part of the training rows."""

@@ -13,7 +13,7 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.batch import AT_ONCE, Batch
 from moe_mat.mixture.distances import nearest_other, squared_distances
 from moe_mat.mixture.gate import Gate
 from moe_mat.mixture.heads.base import Head, register_head
@@ -32,6 +32,8 @@ from moe_mat.zoo.cards import ExpertCard
 MAX_ROWS = 600
 # Crystals that choose the shares of the learners.
 MAX_CHOICE_ROWS = 1000
+# Bytes that predicting takes for each pair of a crystal and one of the support.
+PREDICTED = 44.0
 
 
 @register_head("kernel")
@@ -72,8 +74,11 @@ class KernelHead(Head):
 
     @classmethod
     def memory(cls, n_rows: int, *, n_models: int = 1) -> float:
-        """Covariances, their factor, and what solving for it takes; a factor stays in memory for each model."""
-        return (20.0 + 8.0 * n_models) * n_rows**2
+        """Covariances and what solving for their factor takes, or those of crystals that are predicted at once.
+
+        A factor stays in memory for each model.
+        """
+        return max(20.0 * n_rows**2, PREDICTED * n_rows * AT_ONCE) + 8.0 * n_models * n_rows**2
 
     def fit_constants(self, train: Batch) -> None:
         """Set the scales from the training rows, and choose those that the marginal likelihood sees."""
