@@ -25,6 +25,7 @@ from moe_mat.mixture.crystal_inputs import EmbeddedCrystals, embed_crystals
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.given import Crystals, given_data, given_experts, given_structures, given_targets, target_names
 from moe_mat.mixture.members import Members
+from moe_mat.mixture.memory import affordable
 from moe_mat.mixture.predicted import Said
 from moe_mat.mixture.settings import (
     DataSettings,
@@ -48,7 +49,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
 
     Args:
         experts: Tags, patterns or folders of cards, or the tiers ``"light"``, ``"default"`` and ``"all"``.
-        head: ``"kernel"``, ``"mlp"``, or one of another package.
+        head: ``"kernel"``, ``"inducing"``, ``"auto"`` for either by the number of labels, ``"mlp"``, or another one.
         n_members: Number of gates and heads.
         target_transform: What the head learns of the target: ``auto``, ``none``, ``standardise``, ``log`` or ``asinh``.
         n_gates: See `moe_mat.mixture.settings.GateSettings`, as for the next five.
@@ -187,15 +188,16 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
             raise ValueError(f"n_members is {self.n_members}: at least one gate and head are needed")
         structures, targets, given = given_structures(X), given_targets(y, len(X)), None
         others = [] if validation is None else given_structures(validation[0])
-        cards = given_experts(self.experts, [*structures, *others], self.on_unknown_element)
-        self.experts_ = [card.reference for card in cards]
-        batch = self._embedded(cards, structures)
         if validation is not None:
             targets = torch.cat([targets, given_targets(validation[1], len(others))])
-            batch = batch.joined(self._embedded(cards, others))
             given = Split(np.arange(len(X)), np.arange(len(X), len(targets)), np.arange(0))
+        cards = given_experts(self.experts, [*structures, *others], self.on_unknown_element)
+        self.experts_ = [card.reference for card in cards]
         settings = self._settings(target_names(y, targets.shape[1]))
-        seeds = member_seeds(self.random_state, self.n_members)
+        settings = affordable(settings, cards, n_rows=len(targets), n_models=self.n_members)
+        batch = self._embedded(cards, structures)
+        if validation is not None:
+            batch = batch.joined(self._embedded(cards, others))
         training = TrainingSettings(**{one.name: getattr(self, one.name) for one in fields(TrainingSettings)})
 
         def data_of(seed: int) -> EmbeddingDataModule:
@@ -203,12 +205,11 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
             split = given or random_split(len(targets), fractions=fractions, seed=seed)
             return given_data(batch, targets, split, batch_size=self.batch_size, device=self.device)
 
-        self.members_ = Members.trained(settings, training, seeds, data_of)
+        self.members_ = Members.trained(settings, training, member_seeds(self.random_state, self.n_members), data_of)
         self.gate_weights_ = self.members_.gate_weights(batch.embeddings)
         self.validation_mae_ = self.members_.validation_mae
         self.tried_ = [member.head.tried for member in self.members_]
-        self.n_targets_ = targets.shape[1]
-        self._targets, self._one_dimensional = settings.targets, np.ndim(y) == 1
+        self.n_targets_, self._targets, self._one_dimensional = targets.shape[1], settings.targets, np.ndim(y) == 1
         return self
 
     def _settings(self, targets: list[str]) -> MixtureSettings:

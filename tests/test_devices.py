@@ -48,6 +48,8 @@ class OneDevice(TorchDispatchMode):
         devices = {tensor.device.type for tensor in tensors}
         if len(devices) > 1 and func not in (torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default):
             raise RuntimeError(f"{func}: tensors are on {' and '.join(sorted(devices))}")
+        if func is torch.ops.aten._unique2.default and args[0].is_meta:  # how many there are, nobody knows
+            return args[0], torch.empty_like(args[0]), torch.empty_like(args[0])
         return func(*args, **(kwargs or {}))
 
 
@@ -106,6 +108,7 @@ def test_a_gpu_trains_what_gains_by_it(tmp_path: Path, monkeypatch: pytest.Monke
     card = backbone(tmp_path)
     heads = {
         "kernel": MixtureOfExperts(experts=[str(card.path)]).head,
+        "inducing": MixtureOfExperts(experts=[str(card.path)], head="inducing").head,
         "frozen": MixtureOfExperts(experts=[str(card.path)], head="mlp").head,
         "tuned": MixtureOfExperts(experts=[str(card.path)], head="mlp", trainable="all").head,
     }
@@ -113,6 +116,7 @@ def test_a_gpu_trains_what_gains_by_it(tmp_path: Path, monkeypatch: pytest.Monke
     chosen = {name: [accelerator(head, device) for device in ("cpu", "auto", "cuda")] for name, head in heads.items()}
     assert chosen == {
         "kernel": ["cpu", "cpu", "cpu"],
+        "inducing": ["cpu", "cpu", "cpu"],
         "frozen": ["cpu", "cpu", "cuda"],
         "tuned": ["cpu", "cuda", "cuda"],
     }

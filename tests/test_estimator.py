@@ -231,7 +231,7 @@ def test_a_given_validation_set_is_not_trained_on_by_chance(data: Data) -> None:
         ({"y": np.r_[np.ones(23), np.inf]}, "target of crystal 23 is infinite"),
         ({"y": np.r_[np.nan, np.ones(23)]}, "crystal 0 has no target value"),
         ({"n_members": 0}, "n_members is 0"),
-        ({"head": "tree"}, "unknown head 'tree'; known: kernel, mlp"),
+        ({"head": "tree"}, "unknown head 'tree'; known: inducing, kernel, mlp"),
         ({"gate": "crystal"}, "head 'kernel' has no setting gate"),
         ({"hidden": [3]}, "head 'kernel' has no setting hidden"),
         ({"head_settings": {"depth": 3}}, "head 'kernel' has no setting depth"),

@@ -127,13 +127,13 @@ def test_a_composition_is_beyond_where_its_statistics_never_were() -> None:
     known[:, :20] = 0.5  # never varies, so that a gate cannot know it
     found = CompositionRange([card])
     assert not found.beyond(known).any()  # nothing is known yet
-    found.fit(known)
+    found.fit([known[:150], known[150:]])
     other = known[:50].clone()
     assert float((found.beyond(other) > 0).float().mean()) < 0.1
     other[:, :20] = 0.8
     assert (found.beyond(other) == 1).all()
     packing = CompositionRange(find_cards("packing"))
-    packing.fit(torch.rand(20, packing.columns.numel() + 9))
+    packing.fit([torch.rand(20, packing.columns.numel() + 9)])
     assert not packing.beyond(torch.full((3, 9), 1e6)).any()
 
 

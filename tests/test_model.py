@@ -32,6 +32,7 @@ def cards(tmp_path: Path) -> list[ExpertCard]:
     "settings",
     [
         {"head": "kernel"},
+        {"head": "inducing"},
         {"head": "kernel", "target_transform": "standardise", "n_gates": 1},
         *({"head": "mlp", "target_transform": kind} for kind in ("auto", "none", "standardise", "log", "asinh")),
         *({"head": "mlp", "loss": loss} for loss in ("mse", "mae")),
@@ -45,7 +46,7 @@ def test_every_setting_learns_in_the_targets_unit(
 ) -> None:
     data = synthetic()
     rate = {"learning_rate": 0.1 if settings.get("target_transform") == "none" else 0.02}
-    model = new_model(cards, targets=["y"], **({} if settings["head"] == "kernel" else rate), **settings)
+    model = new_model(cards, targets=["y"], **(rate if settings["head"] == "mlp" else {}), **settings)
     fit(model, data, tmp_path, epochs=40)
     finish(model, data, ["y"])
     true = data.targets[ROWS["train"]]

@@ -18,7 +18,7 @@ from moe_mat.zoo.cards import ExpertCard
 
 ROWS = {"train": torch.arange(50), "val": torch.arange(50, 65), "test": torch.arange(65, 80)}
 
-HEADS = ("kernel", "mlp")
+HEADS = ("kernel", "inducing", "mlp")
 
 
 def embeddings() -> Tensor:

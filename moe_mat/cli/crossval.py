@@ -19,7 +19,8 @@ from pymatgen.core import Structure
 from pytorch_lightning.cli import LightningArgumentParser
 
 from moe_mat.cli.crossval_screen import print_crossval
-from moe_mat.cli.lightning import MoeMatCLI, cli_settings
+from moe_mat.cli.lightning import MoeMatCLI
+from moe_mat.cli.lightning_settings import cli_settings
 from moe_mat.cli.one_split import TRAINING_OPTIONS
 from moe_mat.cli.options import FoldOptions
 from moe_mat.cli.outputs import check_output
@@ -68,6 +69,11 @@ class CrossvalCLI(MoeMatCLI):
         super().before_instantiate_classes()
         self.save_config_callback = None  # there is no run folder
         self.options = FoldOptions(**{one.name: config[one.name] for one in fields(FoldOptions)})
+
+    @property
+    def n_processes(self) -> int:
+        """That train folds at a time."""
+        return self.options.workers
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Lightning wants one; each fold is trained by its own."""

@@ -61,11 +61,7 @@ def embed(
         columns=(),
     )
     maker, rows = Embedder(cards, workers=workers, device=device), 0
-    with (
-        Progress(what) as progress,
-        whole_file(output) as part,
-        parquet_writer(part, maker.schema) as writer,
-    ):
+    with Progress(what) as progress, whole_file(output) as part, parquet_writer(part, maker.schema) as writer:
         for some in maker.tables(found, refuse=refuse):
             writer.write_table(some)
             rows += len(some)

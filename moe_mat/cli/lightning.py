@@ -13,11 +13,12 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from moe_mat.cli.grammar import Given, Grammar, with_word_as
+from moe_mat.cli.lightning_settings import cli_settings
 from moe_mat.cli.one_split import advice_on_one_split
 from moe_mat.cli.options import DATA_OPTIONS, ShardOptions
 from moe_mat.cli.outputs import check_output
 from moe_mat.cli.run_callbacks import PredictionWriter, TrainingProgress
-from moe_mat.cli.run_options import COMMANDS, PATIENCE, add_own_options, add_run_options
+from moe_mat.cli.run_options import PATIENCE, add_own_options, add_run_options
 from moe_mat.cli.run_order import check_quickstart, checkpoints_folder, in_order
 from moe_mat.cli.run_screen import print_report, run_facts
 from moe_mat.cli.screen import Facts, screen
@@ -27,6 +28,8 @@ from moe_mat.mixture.checkpoints import RunCheckpoints, check_run_checkpoint
 from moe_mat.mixture.data import QUICKSTART, QUICKSTART_TARGET, CrystalDataModule
 from moe_mat.mixture.data_checks import DataChecks
 from moe_mat.mixture.heads.base import get_head
+from moe_mat.mixture.heads.choice import settled
+from moe_mat.mixture.memory import affordable
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.report import RunReport, evaluate, score
 from moe_mat.mixture.resumed_callbacks import ResumedCheckpoint, ResumedEarlyStopping
@@ -34,6 +37,7 @@ from moe_mat.mixture.run_folder import write_run
 from moe_mat.mixture.run_logger import RunLogger
 from moe_mat.mixture.settings import DataSettings, MixtureSettings, TrainingSettings
 from moe_mat.mixture.training import MONITORED, Schedule, accelerator, member_seeds, new_model, schedule, train
+from moe_mat.zoo.find import find_cards
 
 RUNS = "runs"
 # Loggers that do not work without a folder.
@@ -120,8 +124,8 @@ class MoeMatCLI(LightningCLI):
         logger = trainer["logger"]
         if hasattr(logger, "init_args") and logger["init_args"].get("name") == "lightning_logs":
             logger["init_args"]["name"] = Path(data["path"]).stem if data["path"] else data["dataset"] or QUICKSTART
-        head = get_head(model["head"])
-        if head.full_batch:
+        head = get_head(settled(MixtureSettings(head=model["head"])).head)
+        if head.full_batch or head.one_step:
             if trainer["accelerator"] not in ("cpu", "auto"):
                 raise ValueError(
                     f"the {head.name} head is solved on the CPU: leave out --trainer.accelerator, or use another head"
@@ -150,8 +154,22 @@ class MoeMatCLI(LightningCLI):
         if self.command == "fit" and data.on_unknown_element == "drop_expert":
             settings = replace(settings, experts=self.datamodule.choose_experts())
             self.config[self.command]["model"]["experts"] = settings.experts
+        if self.command == "fit":
+            settings = self._affordable(settings)
         self.model = new_model(settings, seed=self.seed)
         self.trainer = self.instantiate_trainer()
+
+    def _affordable(self, settings: MixtureSettings) -> MixtureSettings:
+        """The same with the head that suits the number of rows, if that fits into memory."""
+        cards, n_rows = find_cards(settings.experts), self.datamodule.n_learned_rows()
+        settings = affordable(settings, cards, n_rows=n_rows, n_processes=self.n_processes)
+        self.config[self.command]["model"]["head"] = settings.head
+        return settings
+
+    @property
+    def n_processes(self) -> int:
+        """That train at a time."""
+        return 1
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Log to ``runs/<data>/version_N`` unless another logger is asked for."""
@@ -270,29 +288,3 @@ class MoeMatCLI(LightningCLI):
 def run_lightning(arguments: Sequence[str]) -> Facts:
     """Run one of Lightning's subcommands; returns what was done."""
     return MoeMatCLI(arguments[0], **cli_settings(arguments[0], arguments)).facts
-
-
-def cli_settings(command: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """What LightningCLI is told for a command.
-
-    Args:
-        command: Its name in messages.
-        arguments: Those of the command line; the first one is Lightning's subcommand.
-    """
-    settings = {
-        "prog": f"moe-mat {command}",
-        "description": COMMANDS[command],
-        "default_env": False,
-        "exit_on_error": False,  # or the message comes after a hundred lines of usage
-    }
-    return {
-        "args": list(arguments),
-        "seed_everything_default": 0,
-        "save_config_callback": SaveConfigCallback,
-        "save_config_kwargs": {"overwrite": True},
-        # Checkpoints hold plain data, and so load with weights_only=True.
-        "load_from_checkpoint_support": False,
-        "auto_configure_optimizers": False,
-        "trainer_defaults": {"accelerator": "cpu", "log_every_n_steps": 1, "num_sanity_val_steps": 0},
-        "parser_kwargs": {"prog": "moe-mat", "exit_on_error": False, arguments[0]: settings},
-    }

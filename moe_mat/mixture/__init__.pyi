@@ -3,6 +3,7 @@ from .data import CrystalDataModule, EmbeddingDataModule
 from .gate import CrystalGate, Gate, mix
 from .heads.base import HEADS, Head, get_head, register_head
 from .heads.projection import Projections
+from .memory import affordable, needed_memory
 from .module import MixtureOfExperts, gate_weights
 from .settings import (
     DataSettings,
@@ -13,7 +14,7 @@ from .settings import (
     TrainingSettings,
     Transform,
 )
-from .training import train
+from .training import train, train_in_memory
 from .transforms import TargetTransform
 from .uncertainty_scores import ALL_LEVELS, CRPS_LEVELS, LEVELS, Judged, interval_score, judge
 
@@ -39,11 +40,14 @@ __all__ = [
     "TargetTransform",
     "TrainingSettings",
     "Transform",
+    "affordable",
     "gate_weights",
     "get_head",
     "interval_score",
     "judge",
     "mix",
+    "needed_memory",
     "register_head",
     "train",
+    "train_in_memory",
 ]

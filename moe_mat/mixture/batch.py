@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+# Crystals that a model sees at once, so that memory does not grow with their number.
+AT_ONCE = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,16 @@ class Batch:
     ids: Sequence[str]
     partial: Any = None
     keys: Sequence[bytes] = ()
+
+    def parts(self, size: int) -> Iterator[Batch]:
+        """The same crystals, at most so many at a time; all at once where experts are trained."""
+        if self.partial is not None or len(self.embeddings) <= size:
+            yield self
+            return
+        for start in range(0, len(self.embeddings), size):
+            some = slice(start, start + size)
+            targets = None if self.targets is None else self.targets[some]
+            yield Batch(self.embeddings[some], targets, self.ids[some], None, self.keys[some])
 
     def to(self, device: torch.device | str, **kwargs: Any) -> Batch:
         """Move to a device; Lightning calls this."""

@@ -7,7 +7,7 @@ composition's statistics are compared with the range that they had in the traini
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -53,9 +53,9 @@ class CompositionRange(GrowingModule):
             self.register_buffer(name, torch.zeros(0))
         self.register_buffer("limit", torch.tensor(torch.inf))
 
-    def fit(self, embeddings: Tensor) -> None:
-        """Set the range from crystals of the training ``[n, sum(dims)]``."""
-        values = embeddings[:, self.columns]
+    def fit(self, embeddings: Iterable[Tensor]) -> None:
+        """Set the range from crystals of the training, some at a time ``[n, sum(dims)]``."""
+        values = torch.cat([some[:, self.columns] for some in embeddings])
         if len(values) < 2 or not values.shape[1]:
             return
         ordered = values.sort(0).values

@@ -11,13 +11,14 @@ from pymatgen.core import Structure
 from torch import Tensor
 
 from moe_mat.encoders import Device
-from moe_mat.mixture.batch import Batch, side_by_side
+from moe_mat.mixture.batch import AT_ONCE, Batch, side_by_side
 from moe_mat.mixture.heads.last_convolution import collate_partial, partial_crystals
 from moe_mat.mixture.heads.whole_encoders import trainable_encoders
 from moe_mat.mixture.settings import Trainable
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
-from moe_mat.zoo.embeddings import embed
+from moe_mat.zoo.embedded import Embedded
+from moe_mat.zoo.embeddings import embed_parts
 from moe_mat.zoo.experts import ExpertLoader
 
 
@@ -97,7 +98,39 @@ def embed_crystals(
     with EmbeddingCache() as cache:
         # Encoders that are trained make their embeddings anew at every step: the first ones are not worth keeping.
         known = None if trainable == "all" else cache
-        embedded = embed(cards, structures, cache=known, workers=workers, device=device)
+        values, embedded = embed_rows(cards, structures, cache=known, workers=workers, device=device)
     embedded.require_all(structures)
     inputs = CrystalInputs(trainable, cards, device)
-    return EmbeddedCrystals(side_by_side(embedded.values), inputs(structures), inputs.collate)
+    return EmbeddedCrystals(values, inputs(structures), inputs.collate)
+
+
+def embed_rows(
+    cards: Sequence[ExpertCard],
+    structures: Sequence[Structure],
+    *,
+    cache: EmbeddingCache | None,
+    device: Device,
+    workers: int,
+    advance: Callable[[int], None] | None = None,
+) -> tuple[Tensor, Embedded]:
+    """Embed crystals into one tensor, some at a time: what that takes beside it does not grow with their number.
+
+    Args:
+        cards: The experts.
+        structures: Checked crystals.
+        cache: Where embeddings are kept.
+        device: Where encoders compute.
+        workers: Processes that embed.
+        advance: Called with the number of crystals that have been dealt with since the last call.
+
+    Returns:
+        The experts' embeddings side by side ``[n, sum(dims)]``, and which crystals were refused.
+    """
+    values, refused, start = torch.empty(len(structures), sum(card.dim for card in cards)), dict[int, str](), 0
+    parts = [structures[first : first + AT_ONCE] for first in range(0, len(structures), AT_ONCE)]
+    for one in embed_parts(cards, parts, cache=cache, advance=advance, workers=workers, device=device):
+        part = side_by_side(one.values)
+        values[start : start + len(part)] = part
+        refused |= {start + row: reason for row, reason in one.refused.items()}
+        start += len(part)
+    return values, Embedded({}, refused)

@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 from pymatgen.core import Structure
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler
 
 from moe_mat.crystals.datasets import load_matminer, load_quickstart
 from moe_mat.crystals.errors import CrystalError, LeftOut
@@ -24,8 +24,9 @@ from moe_mat.crystals.splits import Split, group_split, random_split, read_split
 from moe_mat.crystals.structures import structure_key
 from moe_mat.encoders import Device
 from moe_mat.files.progress import Progress
-from moe_mat.mixture.batch import Batch, side_by_side
-from moe_mat.mixture.crystal_inputs import CrystalInputs
+from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.batched_rows import BatchedRows
+from moe_mat.mixture.crystal_inputs import CrystalInputs, embed_rows
 from moe_mat.mixture.crystal_stream import CrystalStream
 from moe_mat.mixture.data_checks import DataChecks, check_data
 from moe_mat.mixture.data_digest import DataDigest
@@ -33,7 +34,6 @@ from moe_mat.mixture.heads.last_convolution import collate_partial
 from moe_mat.mixture.settings import DataSettings, Trainable
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.clusters import cluster_labels
-from moe_mat.zoo.embeddings import embed
 from moe_mat.zoo.find import find_cards
 from moe_mat.zoo.unknown_elements import KnowingExperts
 
@@ -41,24 +41,6 @@ logger = logging.getLogger(__name__)
 
 QUICKSTART = "dcdft"
 QUICKSTART_TARGET = "bulk_modulus"
-
-
-class _BatchedRows(Dataset[Batch]):
-    """Some rows of the data as a dataset that is asked for whole batches."""
-
-    def __init__(self, data: EmbeddingDataModule, rows: Tensor) -> None:
-        self.data, self.rows = data, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitems__(self, positions: list[int]) -> Batch:
-        rows = self.rows[positions]
-        data = self.data
-        partial = None
-        if data.partial is not None and data.needs_partial:
-            partial = data.collate([data.partial[row] for row in rows.tolist()])
-        return Batch(data.embeddings[rows], data.targets[rows], [data.ids[row] for row in rows.tolist()], partial)
 
 
 class EmbeddingDataModule(pl.LightningDataModule):
@@ -102,15 +84,16 @@ class EmbeddingDataModule(pl.LightningDataModule):
     def part(self, *names: str) -> Batch:
         """All rows of some parts, ``train``, ``val`` or ``test``, as one batch."""
         rows = torch.cat([self.rows[name] for name in names])
-        return _BatchedRows(self, rows).__getitems__(list(range(len(rows))))
+        return BatchedRows(self, rows).__getitems__(list(range(len(rows))))
 
-    def evaluation_loader(self, part: str) -> DataLoader[Batch]:
-        """Batches of ``train``, ``val`` or ``test`` rows in their order."""
-        return DataLoader(_BatchedRows(self, self.rows[part]), batch_size=self.batch_size, collate_fn=_as_is)
+    def evaluation_loader(self, *names: str) -> DataLoader[Batch]:
+        """Batches of the rows of some parts, ``train``, ``val`` or ``test``, in their order."""
+        rows = torch.cat([self.rows[name] for name in names])
+        return DataLoader(BatchedRows(self, rows), batch_size=self.batch_size, collate_fn=_as_is)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of training rows, in an order that depends on seed and epoch alone: a resumed run repeats it."""
-        rows = _BatchedRows(self, self.rows["train"])
+        rows = BatchedRows(self, self.rows["train"])
         seed = torch.initial_seed() % 2**31
         sampler: DistributedSampler[Batch] = DistributedSampler(rows, num_replicas=1, rank=0, seed=seed)
         return DataLoader(rows, batch_size=self.batch_size, sampler=sampler, collate_fn=_as_is)
@@ -193,11 +176,20 @@ class CrystalDataModule(EmbeddingDataModule):
         """
         cards = find_cards(self.experts)
         if self.settings.on_unknown_element == "drop_expert":
-            self._read = self._read_crystals()
+            self._read = self._read or self._read_crystals()
             knowing = KnowingExperts.of(cards, self._read[0])
             cards, self._experts_left_out = knowing.cards, knowing.left_out
             self.experts = [card.reference for card in cards]
         return [card.reference for card in cards]
+
+    def n_learned_rows(self) -> int:
+        """Training and validation rows, before anything is embedded: crystals that are refused then are counted."""
+        self._read = self._read or self._read_crystals()
+        table, settings = self._read[1], self.settings
+        if settings.splits is None:
+            return round((1 - settings.fractions[2]) * len(table))
+        split = read_split(settings.splits, settings.split, table, left_out={one.material_id for one in self.left_out})
+        return len(split.train) + len(split.val)
 
     def _read_crystals(self) -> tuple[list[Structure], pd.DataFrame]:
         if not self.target_columns:
@@ -269,13 +261,15 @@ class CrystalDataModule(EmbeddingDataModule):
         """Set the embeddings; returns the crystals that all experts can represent, and their rows."""
         with Progress("embedding crystals", total=len(structures)) as progress, EmbeddingCache() as cache:
             cards, workers, advance = find_cards(self.experts), self.settings.workers, progress.advance
-            embedded = embed(cards, structures, cache=cache, advance=advance, workers=workers, device=self.device)
+            values, embedded = embed_rows(
+                cards, structures, cache=cache, advance=advance, workers=workers, device=self.device
+            )
         names = table["material_id"].iloc[list(embedded.refused)].astype(str).tolist()
         for name, reason in zip(names, embedded.refused.values(), strict=True):
             said = reason if self.settings.on_error == "skip" else embedded.first_reason(names)
             self.leave_out(LeftOut(self.place, name, None, said))
         kept = np.array([row not in embedded.refused for row in range(len(table))], dtype=bool)
-        self.embeddings = side_by_side(embedded.values)[kept]
+        self.embeddings = values if kept.all() else values[kept]
         return [s for s, keep in zip(structures, kept, strict=True) if keep], table[kept].reset_index(drop=True)
 
     def leave_out(self, left_out: LeftOut) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from moe_mat.encoders import Device, choose_device
-from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.batch import AT_ONCE, Batch
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.intervals import Intervals
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
@@ -73,12 +73,16 @@ class Members(nn.Module):
     @torch.inference_mode()
     def say(self, batch: Batch, device: Device) -> Said:
         """What they say of crystals in the mean; what is trained of the experts computes on a device."""
-        return Said.mean([model.say(batch) for model in self._on(device)])
+        parts = batch.parts(AT_ONCE)
+        return Said.joined([Said.mean([model.say(part) for model in self._on(device)]) for part in parts])
 
     @torch.inference_mode()
     def embed(self, batch: Batch, device: Device) -> Tensor:
         """Mixed embeddings of members and gates side by side ``[n, width]``; see `say`."""
-        return torch.cat([model.head.embed(batch)[0] for model in self._on(device)], dim=1)
+        parts = batch.parts(AT_ONCE)
+        return torch.cat(
+            [torch.cat([model.head.embed(part)[0] for model in self._on(device)], dim=1) for part in parts]
+        )
 
     def _on(self, device: Device) -> Iterator[MixtureOfExperts]:
         for model in self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any, cast
@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, R2Score
 
 from moe_mat.encoders import choose_device
-from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.batch import AT_ONCE, Batch
 from moe_mat.mixture.checkpoints import FINISHED
 from moe_mat.mixture.composition_range import CompositionRange
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.data_digest import DataDigest
 from moe_mat.mixture.domain import Domain
 from moe_mat.mixture.heads.base import get_head
+from moe_mat.mixture.heads.choice import settled
 from moe_mat.mixture.intervals import Intervals
 from moe_mat.mixture.outcome import Outcome
 from moe_mat.mixture.predicted import HeldOut, Said
@@ -48,7 +49,7 @@ class MixtureOfExperts(pl.LightningModule):
 
     def __init__(self, **given: Any) -> None:
         super().__init__()
-        settings = MixtureSettings(**given)
+        settings = settled(MixtureSettings(**given))
         self.cards = find_cards(settings.experts)
         # Names instead of patterns, so that a checkpoint does not change its meaning when an expert is added.
         self.save_hyperparameters({**asdict(settings), "experts": [card.reference for card in self.cards]})
@@ -78,9 +79,9 @@ class MixtureOfExperts(pl.LightningModule):
         self.held_out = held_out
         self.intervals.fit(held_out)
 
-    def measure_from(self, learned_from: Sequence[Batch]) -> None:
+    def measure_from(self, learned_from: Iterable[Batch]) -> None:
         """Measure how far crystals are away from these, which the model has learned from."""
-        self.composition_range.fit(torch.cat([batch.embeddings for batch in learned_from]))
+        self.composition_range.fit(batch.embeddings for batch in learned_from)
         for domain, distances in zip(self.domains, self.head.remember(learned_from), strict=True):
             cast(Domain, domain).fit(distances)
 
@@ -102,6 +103,8 @@ class MixtureOfExperts(pl.LightningModule):
         assert train.targets is not None
         if self.head.full_batch:
             data.batch_size = max(data.batch_size, len(train.ids))
+        if self.head.one_step:
+            self.trainer.limit_train_batches = 1
         self.data_digest, self.outcome = data.digest, None
         self.transform.fit(train.targets)
         self.head.seed = self.seed
@@ -242,5 +245,7 @@ def gate_weights(model: MixtureOfExperts, embeddings: Tensor) -> dict[str, float
     """
     model.eval()
     with torch.no_grad():
-        weights = model.head.embed(Batch(embeddings, None, []))[1].mean((0, 1)).double()
+        parts = Batch(embeddings, None, []).parts(AT_ONCE)
+        shares = [(len(part.embeddings) / len(embeddings), model.head.embed(part)[1]) for part in parts]
+        weights = torch.stack([share * of_part.mean((0, 1)).double() for share, of_part in shares]).sum(0)
     return dict(zip((card.tag for card in model.cards), (weights / weights.sum()).tolist(), strict=True))

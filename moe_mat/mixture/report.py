@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from moe_mat.encoders import choose_device
+from moe_mat.mixture.batch import AT_ONCE
 from moe_mat.mixture.checkpoints import read_run_checkpoint
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
@@ -103,14 +104,15 @@ def evaluate(
     medians = torch.nanmedian(data.targets[data.rows["train"]], dim=0).values.numpy()
     for part in parts:
         with torch.no_grad(), model.head.tuned_on(device):
-            batches = [(batch, model.say(batch)) for batch in data.evaluation_loader(part)]
-        if not batches:
+            some = (one for batch in data.evaluation_loader(part) for one in batch.parts(AT_ONCE))
+            seen = [(batch.ids, batch.targets, model.say(batch)) for batch in some]
+        if not seen:
             continue
         in_sample = _in_sample(model, data, part)
-        ids = [name for batch, _ in batches for name in batch.ids]
+        ids = [name for names, _, _ in seen for name in names]
         frame = pd.DataFrame({"material_id": ids, "part": part, "in_sample": in_sample})
-        true = torch.cat([batch.targets for batch, _ in batches if batch.targets is not None]).numpy()
-        said = Said.joined([one for _, one in batches])
+        true = torch.cat([values for _, values, _ in seen if values is not None]).numpy()
+        said = Said.joined([one for _, _, one in seen])
         for column, target in enumerate(targets):
             values, columns = true[:, column], prediction_columns(model, said, column, level)
             frame[target] = values

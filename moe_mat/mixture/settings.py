@@ -28,14 +28,16 @@ class ModelSettings:
         experts: Tags, patterns, folders of cards, or the tiers ``light``, ``default`` and ``all``.
         targets: Names of the target columns; set by the data.
         head: ``kernel`` (Gaussian process and support vector machines on the gated distance and on descriptors),
-            ``mlp`` (multilayer perceptron on the mixed embedding), or one of another package.
+            ``inducing`` (the same kernels by landmarks, for many labels), ``auto`` (``kernel`` up to 5,000 training and
+            validation rows, and ``inducing`` beyond), ``mlp`` (multilayer perceptron on the mixed embedding), or one of
+            another package.
         target_transform: What the head learns of the target: ``auto``, ``none``, ``standardise``, ``log`` or ``asinh``.
         head_settings: Settings of a head of another package that have no name here.
     """
 
     experts: str | list[str] = "default"
     targets: list[str] = field(default_factory=lambda: ["target"])
-    head: str = "kernel"
+    head: str = "auto"
     target_transform: Transform = "auto"
     head_settings: dict[str, object] | None = None
 
@@ -63,7 +65,7 @@ class GateSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class KernelSettings(GateSettings):
-    """Of the head ``kernel``: its other settings are chosen by cross-validation."""
+    """Of the heads ``kernel`` and ``inducing``: their other settings are chosen on crystals that are held out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,8 +158,9 @@ class TrainingSettings:
         refit: Whether a head that can learns from the validation rows too, when everything is chosen. Without, they
             choose the epoch, and nothing is fitted on them.
         device: Where encoders compute, and where a head that learns by batches is trained: ``cpu``, ``cuda``, or
-            ``auto``, a GPU where there is one. Crystals are prepared, and the kernel head is solved, on the CPU; and so
-            is, by ``auto``, whatever learns from frozen experts, which gives a GPU nothing to do.
+            ``auto``, a GPU where there is one. Crystals are prepared, and the heads ``kernel`` and ``inducing`` are
+            solved, on the CPU; and so is, by ``auto``, whatever learns from frozen experts, which gives a GPU nothing
+            to do.
     """
 
     max_epochs: int | None = None

@@ -78,7 +78,9 @@ def accelerator(head: Head, device: Device) -> str:
         if device == "cuda":
             raise ValueError("what is trained of the experts computes on the CPU alone: use the device cpu or auto")
         return "cpu"
-    return chosen.type if (tuned is not None or device == "cuda") and not head.full_batch else "cpu"
+    if head.full_batch or head.one_step:
+        return "cpu"
+    return chosen.type if tuned is not None or device == "cuda" else "cpu"
 
 
 def train(
@@ -130,12 +132,12 @@ def complete(model: MixtureOfExperts, data: EmbeddingDataModule, *, before_refit
     model.eval()
     parts = ("train", "val") if head.learns_from_validation else ("train",)
     with torch.no_grad(), head.tuned_on(choose_device(data.device)):
-        model.measure_from(list(data.evaluation_loader("train")))
+        model.measure_from(data.evaluation_loader("train"))
         model.calibrate(head.held_out(data.evaluation_loader("val")))
         report = before_refit()
         if head.learns_from_validation:
             head.refit(data.part("train", "val"))
-            model.measure_from([batch for part in parts for batch in data.evaluation_loader(part)])
+            model.measure_from(data.evaluation_loader(*parts))
     head.forget()
     rows = torch.cat([data.rows[part] for part in parts]).tolist() if data.keys else []
     validation = report.to_dict("val") if isinstance(report, RunReport) else {}

@@ -3,7 +3,8 @@ from .card_files import CardError, zoo_folder
 from .card_parts import ModuleOrigin, NetworkShape, PackageWeights, Readout, WeightsFile
 from .cards import EncoderCard, ExpertCard, ModuleCard, NetworkCard, find_backbone, find_trunk, read_card, write_card
 from .clusters import cluster_groups, cluster_labels
-from .embeddings import Embedded, embed, embed_stream
+from .embedded import Embedded
+from .embeddings import embed, embed_stream
 from .experts import EncoderExpert, Expert, NetworkExpert, build_expert, load_expert
 from .find import find_cards, list_experts
 from .pooled_layers import Block, PooledLayers, layout_of

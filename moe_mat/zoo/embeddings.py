@@ -6,18 +6,18 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 from pymatgen.core import Structure
 
-from moe_mat.crystals.errors import CrystalError, LeftOut
+from moe_mat.crystals.errors import LeftOut
 from moe_mat.crystals.structures import Crystal, structure_key
 from moe_mat.encoders import Device
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.crystal_passes import Passed
+from moe_mat.zoo.embedded import Embedded
 from moe_mat.zoo.encoder_pass import EncoderPass
 from moe_mat.zoo.expert_weights import check_weights
 from moe_mat.zoo.experts import ExpertLoader
@@ -34,46 +34,6 @@ MOST_CRYSTALS = 32
 MOST_ATOMS = 1024
 # Crystals that are read and embedded at once when files of any length are streamed.
 STREAM_CHUNK = 256
-# Of the crystals that were refused beside the first.
-NAMED = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """Embeddings of a list of crystals.
-
-    Attributes:
-        values: Expert tag to ``[n_crystals, dim]``, float32. The rows of refused crystals are NaN.
-        refused: Row to the reason why some expert cannot represent this crystal.
-    """
-
-    values: dict[str, np.ndarray]
-    refused: dict[int, str]
-
-    def require_all(self, structures: Sequence[Structure]) -> None:
-        """Make sure that no crystal was refused.
-
-        Args:
-            structures: The crystals.
-
-        Raises:
-            CrystalError: When one was; names its position, its formula and the reason.
-        """
-        for row in self.refused:
-            name = f"crystal {row} ({structures[row].reduced_formula})"
-            raise CrystalError(LeftOut(name, None, None, self.first_reason([str(other) for other in self.refused])))
-
-    def first_reason(self, names: Sequence[str]) -> str:
-        """Why the first refused crystal was, and which others were refused too.
-
-        Args:
-            names: Of all refused crystals, in their order.
-        """
-        reason, others = next(iter(self.refused.values())), names[1:]
-        if not others:
-            return reason
-        more = ", ..." if len(others) > NAMED else ""
-        return f"{reason}; {len(others)} more crystals cannot be embedded: {', '.join(others[:NAMED])}{more}"
 
 
 def embed(
@@ -104,12 +64,39 @@ def embed(
         ValueError: When there is no such device.
         OSError: When one of several processes has ended without an answer.
     """
+    (embedded,) = embed_parts(cards, [structures], cache=cache, advance=advance, workers=workers, device=device)
+    return embedded
+
+
+def embed_parts(
+    cards: Sequence[ExpertCard],
+    parts: Iterable[Sequence[Structure]],
+    *,
+    cache: EmbeddingCache | None = None,
+    advance: Callable[[int], None] | None = None,
+    workers: int = 1,
+    device: Device = "auto",
+) -> Iterator[Embedded]:
+    """Embed some crystals after others by the same processes, see `embed`.
+
+    Args:
+        cards: The experts.
+        parts: Some checked crystals each.
+        cache: Where embeddings are kept.
+        advance: Called with the number of crystals that have been dealt with since the last call.
+        workers: Processes that compute.
+        device: Where encoders compute.
+
+    Yields:
+        The embeddings of each part.
+    """
     loader = ExpertLoader(device)
     with (
         WriteBuffer(cache) as buffer,
         _embedding(cards, buffer, loader, workers=workers, advance=advance) as embedding,
     ):
-        return embedding.begin(structures).finish()
+        for structures in parts:
+            yield embedding.begin(structures).finish()
 
 
 def embed_stream(

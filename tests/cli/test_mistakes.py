@@ -62,7 +62,7 @@ def test_a_bad_crystal_stops_or_is_listed(
         (["fit", "OWN", "--data.target", "bulk_modulus", "--model.n_gates", "0"], 1, "n_gates is 0"),
         (["fit", "OWN", "--data.target", "bulk_modulus", "--data.fractions", "[0.5,0.1,0.1]"], 1, "sum to 1"),
         (["fit", "--model.hed", "mlp"], 2, "--model.hed"),
-        (["fit", "--model.head", "tree"], 1, "unknown head 'tree'; known: kernel, mlp"),
+        (["fit", "--model.head", "tree"], 1, "unknown head 'tree'; known: inducing, kernel, mlp"),
         (["fit", "--config", "missing.yaml"], 2, "missing.yaml"),
         (["fit", "--config", "UNKNOWN_KEY"], 2, "hiden"),
         (["fit", "--config", "NO_YAML"], 2, "config"),

@@ -36,6 +36,7 @@ class Head(nn.Module, ABC):
         max_epochs: The usual number of epochs.
         validate_every: Epochs from one validation to the next.
         full_batch: Whether every batch is all training rows.
+        one_step: Whether an epoch is one step, on any batch: what `loss` needs is kept by `fit_constants`.
         seed: Of what is random in `fit_constants` and `finish`; the training sets it.
         refits: Whether it may learn from the validation rows; the training sets it.
         tuned: What is trained of the experts; ``None`` where they are frozen.
@@ -52,6 +53,7 @@ class Head(nn.Module, ABC):
     max_epochs: ClassVar[int] = 200
     validate_every: ClassVar[int] = 1
     full_batch: ClassVar[bool] = False
+    one_step: ClassVar[bool] = False
 
     def __init__(self, cards: Sequence[ExpertCard], transform: TargetTransform, settings: Any) -> None:
         super().__init__()
@@ -67,6 +69,16 @@ class Head(nn.Module, ABC):
     def tuned_on(self, device: torch.device) -> AbstractContextManager[None]:
         """Have what is trained of the experts compute on a device; gate and head stay where they are."""
         return nullcontext() if self.tuned is None else self.tuned.on(device)
+
+    @classmethod
+    def memory(cls, n_rows: int, *, n_models: int = 1) -> float:
+        """Bytes that training and predicting take beside the embeddings, so that what cannot fit is refused early.
+
+        Args:
+            n_rows: Training and validation rows.
+            n_models: Heads that are trained one after the other, and kept.
+        """
+        return 0.0
 
     @abstractmethod
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -158,7 +170,11 @@ class Head(nn.Module, ABC):
 
 HEADS: Registry[Head] = Registry(
     "head",
-    built_in={"kernel": "moe_mat.mixture.heads.kernel", "mlp": "moe_mat.mixture.heads.perceptron"},
+    built_in={
+        "inducing": "moe_mat.mixture.heads.inducing",
+        "kernel": "moe_mat.mixture.heads.kernel",
+        "mlp": "moe_mat.mixture.heads.perceptron",
+    },
     group="moe_mat.heads",
     guide="docs/add-a-head.md",
 )

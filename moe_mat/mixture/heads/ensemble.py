@@ -95,7 +95,10 @@ class Ensemble(GrowingModule):
 
     def fit(self, examples: Examples, target: TargetColumn) -> None:
         """Learn from examples, which become the support."""
-        solutions = [learn(learner, examples, target) for learner in self.learners]
+        self.keep([learn(learner, examples, target) for learner in self.learners])
+
+    def keep(self, solutions: Sequence[Solution]) -> None:
+        """Predict with what each learner has learned, whose weights are those of the support."""
         self.duals = torch.stack([solution.dual for solution in solutions])
         self.constants = torch.stack([solution.constants for solution in solutions])
 

@@ -8,12 +8,12 @@ chooses their shares in the prediction (`ensemble`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.batch import AT_ONCE, Batch
 from moe_mat.mixture.distances import nearest_other, squared_distances
 from moe_mat.mixture.gate import Gate
 from moe_mat.mixture.heads.base import Head, register_head
@@ -32,6 +32,8 @@ from moe_mat.zoo.cards import ExpertCard
 MAX_ROWS = 600
 # Crystals that choose the shares of the learners.
 MAX_CHOICE_ROWS = 1000
+# Bytes that predicting takes for each pair of a crystal and one of the support.
+PREDICTED = 44.0
 
 
 @register_head("kernel")
@@ -47,6 +49,7 @@ class KernelHead(Head):
     """
 
     Settings = KernelSettings
+    Process: ClassVar[type[GaussianProcess]] = GaussianProcess
     max_epochs = 60
     validate_every = 5
     full_batch = True
@@ -61,13 +64,21 @@ class KernelHead(Head):
             Gate(len(self.dims), n_gates=n_gates, top_k=settings.top_k, temperature=settings.temperature)
             for _ in range(n_targets)
         )
-        self.processes = nn.ModuleList(GaussianProcess(n_gates) for _ in range(n_targets))
+        self.processes = nn.ModuleList(self.Process(n_gates) for _ in range(n_targets))
         self.ensembles = nn.ModuleList(Ensemble() for _ in range(n_targets))
         self.descriptors = DescriptorKernel(cards)
         # Lowest and highest prediction: an inverted logarithm must not run away.
         self.register_buffer("bounds", torch.tensor([[-torch.inf], [torch.inf]]).repeat(1, n_targets))
         self._seen: list[Seen] = []
         self._held: HeldOut | None = None
+
+    @classmethod
+    def memory(cls, n_rows: int, *, n_models: int = 1) -> float:
+        """Covariances and what solving for their factor takes, or those of crystals that are predicted at once.
+
+        A factor stays in memory for each model.
+        """
+        return max(20.0 * n_rows**2, PREDICTED * n_rows * AT_ONCE) + 8.0 * n_models * n_rows**2
 
     def fit_constants(self, train: Batch) -> None:
         """Set the scales from the training rows, and choose those that the marginal likelihood sees."""
@@ -81,13 +92,16 @@ class KernelHead(Head):
         self._seen = []
         for column, values in enumerate(targets.unbind(1)):
             rows = order[values[order].isfinite()]
-            low, high = values[rows].aminmax()
-            self.bounds[:, column] = torch.stack([low, high + 0.1 * (high - low)])
+            self._bound(column, values[rows])
             rows = rows[:MAX_ROWS]
             parts = self.scaling(embeddings[rows])
             distances = torch.stack([squared_distances(part, part) for part in parts])
             clipped = self.transform.without_outliers_of(outputs[rows, column], column)
             self._seen.append(Seen(parts, distances, clipped))
+
+    def _bound(self, column: int, values: Tensor) -> None:
+        low, high = values.aminmax()
+        self.bounds[:, column] = torch.stack([low, high + 0.1 * (high - low)])
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean over targets of the negative log marginal likelihood of the training rows, twice.

@@ -7,6 +7,7 @@ much.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -43,17 +44,20 @@ class Learner(NamedTuple):
     strength: float
 
 
-def candidates(*, skewed: bool, described: bool) -> list[Learner]:
+def candidates(
+    *, skewed: bool, described: bool, penalties: Mapping[Kernel, Sequence[float]] = PENALTIES
+) -> list[Learner]:
     """The learners to choose from.
 
     Args:
         skewed: Whether what the process learns is more than a change of the target's scale.
         described: Whether there is a descriptor kernel.
+        penalties: Of the machines on each kernel.
     """
     found = [Learner("gated", False, False, factor) for factor in NOISE_FACTORS]
     for kernel in KERNELS if described else KERNELS[:1]:
         roots = (False, True) if skewed and kernel == "gated" else (False,)
-        found += [Learner(kernel, True, root, penalty) for root in roots for penalty in PENALTIES[kernel]]
+        found += [Learner(kernel, True, root, penalty) for root in roots for penalty in penalties[kernel]]
     return found
 
 
@@ -123,6 +127,23 @@ class Solution(NamedTuple):
         return (outputs * outputs.abs()).clamp(*target.bounds)
 
 
+def machine_outputs(learner: Learner, targets: Tensor, outputs: Tensor) -> tuple[Tensor, float, float]:
+    """What a machine learns ``[n]``, and median and spread of the root where it learns that.
+
+    Args:
+        learner: A machine.
+        targets: In their unit ``[n]``.
+        outputs: What the Gaussian process learns of them ``[n]``.
+    """
+    if not learner.root:
+        return outputs, 0.0, 1.0
+    values = targets.double()
+    root = values.sign() * values.abs().sqrt()
+    low, middle, high = root.quantile(torch.tensor([0.2, 0.5, 0.8], dtype=torch.double)).tolist()
+    spread = max((high - low) / 1.7, 1e-12)  # of a Gaussian, this is the standard deviation
+    return (root - middle) / spread, middle, spread
+
+
 @torch.no_grad()
 def learn(learner: Learner, examples: Examples, target: TargetColumn) -> Solution:
     """Learn from examples."""
@@ -132,13 +153,7 @@ def learn(learner: Learner, examples: Examples, target: TargetColumn) -> Solutio
         outputs = target.clipped(examples.outputs).double()
         dual = torch.cholesky_solve(outputs[:, None], factor)[:, 0].float()
         return Solution(dual, torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=torch.double))
-    outputs, median, spread = examples.outputs, 0.0, 1.0
-    if learner.root:
-        values = examples.targets.double()
-        root = values.sign() * values.abs().sqrt()
-        low, middle, high = root.quantile(torch.tensor([0.2, 0.5, 0.8], dtype=torch.double)).tolist()
-        median, spread = middle, max((high - low) / 1.7, 1e-12)  # of a Gaussian, this is the standard deviation
-        outputs = (root - median) / spread
+    outputs, median, spread = machine_outputs(learner, examples.targets, examples.outputs)
     svr = SVR(kernel="precomputed", C=learner.strength, epsilon=EPSILON, tol=1e-2, cache_size=500, max_iter=100_000)
     svr.fit(covariance.double().numpy(), outputs.double().numpy())
     dual = torch.zeros(len(outputs))

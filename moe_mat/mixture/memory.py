@@ -1,0 +1,107 @@
+"""Whether a training fits into memory: asked before anything is embedded, which takes longest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+
+from moe_mat.mixture.heads.base import get_head
+from moe_mat.mixture.heads.choice import settled
+from moe_mat.mixture.settings import MixtureSettings
+from moe_mat.zoo.cards import ExpertCard
+
+GIB = 2**30
+# Python, torch and the experts' networks.
+PROGRAM = 0.8 * GIB
+# Embeddings are in memory twice: all of them, and those that are learned from.
+COPIES = 2
+# Limits of the control group of a container or a job.
+_LIMITS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
+
+def available_memory() -> float:
+    """Bytes that this machine, or the container or job, has left."""
+    left = float(psutil.virtual_memory().available)
+    for limit, used in _LIMITS:
+        try:
+            left = min(left, float(Path(limit).read_text()) - float(Path(used).read_text()))
+        except (OSError, ValueError):  # there is no such group, or it has no limit
+            continue
+    return left
+
+
+def needed_memory(head: str, n_rows: int, *, width: int, n_models: int = 1) -> float:
+    """Bytes that a training takes at most.
+
+    Args:
+        head: Its name.
+        n_rows: Training and validation rows.
+        width: Of the experts' embeddings side by side.
+        n_models: Mixtures that are trained one after the other, and kept.
+    """
+    return PROGRAM + COPIES * 4.0 * n_rows * width + get_head(head).memory(n_rows, n_models=n_models)
+
+
+def affordable(
+    settings: MixtureSettings,
+    cards: Sequence[ExpertCard],
+    *,
+    n_rows: int,
+    n_models: int = 1,
+    n_processes: int = 1,
+) -> MixtureSettings:
+    """Settings that name the head that suits the number of rows, if a training with it fits into memory.
+
+    Args:
+        settings: Of the mixture.
+        cards: Of the experts.
+        n_rows: Training and validation rows.
+        n_models: Mixtures that are trained one after the other, and kept.
+        n_processes: That do so at a time.
+
+    Raises:
+        ValueError: When it does not fit; says what it needs, and what would.
+    """
+    settings, available = settled(settings, n_rows=n_rows), available_memory() / n_processes
+    width = sum(card.dim for card in cards)
+
+    def needs(head: str, n: int = n_rows) -> float:
+        return needed_memory(head, n, width=width, n_models=n_models)
+
+    if needs(settings.head) <= available:
+        return settings
+    remedies = []
+    if settings.head == "kernel" and needs("inducing") <= available:
+        remedies.append(f"take the head inducing, which needs {_gib(needs('inducing'))}")
+    fitting = _most_rows(lambda n: needs(settings.head, n) <= available, n_rows)
+    if fitting:
+        remedies.append(f"learn from {fitting} rows")
+    if n_processes > 1:
+        remedies.append("take fewer workers")
+    if COPIES * 4.0 * n_rows * width > available / 2:
+        remedies.append("take fewer experts")
+    share = " for each worker" if n_processes > 1 else ""
+    raise ValueError(
+        f"head {settings.head} needs about {_gib(needs(settings.head))} of memory for {n_rows} rows, and "
+        f"{_gib(available)} are free{share}: {', or '.join(remedies) or 'free some memory'}"
+    )
+
+
+def _most_rows(fits: Callable[[int], bool], n_rows: int) -> int:
+    """About the largest number of rows that fit, to two digits; 0 where hardly any do."""
+    low, high = 0, n_rows
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    unit = 10 ** max(0, math.floor(math.log10(max(low, 1))) - 1)
+    return low // unit * unit
+
+
+def _gib(size: float) -> str:
+    return f"{max(size, 0) / GIB:.1f} GiB"

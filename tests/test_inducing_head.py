@@ -1,0 +1,182 @@
+"""The head of many labels: as exact as its landmarks allow, in bounded memory, and chosen by the number of rows."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.svm import SVR
+from toy_experts import cgcnn_expert
+from toy_mixture import ROWS, finish, fit, new_model, predictions, synthetic
+
+from moe_mat import MoERegressor
+from moe_mat.crystals.datasets import load_quickstart
+from moe_mat.mixture import memory
+from moe_mat.mixture.heads import choice, inducing
+from moe_mat.mixture.heads.base import HEADS
+from moe_mat.mixture.heads.inducing import InducingHead
+from moe_mat.mixture.heads.learners import EPSILON, Learner
+from moe_mat.mixture.heads.linear_machines import FeatureExamples, support_vector_regression
+from moe_mat.mixture.memory import affordable, needed_memory
+from moe_mat.mixture.module import MixtureOfExperts
+from moe_mat.mixture.settings import MixtureSettings
+from moe_mat.zoo.cards import ExpertCard
+from moe_mat.zoo.find import find_cards
+
+
+@pytest.fixture
+def cards(tmp_path: Path) -> list[ExpertCard]:
+    return [cgcnn_expert(tmp_path / "zoo", tag, width=width) for tag, width in (("useful", 8), ("noise", 6))]
+
+
+def trained(cards: list[ExpertCard], folder: Path, head: str) -> MixtureOfExperts:
+    model = new_model(cards, targets=["y"], head=head)
+    fit(model, synthetic(), folder / head, epochs=20)
+    return model
+
+
+def only(model: MixtureOfExperts, learner: Learner) -> None:
+    model.head.ensembles[0].choose([learner], torch.ones(1))
+
+
+# Against the exact head -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("learner", "within"),
+    [(Learner("gated", False, False, 1.0), 0.01), (Learner("gated", True, False, 3.0), 0.05)],
+    ids=["process", "machine"],
+)
+def test_with_all_crystals_as_landmarks_it_is_the_exact_head(
+    learner: Learner, within: float, cards: list[ExpertCard], tmp_path: Path
+) -> None:
+    data, said = synthetic(), {}
+    for head in ("kernel", "inducing"):
+        model = trained(cards, tmp_path, head)
+        model.head.finish(data.part("train"), data.part("val"))
+        only(model, learner)
+        model.head.refit(data.part("train"))
+        said[head] = model.head.predict(data.part("test"))
+    spread = data.targets[ROWS["train"]].std()
+    exact, inducing_points = said["kernel"], said["inducing"]
+    assert (exact.values - inducing_points.values).abs().max() < within * spread
+    torch.testing.assert_close(exact.signs[..., 0], inducing_points.signs[..., 0], rtol=0.02, atol=0.02)
+    torch.testing.assert_close(exact.distances, inducing_points.distances)
+
+
+def test_fewer_landmarks_still_tell(cards: list[ExpertCard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inducing, "LANDMARKS", 25)
+    model = trained(cards, tmp_path, "inducing")
+    report = finish(model, synthetic(), ["y"])
+    assert len(model.head.processes[0].support) == 25
+    test = report.metrics[report.metrics["part"] == "test"].iloc[0]
+    assert test["mae"] < 0.7 * test["median_mae"]
+
+
+def test_scales_come_from_some_rows_and_bounds_from_all(
+    cards: list[ExpertCard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inducing, "MAX_SCALE_ROWS", 5)
+    monkeypatch.setattr(inducing, "MAX_ROWS", 10)
+    model = trained(cards, tmp_path, "inducing")
+    values = synthetic().targets[ROWS["train"]]
+    low, high = values.aminmax()
+    torch.testing.assert_close(model.head.bounds[:, 0], torch.stack([low, high + 0.1 * (high - low)]))
+
+
+def test_the_machine_is_that_of_scikit_learn() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(300, 12, generator=generator)
+    y = x[:, 0] + 0.5 * x[:, 1].sign() + 0.3 * torch.randn(300, generator=generator) + 0.4
+    for penalty in (0.1, 10.0):
+        reference = SVR(kernel="linear", C=penalty, epsilon=EPSILON, tol=1e-5).fit(x.double().numpy(), y.numpy())
+        weights, intercept = support_vector_regression(FeatureExamples(x, y, y), y, penalty=penalty)
+        np.testing.assert_allclose(weights, reference.coef_[0], atol=0.02)
+        assert intercept == pytest.approx(reference.intercept_[0], abs=0.02)
+
+
+# The contract of heads ------------------------------------------------------------------------------------------------
+
+
+def test_a_loaded_and_a_pickled_head_say_the_same(cards: list[ExpertCard], tmp_path: Path) -> None:
+    data, model = synthetic(), trained(cards, tmp_path, "inducing")
+    finish(model, data, ["y"])
+    said = model.head.predict(data.part("test"))
+    loaded = new_model(cards, targets=["y"], head="inducing")
+    loaded.load_state_dict(model.state_dict())
+    for other in (loaded.eval(), pickle.loads(pickle.dumps(model.head))):
+        head = other.head if isinstance(other, MixtureOfExperts) else other
+        for before, after in zip(said, head.predict(data.part("test")), strict=True):
+            torch.testing.assert_close(before, after)
+
+
+def test_validation_rows_teach_nothing_without_refit(cards: list[ExpertCard], tmp_path: Path) -> None:
+    found = []
+    for shift in (0.0, 100.0):
+        model = trained(cards, tmp_path / str(shift), "inducing")
+        data = synthetic()
+        data.targets[ROWS["val"]] += shift
+        model.head.refits = False
+        finish(model, data, ["y"])
+        found.append(predictions(model, data))
+    assert torch.equal(*found)
+
+
+# Its choice, and memory -----------------------------------------------------------------------------------------------
+
+
+def test_auto_is_exact_for_few_rows_and_inducing_for_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    structures, table = load_quickstart()
+    given: dict[str, Any] = {"experts": "magpie", "n_members": 1, "max_epochs": 5, "random_state": 0}
+
+    def fitted(**settings: str) -> MoERegressor:
+        return MoERegressor(**given, **settings).fit(structures, table["bulk_modulus"])
+
+    few = fitted()
+    assert type(few.members_[0].head).name == "kernel"
+    np.testing.assert_array_equal(few.predict(structures), fitted(head="kernel").predict(structures))
+    monkeypatch.setattr(choice, "EXACT_ROWS", 50)
+    many = fitted()
+    assert isinstance(many.members_[0].head, InducingHead)
+    mean, lower, upper = many.predict(structures, interval=0.9)
+    assert np.isfinite(upper - lower).all()
+    assert np.abs(mean - table["bulk_modulus"]).mean() < 0.5 * np.abs(table["bulk_modulus"] - mean.mean()).mean()
+
+
+def test_what_cannot_fit_is_refused_before_anything_is_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_memory", lambda: 8 * memory.GIB)
+    cards = find_cards("magpie")
+    assert affordable(MixtureSettings(), cards, n_rows=100_000).head == "inducing"
+    with pytest.raises(ValueError, match=r"head kernel needs about 6\d\.\d GiB .* 50000 rows, and 8.0 GiB .* take the"):
+        affordable(MixtureSettings(head="kernel"), cards, n_rows=50_000)
+    with pytest.raises(ValueError, match=r"learn from \d+000 rows, or take fewer workers$"):
+        affordable(MixtureSettings(head="kernel"), cards, n_rows=16_000, n_processes=2)
+    with pytest.raises(ValueError, match="or take fewer experts"):
+        affordable(MixtureSettings(), find_cards("light"), n_rows=3_000_000)
+    monkeypatch.setattr(memory, "available_memory", lambda: 1.0)
+    structures, table = load_quickstart()
+    monkeypatch.setattr("moe_mat.estimator.embed_crystals", lambda *given: pytest.fail("embedded"))
+    with pytest.raises(ValueError, match=r"0\.0 GiB are free"):
+        MoERegressor(experts="magpie", n_members=1).fit(structures, table["bulk_modulus"])
+
+
+def test_what_was_measured_is_not_more_than_what_was_estimated() -> None:
+    file = Path(__file__).parents[1] / "benchmarks" / "speed" / "many_labels.json"
+    measured = json.loads(file.read_text(encoding="utf-8"))
+    width = sum(card.dim for card in find_cards(measured["experts"]))
+    points = [one for one in measured["points"] if one["method"] in HEADS.names() and "peak_memory_mib" in one]
+    assert {one["method"] for one in points} >= {"inducing", "kernel"}
+    for one in points:
+        estimate = needed_memory(one["method"], one["labels"], width=width) / 2**20
+        assert one["peak_memory_mib"] <= estimate, f"{one['method']} on {one['labels']} labels"
+
+
+def test_a_hundred_thousand_labels_need_less_than_six_gib() -> None:
+    width = sum(card.dim for card in find_cards("light"))
+    assert needed_memory("inducing", 100_000, width=width) < 6 * memory.GIB
+    assert needed_memory("kernel", 100_000, width=width) > 200 * memory.GIB
