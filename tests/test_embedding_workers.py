@@ -109,13 +109,13 @@ def test_a_process_that_ends_is_named_and_leaves_none_behind(
 
 def test_crystals_are_embedded_by_as_many_processes_as_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[int] = []
-    embed = crystal_inputs.embed
+    embed_parts = crystal_inputs.embed_parts
 
     def in_one(*arguments: Any, workers: int, **others: Any) -> Any:
         given.append(workers)
-        return embed(*arguments, **others)
+        return embed_parts(*arguments, **others)
 
-    monkeypatch.setattr(crystal_inputs, "embed", in_one)
+    monkeypatch.setattr(crystal_inputs, "embed_parts", in_one)
     structures, table = load_quickstart()
     model = MoERegressor("magpie", head="mlp", n_members=1, max_epochs=2, n_jobs=3, random_state=0)
     model.fit(structures[:20], table["bulk_modulus"][:20])
