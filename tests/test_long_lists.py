@@ -75,7 +75,7 @@ def test_ids_that_occur_twice(collide: bool, tmp_path: Path, monkeypatch: pytest
 
 
 def test_all_who_ask_get_the_plan_of_the_first(tmp_path: Path) -> None:
-    path, work = write_parquet(tmp_path), Embedding.by(find_cards("magpie"))
+    path, work = write_parquet(tmp_path), Embedding.by(find_cards("magpie"), "cpu")
     first = agreed_plan(tmp_path / "parts", path, work, shares=3, id_column="name")
     second = agreed_plan(tmp_path / "parts", path, work, shares=8)
     assert second == first
