@@ -69,6 +69,8 @@ class CrossvalCLI(MoeMatCLI):
         super().before_instantiate_classes()
         self.save_config_callback = None  # there is no run folder
         self.options = FoldOptions(**{one.name: config[one.name] for one in fields(FoldOptions)})
+        if self.options.workers < 1:
+            raise ValueError(f"workers is {self.options.workers}: at least 1 is needed")
 
     @property
     def n_processes(self) -> int:
