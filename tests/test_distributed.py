@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pytorch_lightning.utilities import rank_zero_only
 from safetensors.torch import load_file
 from torch import Tensor
 from toy_binaries import RECIPE, run, write_binaries, write_recipe
@@ -93,6 +94,7 @@ def test_one_process_computes_and_the_others_read(tmp_path: Path) -> None:
 
 
 def test_processes_are_those_of_lightning_and_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rank_zero_only, "rank", 0, raising=False)  # which Lightning sets for good
     assert Processes.of({"accelerator": "cpu"}) == Processes(1, True)
     assert Processes.of({"accelerator": "cpu", "devices": 2, "num_nodes": 3}) == Processes(6, True)
     monkeypatch.setenv("NODE_RANK", "1")
