@@ -92,11 +92,11 @@ def test_forces_and_stress_are_slopes_of_the_energy(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["7net-0", "chgnet"])
 def test_batches_of_any_size_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    cells = [Cell.of(s) for s in STRUCTURES]
+    cells, loaded = [Cell.of(s) for s in STRUCTURES], potential(name)
     with torch.inference_mode():  # as experts are run
-        together = potential(name).evaluate(cells, forces=True)
+        together = loaded.evaluate(cells, forces=True)
     monkeypatch.setattr("moe_mat.encoders.physics.potentials.MEMORY_AT_ONCE", 0)
-    alone = potential(name).evaluate(cells, forces=True)
+    alone = loaded.evaluate(cells, forces=True)
     for one, other in zip(together, alone, strict=True):
         assert one.energy == pytest.approx(other.energy, abs=2e-5)
         np.testing.assert_allclose(one.forces, other.forces, atol=5e-5)  # eV/Å, in single precision

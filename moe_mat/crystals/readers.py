@@ -130,7 +130,8 @@ def iter_crystals(
     if columns is not None:
         columns = tuple(dict.fromkeys([*columns, *targets, *([] if id_column is None else [id_column])]))
     crystal_filter = CrystalFilter(table.source, on_error=on_error, left_out=left_out)
-    return _all_checked(table, Wanted(columns=columns), targets, id_column, crystal_filter, only)
+    found = _checked(table, Wanted(columns=columns), targets, id_column, crystal_filter, only)
+    return _to_the_end(found, crystal_filter)
 
 
 def crystals_of_rows(
@@ -189,15 +190,8 @@ def open_table(path: Source, *, structure_column: str | None = None) -> Table:
     raise ValueError(f"{path}: unknown type of file; known are *.parquet, *.csv, folders of files, {KNOWN_NAMES}")
 
 
-def _all_checked(
-    table: Table,
-    wanted: Wanted,
-    targets: list[str],
-    id_column: str | None,
-    crystal_filter: CrystalFilter,
-    only: Container[str] | None,
-) -> Iterator[Crystal]:
-    yield from _checked(table, wanted, targets, id_column, crystal_filter, only)
+def _to_the_end(crystals: Iterator[Crystal], crystal_filter: CrystalFilter) -> Iterator[Crystal]:
+    yield from crystals
     crystal_filter.close()
 
 
