@@ -140,7 +140,7 @@ class MoeMatCLI(LightningCLI):
     def _schedule(self) -> Schedule:
         """How long is trained; the configuration keeps what was asked for, so that it can be used again."""
         given = TrainingSettings(max_epochs=self._get(self.config, "trainer")["max_epochs"])
-        return schedule(get_head(self._get(self.config, "model")["head"]), given)
+        return schedule(type(self.model.head), given)
 
     def instantiate_classes(self) -> None:
         """Make data and model from their settings: the model's first weights are those that the estimator starts at."""
