@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,22 +42,6 @@ def killed(epoch: int, signal_name: str = "SIGKILL") -> list[str]:
     """Options of a fit that is ended at an epoch; `TESTS` must be in PYTHONPATH."""
     callback = ["--trainer.callbacks=cli.own_runs.Killed", f"--trainer.callbacks.epoch={epoch}"]
     return [*callback, f"--trainer.callbacks.signal_name={signal_name}", "--allow-import=cli.own_runs"]
-
-
-def shell(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Call the command as the shell does in the foreground: background jobs of a shell ignore SIGINT."""
-    return subprocess.run(
-        [sys.executable, "-m", "moe_mat", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **variables},
-        check=False,
-        preexec_fn=heed_interrupts,
-    )
-
-
-def heed_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def crystals() -> tuple[list[Structure], pd.DataFrame]:

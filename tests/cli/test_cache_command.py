@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from cli.own_runs import shell
+from cli.shells import shell
 
 # The mounts are read from another file; all else is the command as it is.
 ON_A_NETWORK = """

@@ -11,7 +11,8 @@ import pytest
 import torch
 from toy_experts import cgcnn_expert
 
-from cli.own_runs import TESTS, Run, checkpoint, killed, metrics, run_folder, shell, small, write_parquet
+from cli.own_runs import TESTS, Run, checkpoint, killed, metrics, run_folder, small, write_parquet
+from cli.shells import shell
 
 
 def problem(*arguments: object) -> str:

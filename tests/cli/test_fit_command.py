@@ -15,19 +15,8 @@ import torch
 import yaml
 from toy_experts import cgcnn_expert
 
-from cli.own_runs import (
-    TESTS,
-    WRITERS,
-    Run,
-    checkpoint,
-    crystals,
-    killed,
-    metrics,
-    run_folder,
-    shell,
-    small,
-    write_parquet,
-)
+from cli.own_runs import TESTS, WRITERS, Run, checkpoint, crystals, killed, metrics, run_folder, small, write_parquet
+from cli.shells import shell
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 REFERENCE_EXPERTS = Path(os.environ.get("MOE_MAT_DATA", "missing")).parent / "reference_experts"

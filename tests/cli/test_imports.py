@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.own_runs import shell, small
+from cli.own_runs import small
+from cli.shells import shell
 
 EVIL = """
 import pathlib

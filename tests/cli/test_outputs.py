@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from cli.own_runs import N_CRYSTALS, Run, checkpoint, shell, small, write_csv, write_folder
+from cli.own_runs import N_CRYSTALS, Run, checkpoint, small, write_csv, write_folder
+from cli.shells import shell
 
 KINDS = ("predicted", "std", "lower", "upper", "percentile", "outside")
 FIELDS = ["material_id", "in_sample", *(f"bulk_modulus_{kind}" for kind in KINDS)]
@@ -24,17 +26,14 @@ def model(run: Run, own: list[str]) -> Path:
     return checkpoint()
 
 
-def started(*arguments: object) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "moe_mat", *map(str, arguments)], stdout=subprocess.DEVNULL)
-
-
 def test_two_commands_with_one_output(own: list[str], tmp_path: Path) -> None:
     """Point 4: the file is that of one of them, whole."""
     half = pd.read_parquet(own[1]).iloc[: N_CRYSTALS // 2]
     half.to_parquet(tmp_path / "half.parquet")
     options = ["--experts", "magpie", "--output", "one.parquet"]
-    writers = [started("embed", path, *options) for path in (own[1], tmp_path / "half.parquet") * 2]
-    assert [writer.wait(120) for writer in writers] == [0] * 4
+    with ThreadPoolExecutor() as pool:
+        ended = list(pool.map(lambda path: shell("embed", path, *options), (own[1], tmp_path / "half.parquet") * 2))
+    assert [one.returncode for one in ended] == [0] * 4
     assert len(pd.read_parquet("one.parquet")) in (N_CRYSTALS, N_CRYSTALS // 2)
     assert os.listdir() == ["one.parquet"]
 

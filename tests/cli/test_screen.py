@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from cli.own_runs import N_CRYSTALS, Run, checkpoint, shell, small, write_csv
+from cli.own_runs import N_CRYSTALS, Run, checkpoint, small, write_csv
+from cli.shells import shell
 
 ROUNDED = "Issues encountered while parsing CIF: "
 

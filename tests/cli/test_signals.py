@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 from toy_binaries import write_binaries, write_recipe
 
-from cli.own_runs import TESTS, Run, checkpoint, crystals, heed_interrupts, killed, run_folder, shell, small
+from cli.own_runs import TESTS, Run, checkpoint, crystals, killed, run_folder, small
+from cli.shells import heed_interrupts, shell
 from moe_mat.cli.signals import Stopped, signals_as_exceptions, stopped_behind, tell_no_other
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
@@ -54,24 +55,23 @@ def told(process: subprocess.Popen[str]) -> list[str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
-@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "number"),
     [
-        ["fit"],
-        ["crossval"],
-        ["predict", "new", "--ckpt_path", "best.ckpt"],
-        ["embed", "new"],
-        ["audit", "new"],
-        ["compose", "new", "--target", "y", "--modules", "magpie"],
-        ["pretrain", "recipe.yaml"],
-        ["cache", "list"],
+        (["fit"], signal.SIGTERM),
+        (["crossval"], signal.SIGINT),
+        (["predict", "new", "--ckpt_path", "best.ckpt"], signal.SIGTERM),
+        (["embed", "new"], signal.SIGINT),
+        (["audit", "new"], signal.SIGTERM),
+        (["compose", "new", "--target", "y", "--modules", "magpie"], signal.SIGINT),
+        (["pretrain", "recipe.yaml"], signal.SIGTERM),
+        (["cache", "list"], signal.SIGINT),
     ],
-    ids=lambda arguments: arguments[0],
+    ids=lambda value: value.name if isinstance(value, signal.Signals) else value[0],
 )
 def test_a_signal_at_the_start(arguments: list[str], number: signal.Signals) -> None:
     process = start(*arguments)
-    wait_for(lambda: catches(process, number), process)
+    wait_for(lambda: catches(process, signal.SIGTERM), process)  # Python itself catches SIGINT, long before us
     time.sleep(0.1)
     process.send_signal(number)
     lines = told(process)
@@ -160,6 +160,15 @@ def test_a_signal_is_seen_behind_the_errors_that_it_causes() -> None:
     assert stopped_behind(ValueError()) is None
 
 
+@pytest.fixture
+def foreground() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    heed_interrupts()
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("foreground")
 def test_a_signal_after_the_one_that_is_told_changes_nothing() -> None:
     with signals_as_exceptions():
         with pytest.raises(Stopped):
