@@ -23,7 +23,8 @@ from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.checked_pickle import CheckedPickle
 from moe_mat.mixture.crystal_inputs import EmbeddedCrystals, embed_crystals
 from moe_mat.mixture.data import EmbeddingDataModule
-from moe_mat.mixture.given import Crystals, given_data, given_experts, given_structures, given_targets, target_names
+from moe_mat.crystals.given import Crystals
+from moe_mat.mixture.given import given_data, given_experts, given_structures, labelled, r2, target_names
 from moe_mat.mixture.members import Members
 from moe_mat.mixture.memory import affordable
 from moe_mat.mixture.predicted import Said
@@ -37,6 +38,7 @@ from moe_mat.mixture.settings import (
     Transform,
 )
 from moe_mat.mixture.training import member_seeds
+from moe_mat.mixture.weights import joined_weights
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.find import find_cards
 
@@ -171,29 +173,45 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
         self.device = device
         self.random_state = random_state
 
-    def fit(self, X: Crystals, y: ArrayLike, *, validation: tuple[Crystals, ArrayLike] | None = None) -> MoERegressor:
+    def fit(
+        self,
+        X: Crystals,
+        y: ArrayLike | str | Sequence[str],
+        sample_weight: ArrayLike | str | None = None,
+        *,
+        validation: tuple[Crystals, ArrayLike] | tuple[Crystals, ArrayLike, ArrayLike] | None = None,
+    ) -> MoERegressor:
         """Train on crystals.
 
         Args:
-            X: pymatgen structures or ASE atoms ``[n]``, or a DataFrame with a column ``structure``.
-            y: Targets ``[n]`` or ``[n, n_targets]``; NaN means no value.
-            validation: Crystals and targets that choose epoch and settings; without them, each member sets a random
-                part of ``X`` aside.
+            X: pymatgen structures, ASE atoms or paths of structure files ``[n]``, or one of these; a DataFrame with a
+                column ``structure``; or the path of a file or folder that `moe_mat.read_structures` reads.
+            y: Targets ``[n]`` or ``[n, n_targets]``; NaN means no value. Of a file or folder also names of its columns.
+            sample_weight: How much each crystal counts in learning ``[n]``, or the name of a column. Only ratios
+                matter: a weight of 2 halves the variance of the label's noise, or doubles its loss; 0 leaves a crystal
+                out. Errors that are reported, intervals and the choice of the epoch count all crystals alike.
+            validation: Crystals, targets, and weights if there are any, that choose epoch and settings; without them,
+                each member sets a random part of ``X`` aside.
 
         Raises:
             CrystalError: When a crystal cannot be used; names its position.
-            ValueError: When lengths differ, values are infinite, or too few crystals have one.
+            ValueError: When lengths differ, values are infinite, too few crystals have one, or weights are negative,
+                not finite or all 0.
         """
         if self.n_members < 1:
             raise ValueError(f"n_members is {self.n_members}: at least one gate and head are needed")
-        structures, targets, given = given_structures(X), given_targets(y, len(X)), None
-        others = [] if validation is None else given_structures(validation[0])
+        known = labelled(X, y, sample_weight).with_weight()
+        structures, targets, weights, given = known.structures, known.targets, known.weights, None
+        others: list[Structure] = []
         if validation is not None:
-            targets = torch.cat([targets, given_targets(validation[1], len(others))])
-            given = Split(np.arange(len(X)), np.arange(len(X), len(targets)), np.arange(0))
+            chosen = labelled(*validation).with_weight()
+            others, n = chosen.structures, len(structures)
+            targets = torch.cat([targets, chosen.targets])
+            weights = joined_weights(weights, n, chosen.weights, len(others))
+            given = Split(np.arange(n), np.arange(n, len(targets)), np.arange(0))
         cards = given_experts(self.experts, [*structures, *others], self.on_unknown_element)
         self.experts_ = [card.reference for card in cards]
-        settings = self._settings(target_names(y, targets.shape[1]))
+        settings = self._settings(target_names(known.values, targets.shape[1]))
         settings = affordable(settings, cards, n_rows=len(targets), n_models=self.n_members)
         batch = self._embedded(cards, structures)
         if validation is not None:
@@ -203,13 +221,17 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
         def data_of(seed: int) -> EmbeddingDataModule:
             fractions = (1 - self.validation_fraction, self.validation_fraction, 0.0)
             split = given or random_split(len(targets), fractions=fractions, seed=seed)
-            return given_data(batch, targets, split, batch_size=self.batch_size, device=self.device)
+            return given_data(batch, targets, split, batch_size=self.batch_size, device=self.device, weights=weights)
 
         self.members_ = Members.trained(settings, training, member_seeds(self.random_state, self.n_members), data_of)
         self.gate_weights_ = self.members_.gate_weights(batch.embeddings)
         self.validation_mae_ = self.members_.validation_mae
         self.tried_ = [member.head.tried for member in self.members_]
-        self.n_targets_, self._targets, self._one_dimensional = targets.shape[1], settings.targets, np.ndim(y) == 1
+        self.n_targets_, self._targets, self._one_dimensional = (
+            targets.shape[1],
+            settings.targets,
+            np.ndim(known.values) == 1,
+        )
         return self
 
     def _settings(self, targets: list[str]) -> MixtureSettings:
@@ -228,7 +250,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
         hold for crystals that are drawn as those of the training were; `domain` says which are not.
 
         Args:
-            X: pymatgen structures or ASE atoms ``[n]``, or a DataFrame with a column ``structure``.
+            X: As in `fit`.
             return_std: Also return standard deviations: half the width of the interval at 68.3 %.
             interval: Also return the bounds between which the values of this share of new crystals lie, such as 0.9; or
                 of several shares.
@@ -259,7 +281,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
         """How far crystals are from those that were learned from.
 
         Args:
-            X: As in `predict`.
+            X: As in `fit`.
 
         Returns:
             A row a crystal. ``percentile``: of the crystals of the training, the share in per cent that are nearer to
@@ -269,8 +291,24 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
         """
         return self._say(X).domain([""] if self._one_dimensional else [f"{name}_" for name in self._targets])
 
+    def score(
+        self, X: Crystals, y: ArrayLike | str | Sequence[str], sample_weight: ArrayLike | str | None = None
+    ) -> float:
+        """Coefficient of determination (R²) of the prediction, of several targets the mean of theirs.
+
+        Args:
+            X: As in `fit`.
+            y: As in `fit`. Values that are missing (NaN) do not count.
+            sample_weight: How much each crystal counts in it ``[n]``, or the name of a column.
+
+        Raises:
+            ValueError: When shapes differ, a value is infinite, or no target has two values.
+        """
+        known = labelled(X, y, sample_weight)
+        return r2(known.values, self.predict(known.structures), known.weights)
+
     def transform(self, X: Crystals) -> NDArray[Any]:
-        """Mixed embedding of crystals ``[n, width]``, those of members and gates side by side."""
+        """Mixed embedding of crystals ``[n, width]``, those of members and gates side by side; ``X`` as in `fit`."""
         check_is_fitted(self)
         return self.members_.embed(self._embed(X), self.device).numpy()
 

@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import Callback
 from toy_binaries import RECIPE, run, write_binaries, write_recipe
 
 from moe_mat.cli.main import main
-from moe_mat.crystals.structures import structure_from_arrays
+from moe_mat.crystals.structure_arrays import structure_from_arrays
 from moe_mat.crystals.training_crystals import TrainingCrystals, formula_hash, part_of
 from moe_mat.pretrain.batches import pack
 from moe_mat.pretrain.cgcnn import CGCNNProperty

@@ -15,7 +15,8 @@ from strategies import lattices, ordered_structures, reference_crystals
 
 from moe_mat.crystals.checks import structure_problem
 from moe_mat.crystals.errors import CrystalError, LeftOut
-from moe_mat.crystals.structures import as_structure, crystals_from_objects, structure_from_arrays, structure_key
+from moe_mat.crystals.structure_arrays import structure_from_arrays
+from moe_mat.crystals.structures import as_structure, crystals_from_objects, structure_key
 
 ROCKSALT = reference_crystals()["NaCl rocksalt"]
 

@@ -23,7 +23,8 @@ from pymatgen.core import Element, Structure
 from moe_mat.audit.exposure import Exposure, TrainingSet, group
 from moe_mat.audit.quantities import determines, quantity_of
 from moe_mat.crystals.readers import iter_crystals
-from moe_mat.crystals.structures import structure_from_arrays, structure_key
+from moe_mat.crystals.structure_arrays import structure_from_arrays
+from moe_mat.crystals.structures import structure_key
 from moe_mat.crystals.training_crystals import TrainingCrystals, formula_hash
 from moe_mat.files.progress import Progress
 from moe_mat.zoo.cards import ExpertCard

@@ -7,7 +7,8 @@ from .grouping import chemical_system_groups, formula_groups, group_labels
 from .held_out import HeldOut
 from .readers import iter_crystals, read_structures
 from .splits import PARTS, Split, group_split, random_split, read_split
-from .structures import Crystal, as_structure, crystals_from_objects, structure_from_arrays, structure_key
+from .structure_arrays import structure_from_arrays
+from .structures import Crystal, as_structure, crystals_from_objects, structure_key
 from .training_crystals import TrainingCrystals, formula_hash, part_of
 
 __all__ = [

@@ -1,70 +1,17 @@
-"""Tables of crystals in JSON, in any of the forms that matminer, pandas and monty write, and in DataFrames."""
+"""Tables of crystals in DataFrames."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from moe_mat.crystals.json_records import missing_structures
 from moe_mat.crystals.structures import as_structure
 from moe_mat.crystals.tables import Row, Table, UnreadableError, in_order
-from moe_mat.files.compressed import open_text
 
 _PROBE_ROWS = 50
-
-
-def json_table(path: Path, structure_column: str | None) -> Table:
-    """Rows of a JSON file: structures or records, in a list or by id, or a stored DataFrame."""
-    try:
-        with open_text(path) as stream:
-            data = json.load(stream)
-        if isinstance(data, dict) and data.get("@class") == "DataFrame":  # monty keeps a DataFrame as JSON in JSON
-            data = json.loads(data["data"])
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        raise UnreadableError(f"{path} is not whole JSON ({error}): copy or fetch it again") from error
-    except RecursionError as error:
-        raise UnreadableError(f"{path} nests lists in each other a thousand times, as no data do") from error
-    try:
-        table = _json_dataframe(data, structure_column or "structure")
-    except Exception as error:  # pandas takes what is not as it expects in many ways
-        raise UnreadableError(f"{path} holds no table ({error!r}): columns and rows do not fit together") from error
-    if table is None:
-        raise ValueError(
-            f"{path} holds no crystals that can be recognised: a list of structures or of records, a dict of either by "
-            "id, or a DataFrame stored by matminer, pandas or monty is needed"
-        )
-    return dataframe_table(str(path), table, structure_column)
-
-
-def _json_dataframe(data: Any, structure_column: str) -> pd.DataFrame | None:
-    if _is_structure(data):
-        return pd.DataFrame({structure_column: [data]})
-    if isinstance(data, list):
-        return _entries_dataframe(data, None, structure_column)
-    if not isinstance(data, dict):
-        return None
-    if {"columns", "data"} <= data.keys():  # pandas' "split", matminer's own
-        return pd.DataFrame(data["data"], columns=data["columns"], index=data.get("index"))
-    column = data.get(structure_column)
-    if isinstance(column, (dict, list)) and not _is_structure(column):  # pandas' "columns" and "list"
-        return pd.DataFrame(data)
-    return _entries_dataframe(list(data.values()), list(data), structure_column)
-
-
-def _entries_dataframe(entries: list[Any], ids: list[str] | None, structure_column: str) -> pd.DataFrame | None:
-    if not all(isinstance(entry, dict) for entry in entries):
-        return None
-    if all(map(_is_structure, entries)):
-        return pd.DataFrame({structure_column: entries}, index=ids)
-    return pd.DataFrame(entries, index=ids)
-
-
-def _is_structure(value: Any) -> bool:
-    return isinstance(value, dict) and {"lattice", "sites"} <= value.keys()
 
 
 def dataframe_table(source: str, table: pd.DataFrame, structure_column: str | None) -> Table:
@@ -74,7 +21,7 @@ def dataframe_table(source: str, table: pd.DataFrame, structure_column: str | No
         raise UnreadableError(f"{source} names a column twice: {', '.join(columns)}")
     table = table.set_axis(columns, axis=1)
     if structure_column is None:
-        structure_column = _object_column(source, table)
+        structure_column = structures_of(source, table)
     elif structure_column not in columns:
         raise ValueError(f"{source} has no column {structure_column!r}: it has {', '.join(columns)}")
     if len(set(names)) < len(names):
@@ -90,7 +37,12 @@ def dataframe_table(source: str, table: pd.DataFrame, structure_column: str | No
     return Table(source, others, in_order(rows))
 
 
-def _object_column(source: str, table: pd.DataFrame) -> str:
+def structures_of(source: str, table: pd.DataFrame) -> str:
+    """The column that holds structures.
+
+    Raises:
+        ValueError: When none does; names those that there are.
+    """
     if "structure" in table.columns:
         return "structure"
     for name in table.columns:
@@ -100,4 +52,4 @@ def _object_column(source: str, table: pd.DataFrame) -> str:
             except (TypeError, ValueError):
                 continue
             return name
-    raise ValueError(f"no column of {source} holds structures: its columns are {', '.join(map(str, table.columns))}")
+    raise ValueError(f"no column of {source} holds structures: {missing_structures(list(map(str, table.columns)))}")

@@ -15,6 +15,7 @@ from typing import Any
 
 from pymatgen.core import Structure
 
+from moe_mat.crystals.json_tables import is_json, pages_of_folder, pages_table
 from moe_mat.crystals.parquet_tables import is_parquet, parquet_table
 from moe_mat.crystals.structure_files import KNOWN_NAMES, read_structure_file, structure_format, structure_stem
 from moe_mat.crystals.tables import Row, Table, UnreadableError, in_order
@@ -71,7 +72,7 @@ class _Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-        self.files = [file for file in files if structure_format(file) is not None]
+        self.files = [file for file in files if structure_format(file) is not None or is_json(file)]
         self.tables = [file for file in files if file.suffix.lower() == ".csv"]
         self.others = [file.name for file in files if file not in {*self.files, *self.tables}]
         self._by_name: dict[str, Path | None] = {}
@@ -171,6 +172,8 @@ def folder_table(path: Path, structure_column: str | None) -> Table:
     if folder.others:
         logger.warning("%s: not read, of unknown type: %s", path, ", ".join(folder.others))
     if not folder.tables:
+        if pages_of_folder(folder.files):
+            return pages_table(path, folder.files, structure_column)
         return Table(str(path), [], in_order(lambda: (file_row(file, {}) for file in folder.files)))
     table = csv_table(folder.tables[0], structure_column, with_unnamed=True)
     return Table(str(path), table.columns, table.read)

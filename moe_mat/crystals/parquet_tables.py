@@ -12,12 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pymatgen.core import Structure
 
-from moe_mat.crystals.structures import structure_from_arrays
+from moe_mat.crystals.optimade import OPTIMADE_COLUMNS, structure_from_columns
 from moe_mat.crystals.tables import Row, Table, UnreadableError, Wanted
 
-OPTIMADE_COLUMNS = ("lattice_vectors", "cartesian_site_positions", "species_at_sites")
 _ROWS_AT_ONCE = 512
 # Where no structure is wanted, rows are small.
 _IDS_AT_ONCE = 2**14
@@ -104,7 +102,7 @@ def _rows_of(file: _File, start: int, stop: int, before: int, wanted: Wanted) ->
                 records = batch.select(others).to_pylist() if others else [{} for _ in range(len(batch))]
                 for record, crystal in zip(records, _crystals(batch, wanted), strict=True):
                     name, place = str(before + number), f"{file.path}, row {number}"
-                    yield Row(place, name, record, partial(_structure, *crystal))
+                    yield Row(place, name, record, partial(structure_from_columns, *crystal))
                     number += 1
             if number != stop:  # headers of pages have no checksum
                 raise ValueError(f"the file gives {file.n_rows} rows, and has {number}")
@@ -149,16 +147,3 @@ def _vectors(column: pa.Array) -> list[Any]:
 
 def _is_list(kind: pa.DataType) -> bool:
     return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-
-
-def _structure(lattice: Any, positions: Any, species: Any) -> Structure:
-    for name, value in zip(OPTIMADE_COLUMNS, (lattice, positions, species), strict=True):
-        if value is None:
-            raise ValueError(f"{name} is missing")
-        if isinstance(value, str) or not hasattr(value, "__len__"):
-            raise ValueError(f"{name} is {str(value)[:40]!r} and no list")
-    if not all(isinstance(symbol, str) for symbol in species):
-        site = next(site for site, symbol in enumerate(species) if not isinstance(symbol, str))
-        gap = "a gap" if species[site] is None else f"{str(species[site])[:40]!r}, which is no symbol,"
-        raise ValueError(f"species_at_sites has {gap} at site {site}")
-    return structure_from_arrays(lattice, species, positions)

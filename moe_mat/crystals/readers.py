@@ -1,7 +1,8 @@
 """Reading crystals and their targets from files.
 
 One road for every format: ``open_table`` finds the rows, and each row is checked for its id, its targets and its
-crystal before it is handed on. Parquet, CSV, extended XYZ and folders are streamed, whatever their size.
+crystal before it is handed on. Parquet, CSV, lines of JSON, extended XYZ, databases of ASE and
+folders are streamed, whatever their size.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from typing import Any
 import pandas as pd
 from pymatgen.core import Structure
 
-from moe_mat.crystals.dataframe_tables import dataframe_table, json_table
+from moe_mat.crystals.ase_tables import ase_table, is_sqlite
+from moe_mat.crystals.dataframe_tables import dataframe_table
 from moe_mat.crystals.errors import LeftOut, OnError
 from moe_mat.crystals.file_tables import csv_table, file_row, folder_table
 from moe_mat.crystals.frame_tables import frames_table
 from moe_mat.crystals.ids import as_id, find_id_column, id_of
+from moe_mat.crystals.json_tables import is_json, json_table
 from moe_mat.crystals.parquet_tables import is_parquet, parquet_table
 from moe_mat.crystals.structure_files import KNOWN_NAMES, is_web_page, structure_format
 from moe_mat.crystals.structures import Crystal, CrystalFilter
@@ -100,7 +103,8 @@ def iter_crystals(
     """Read crystals one after the other.
 
     Understood are Parquet with the OPTIMADE columns; a folder of CIF, POSCAR and other structure files, optionally with
-    one CSV that names them by file name or stem; such a CSV; JSON as matminer, pandas and monty write it; extended XYZ,
+    one CSV that names them by file name or stem; such a CSV; JSON as matminer, pandas and monty write it, documents of
+    the Materials Project and answers of OPTIMADE, also as lines or as a folder of pages; databases of ASE; extended XYZ,
     whose comment lines give the columns; a single structure file; and a DataFrame with a column of structures. A folder
     without structure files may hold Parquet, which is read as one table in the order of the files' names.
 
@@ -177,17 +181,21 @@ def open_table(path: Source, *, structure_column: str | None = None) -> Table:
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     if suffix == ".csv":
         return csv_table(path, structure_column)
-    if suffix == ".json":
+    if is_json(path):
         return json_table(path, structure_column)
     if structure_column is not None:
         raise ValueError(f"structure_column does not apply to {path}: only CSV, JSON and DataFrames have one")
     if is_parquet(path):
         return parquet_table(path, [path])
+    if is_sqlite(path):
+        return ase_table(path)
     if suffix in (".xyz", ".extxyz"):
         return frames_table(path)
     if structure_format(path) is not None:
         return Table(str(path), [], in_order(lambda: iter([file_row(path, {})])))
-    raise ValueError(f"{path}: unknown type of file; known are *.parquet, *.csv, folders of files, {KNOWN_NAMES}")
+    raise ValueError(
+        f"{path}: unknown type of file; known are *.parquet, *.csv, *.jsonl, *.db of ASE, folders of files, {KNOWN_NAMES}"
+    )
 
 
 def _to_the_end(crystals: Iterator[Crystal], crystal_filter: CrystalFilter) -> Iterator[Crystal]:

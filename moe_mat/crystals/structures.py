@@ -9,27 +9,21 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import re
-import reprlib
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, get_args
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import ArrayLike, NDArray
-from pymatgen.core import Composition, Lattice, PeriodicSite, Structure
+from pymatgen.core import Structure
 from pymatgen.core.structure import IStructure, SiteCollection
 
-from moe_mat.crystals.checks import lattice_problem, periodicity_problem, structure_problem
+from moe_mat.crystals.checks import structure_problem
 from moe_mat.crystals.errors import CrystalError, LeftOut, OnError
 from moe_mat.crystals.sites import sites_of
+from moe_mat.crystals.structure_dicts import structure_from_atoms, structure_from_dict
 
 logger = logging.getLogger(__name__)
-
-# An element, with an oxidation state or a spin; pymatgen would evaluate what else follows.
-_SYMBOL = re.compile(r"[A-Za-z]+(\d*\.?\d*[+-])?(,spin=-?\d+(\.\d+)?)?")
 
 # Lengths of a key are counted in this step (Å). An irrational step of about 1e-8 Å: written coordinates such as
 # 5.430941 / 8 lie exactly between two multiples of 1e-8, where the last bit of a sum would decide the rounding.
@@ -117,50 +111,6 @@ class CrystalFilter:
             )
 
 
-@lru_cache(maxsize=1024)
-def _composition(species: str) -> Composition:
-    if not _SYMBOL.fullmatch(species):
-        raise ValueError(f"{reprlib.repr(species)} is no element")
-    return Composition({species: 1})
-
-
-def structure_from_arrays(
-    lattice_vectors: ArrayLike, species: Sequence[str], cartesian_positions: ArrayLike
-) -> Structure:
-    """Structure from plain arrays, some ten times faster than pymatgen's constructor.
-
-    Args:
-        lattice_vectors: [3, 3], one vector a row, in Å.
-        species: [n_sites] symbols.
-        cartesian_positions: [n_sites, 3] in Å.
-
-    Raises:
-        ValueError: wrong shapes, an unknown species, or a lattice without volume.
-    """
-    matrix, positions = _numbers("lattice vectors", lattice_vectors), _numbers("positions", cartesian_positions)
-    if matrix.shape != (3, 3):
-        raise ValueError(f"the lattice has the shape {matrix.shape}, not (3, 3)")
-    if positions.shape != (len(species), 3) and (positions.size or len(species)):
-        raise ValueError(f"{len(species)} species but positions of the shape {positions.shape}")
-    lattice = Lattice(matrix)
-    if problem := lattice_problem(lattice):
-        raise ValueError(problem)
-    fractional = positions.reshape(-1, 3) @ lattice.inv_matrix
-    structure = Structure(lattice, [], [])
-    structure.sites = [
-        PeriodicSite(_composition(symbol), row, lattice, skip_checks=True)
-        for symbol, row in zip(species, fractional, strict=True)
-    ]
-    return structure
-
-
-def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"the {name} are not numbers: {error}") from error
-
-
 def as_structure(crystal: Structure | Atoms | Mapping[str, Any]) -> Structure:
     """Structure from a pymatgen, ASE or dict object.
 
@@ -168,7 +118,7 @@ def as_structure(crystal: Structure | Atoms | Mapping[str, Any]) -> Structure:
     site properties here, and decoding those of a dict would import whatever module a file names.
 
     Args:
-        crystal: Structure (returned as it is), ASE Atoms, or the dict of ``Structure.as_dict()``.
+        crystal: Structure (returned as it is), ASE Atoms, or a dict, see `structure_dicts.structure_from_dict`.
 
     Raises:
         TypeError: for any other type.
@@ -179,26 +129,12 @@ def as_structure(crystal: Structure | Atoms | Mapping[str, Any]) -> Structure:
     if isinstance(crystal, IStructure):
         return Structure.from_sites(list(crystal))
     if isinstance(crystal, Atoms):
-        if crystal.cell.rank < 3:
-            raise ValueError("these Atoms have no three-dimensional cell: set atoms.cell and atoms.pbc = True")
-        if problem := periodicity_problem(crystal.pbc):
-            raise ValueError(problem)
-        return structure_from_arrays(crystal.cell.array, crystal.get_chemical_symbols(), crystal.positions)
+        return structure_from_atoms(crystal)
     if isinstance(crystal, Mapping):
-        return _structure_from_dict(crystal)
+        return structure_from_dict(crystal)
     kind = f"{type(crystal).__module__}.{type(crystal).__qualname__}"
     hint = ": it has no periodic cell" if isinstance(crystal, SiteCollection) else ""
     raise TypeError(f"{kind} is not a crystal{hint}; use a pymatgen Structure, ASE Atoms or the dict of a Structure")
-
-
-def _structure_from_dict(crystal: Mapping[str, Any]) -> Structure:
-    try:
-        sites = [{"species": site["species"], "abc": site["abc"]} for site in crystal["sites"]]
-        if not sites:
-            return Structure(Lattice.from_dict(crystal["lattice"]), [], [])
-        return Structure.from_dict({"lattice": crystal["lattice"], "sites": sites})
-    except Exception as error:  # pymatgen takes what is not as it expects in many ways
-        raise ValueError(f"not the dict of a pymatgen Structure ({type(error).__name__}: {error})") from error
 
 
 def structure_key(structure: Structure) -> bytes:

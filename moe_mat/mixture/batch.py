@@ -24,6 +24,7 @@ class Batch:
         ids: The crystals' names.
         partial: The crystals as what is trained of the experts needs them, see `moe_mat.mixture.crystal_inputs`.
         keys: What identifies their structures, see `moe_mat.crystals.structures.structure_key`; may be empty.
+        weights: How much they count in learning ``[n]``, see `moe_mat.mixture.weights`; ``None`` where all are alike.
     """
 
     embeddings: Tensor
@@ -31,6 +32,7 @@ class Batch:
     ids: Sequence[str]
     partial: Any = None
     keys: Sequence[bytes] = ()
+    weights: Tensor | None = None
 
     def parts(self, size: int) -> Iterator[Batch]:
         """The same crystals, at most so many at a time; all at once where experts are trained."""
@@ -40,7 +42,8 @@ class Batch:
         for start in range(0, len(self.embeddings), size):
             some = slice(start, start + size)
             targets = None if self.targets is None else self.targets[some]
-            yield Batch(self.embeddings[some], targets, self.ids[some], None, self.keys[some])
+            weights = None if self.weights is None else self.weights[some]
+            yield Batch(self.embeddings[some], targets, self.ids[some], None, self.keys[some], weights)
 
     def to(self, device: torch.device | str, **kwargs: Any) -> Batch:
         """Move to a device; Lightning calls this."""
@@ -50,6 +53,7 @@ class Batch:
             self.ids,
             None if self.partial is None else self.partial.to(device),
             self.keys,
+            None if self.weights is None else self.weights.to(device),
         )
 
 

@@ -33,4 +33,6 @@ class BatchedRows(Dataset[Batch]):
         partial = None
         if data.partial is not None and data.needs_partial:
             partial = data.collate([data.partial[row] for row in rows.tolist()])
-        return Batch(data.embeddings[rows], data.targets[rows], [data.ids[row] for row in rows.tolist()], partial)
+        weights = None if data.weights is None else data.weights[rows]
+        ids = [data.ids[row] for row in rows.tolist()]
+        return Batch(data.embeddings[rows], data.targets[rows], ids, partial, weights=weights)

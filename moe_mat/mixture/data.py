@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from moe_mat.mixture.data_checks import DataChecks, check_data
 from moe_mat.mixture.data_digest import DataDigest
 from moe_mat.mixture.heads.last_convolution import collate_partial
 from moe_mat.mixture.settings import DataSettings, Trainable
+from moe_mat.mixture.weights import relative_weights, weights_of_column, without_weightless
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.clusters import cluster_labels
 from moe_mat.zoo.find import find_cards
@@ -55,6 +56,11 @@ class EmbeddingDataModule(pl.LightningDataModule):
         collate: Joins some of these.
         batch_size: Crystals in a batch.
         device: Where what is trained of the experts computes when it is not being trained.
+        weights: How much crystals count in learning ``[n]``, see `moe_mat.mixture.weights`; ``None`` for all alike.
+
+    Attributes:
+        given_weights: As they were given.
+        weights: With the mean 1 over the training rows; ``None`` where all that are learned from are alike.
     """
 
     def __init__(
@@ -68,18 +74,25 @@ class EmbeddingDataModule(pl.LightningDataModule):
         collate: Callable[[list[Any]], Any] = collate_partial,
         batch_size: int = 128,
         device: Device = "auto",
+        weights: Tensor | None = None,
     ) -> None:
         super().__init__()
-        self.embeddings, self.targets, self.rows, self.ids = embeddings, targets, rows, ids
+        self.embeddings, self.targets, self.ids, self.given_weights = embeddings, targets, ids, weights
+        self.divide(rows)
         self.partial, self.collate = partial, collate
         self.batch_size, self.device = batch_size, device
         self.needs_partial = True  # the model says when it does not
         self.keys: list[bytes] = []  # of the structures, where they are known
 
+    def divide(self, rows: Mapping[str, Tensor]) -> None:
+        """Set the row numbers of ``train``, ``val`` and ``test``; rows of weight 0 are not learned from."""
+        self.rows = without_weightless(rows, self.given_weights)
+        self.weights = relative_weights(self.rows, self.given_weights)
+
     @property
     def digest(self) -> DataDigest:
-        """What identifies crystals, targets and split."""
-        return DataDigest.of(self.ids, self.keys, self.targets, self.rows)
+        """What identifies crystals, targets, split and weights."""
+        return DataDigest.of(self.ids, self.keys, self.targets, self.rows, self.weights)
 
     def part(self, *names: str) -> Batch:
         """All rows of some parts, ``train``, ``val`` or ``test``, as one batch."""
@@ -203,20 +216,40 @@ class CrystalDataModule(EmbeddingDataModule):
             on_error=settings.on_error,
         )
         self.left_out += [LeftOut(**row) for row in table.attrs["left_out"]]
+        if settings.weight_column is not None:
+            structures, table = self._weighed(structures, table, settings.weight_column)
         if not structures:
             first = f"; the first: {self.left_out[0]}" if self.left_out else ""
             raise ValueError(f"{self.place} has no crystal that can be used{first}")
         return structures, table
+
+    def _weighed(
+        self, structures: list[Structure], table: pd.DataFrame, column: str
+    ) -> tuple[list[Structure], pd.DataFrame]:
+        """The crystals that have a weight, with it as a number."""
+        weights, problems = weights_of_column(table, column)
+        for row, reason in problems.items():
+            name = str(table["material_id"].iloc[row])
+            self.leave_out(LeftOut(self.place, name, column, f"{reason}: a weight is a number that is not negative"))
+        kept = [row for row in range(len(table)) if row not in problems]
+        table = table.assign(**{column: weights}).iloc[kept].reset_index(drop=True)
+        return [structures[row] for row in kept], table
 
     def setup(self, stage: str) -> None:
         """Read, embed and split; predicting streams instead."""
         if stage == "predict" or self._loaded:
             return
         structures, table = self.load()
-        self.rows = {part: torch.as_tensor(rows) for part, rows in self._split(structures, table)._asdict().items()}
+        rows = {part: torch.as_tensor(of_part) for part, of_part in self._split(structures, table)._asdict().items()}
+        self.divide(rows)
         if stage == "fit":
             found = check_data(structures, self.ids, self.targets, self.rows, self.target_columns)
-            self.checks = replace(found, warnings=(*self._experts_left_out, *found.warnings))
+            weightless = [
+                f"{n} of {len(of_part)} {part} rows have weight 0 and are not learned from"
+                for part, of_part in rows.items()
+                if (n := len(of_part) - len(self.rows[part]))
+            ]
+            self.checks = replace(found, warnings=(*self._experts_left_out, *weightless, *found.warnings))
         self._loaded = True
 
     def load(self) -> tuple[list[Structure], pd.DataFrame]:
@@ -225,6 +258,8 @@ class CrystalDataModule(EmbeddingDataModule):
         self._read = None
         self.targets = torch.tensor(table[self.target_columns].to_numpy(dtype=np.float32))
         self.ids = table["material_id"].astype(str).tolist()
+        column = self.settings.weight_column
+        self.given_weights = None if column is None else torch.tensor(table[column].to_numpy(dtype=float))
         inputs = CrystalInputs(self.trainable, find_cards(self.experts), self.device)
         self.partial, self.collate = inputs(structures), inputs.collate
         self.keys = [structure_key(structure) for structure in structures]

@@ -18,15 +18,24 @@ class DataDigest:
         targets: Of all values.
         split: Of the rows of each part.
         rows: Number of rows of each part.
+        weights: Of all weights; ``None`` where crystals count alike.
     """
 
     crystals: str
     targets: str
     split: str
     rows: Mapping[str, int]
+    weights: str | None = None
 
     @classmethod
-    def of(cls, ids: Sequence[str], keys: Sequence[bytes], targets: Tensor, rows: Mapping[str, Tensor]) -> DataDigest:
+    def of(
+        cls,
+        ids: Sequence[str],
+        keys: Sequence[bytes],
+        targets: Tensor,
+        rows: Mapping[str, Tensor],
+        weights: Tensor | None = None,
+    ) -> DataDigest:
         """Digest some data.
 
         Args:
@@ -34,22 +43,29 @@ class DataDigest:
             keys: Their structures, see `moe_mat.crystals.structures.structure_key`; empty where they are not known.
             targets: ``[n, n_targets]``.
             rows: Row numbers of each part.
+            weights: Of all crystals ``[n]``.
         """
         return cls(
             _digest([*(name.encode() for name in ids), *keys]),
             _digest([str(tuple(targets.shape)).encode(), targets.contiguous().numpy().tobytes()]),
             _digest([part for name, of in rows.items() for part in (name.encode(), of.long().numpy().tobytes())]),
             {part: len(of) for part, of in rows.items()},
+            None if weights is None else _digest([weights.numpy().tobytes()]),
         )
 
-    def difference(self, other: DataDigest) -> str | None:
-        """In what others differ, in words; ``None`` where they do not."""
+    def difference(self, other: DataDigest, *, weights: bool = False) -> str | None:
+        """In what others differ, in words; ``None`` where they do not.
+
+        Args:
+            other: The others.
+            weights: Whether these count as well; errors on the same rows do not depend on them.
+        """
         if sum(self.rows.values()) != sum(other.rows.values()):
             return f"other crystals ({sum(self.rows.values())}, and these are {sum(other.rows.values())})"
         for name, words in (("crystals", "other crystals"), ("targets", "other targets"), ("split", "another split")):
             if getattr(self, name) != getattr(other, name):
                 return words
-        return None
+        return "other weights" if weights and self.weights != other.weights else None
 
 
 def _digest(parts: Iterable[bytes]) -> str:

@@ -54,6 +54,7 @@ class FoldTraining:
             collate=self.data.collate,
             batch_size=self.data.batch_size,
             device=self.data.device,
+            weights=self.data.given_weights,
         )
         with _one_thread():
             try:

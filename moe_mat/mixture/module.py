@@ -105,6 +105,8 @@ class MixtureOfExperts(pl.LightningModule):
             data.batch_size = max(data.batch_size, len(train.ids))
         if self.head.one_step:
             self.trainer.limit_train_batches = 1
+        if data.weights is not None and not self.head.weighs:
+            raise ValueError(f"head {self.head.name} does not know weights: leave them out, or take another head")
         self.data_digest, self.outcome = data.digest, None
         self.transform.fit(train.targets)
         self.head.seed = self.seed
@@ -205,7 +207,7 @@ class MixtureOfExperts(pl.LightningModule):
         noted = None if data is None else DataDigest(**data)
         task = None if self._trainer is None else self._trainer.state.fn
         if task == "fit" and noted is not None and self.data_digest is not None:
-            if difference := noted.difference(self.data_digest):
+            if difference := noted.difference(self.data_digest, weights=True):
                 raise ValueError(
                     f"the checkpoint is of a training on {difference}: go on with the data and split of its run, which "
                     "its config.yaml names, or train anew without the checkpoint"

@@ -122,6 +122,7 @@ class DataSettings:
             material ids or row numbers. Without it, rows are split at random.
         split: Which of the splits; without ``splits``, the seed of the random one.
         fractions: Shares of train, validation and test rows in a random split.
+        weight_column: Column that says how much each crystal counts in learning; 0 leaves it out there.
         group: Rows that a random split keeps in one part: those of one ``formula``, ``structure``, ``chemical_system``
             or ``cluster`` of embeddings, or of one value of a column (its name, or ``column:NAME``).
         batch_size: Crystals in a batch.
@@ -139,6 +140,7 @@ class DataSettings:
     splits: str | None = None
     split: int = 0
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    weight_column: str | None = None
     group: str | None = None
     batch_size: int = 128
     id_column: str | None = None

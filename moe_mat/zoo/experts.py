@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from pymatgen.core import Structure
 from torch import Tensor, nn
 
 from moe_mat.crystals.errors import UnsupportedCrystalError
-from moe_mat.crystals.structures import Crystal, crystals_from_objects
+from moe_mat.crystals.given import Crystals, given_crystals
+from moe_mat.crystals.structures import Crystal
 from moe_mat.encoders import Device, Encoder, Features, beside, choose_device, get_encoder, placed, prepare_checked
 from moe_mat.zoo.card_files import CardError
 from moe_mat.zoo.cards import EncoderCard, ExpertCard, NetworkCard
@@ -59,11 +58,12 @@ class Expert(nn.Module, ABC):
         return self.card.dim
 
     @abstractmethod
-    def embed(self, structures: Sequence[Structure], *, batch_size: int = 64, device: Device = "auto") -> np.ndarray:
+    def embed(self, structures: Crystals, *, batch_size: int = 64, device: Device = "auto") -> np.ndarray:
         """Embed crystals, without a cache.
 
         Args:
-            structures: pymatgen structures or ASE atoms.
+            structures: pymatgen structures or ASE atoms, one or several, or the path of a file or folder of them, see
+                `moe_mat.crystals.given.given_crystals`.
             batch_size: Crystals that go through the encoder at once; does not change the result.
             device: ``auto``, ``cpu`` or ``cuda``, where the encoder computes and then stays; one that knows no GPU
                 computes on the CPU, and ``auto`` is a GPU where there is one.
@@ -106,9 +106,9 @@ class EncoderExpert(Expert):
         return read_out(features, self.card.readout)
 
     def embed(  # noqa: D102
-        self, structures: Sequence[Structure], *, batch_size: int = 64, device: Device = "auto"
+        self, structures: Crystals, *, batch_size: int = 64, device: Device = "auto"
     ) -> np.ndarray:
-        crystals = crystals_from_objects(structures)
+        crystals = given_crystals(structures)
         batches = [np.zeros((0, self.dim), dtype=np.float32)]
         encoder = placed(self.encoder, choose_device(device)).only(self.card.readout.layers)
         for start in range(0, len(crystals), batch_size):
@@ -145,11 +145,12 @@ class NetworkExpert(Expert):
         self._freeze(card.network.sizes[-1])
 
     def embed(  # noqa: D102
-        self, structures: Sequence[Structure], *, batch_size: int = 64, device: Device = "auto"
+        self, structures: Crystals, *, batch_size: int = 64, device: Device = "auto"
     ) -> np.ndarray:
+        crystals = [crystal.structure for crystal in given_crystals(structures)]
         roots = {digest: cast(EncoderExpert, root) for digest, root in self.roots.items()}
         of_roots = {
-            digest: root.embed(structures, batch_size=batch_size, device=device) for digest, root in roots.items()
+            digest: root.embed(crystals, batch_size=batch_size, device=device) for digest, root in roots.items()
         }
         return self.order.run_networks(of_roots, dict(self.networks.items()))[self.order.digests[self.tag]]
 

@@ -36,6 +36,7 @@ class Head(nn.Module, ABC):
         max_epochs: The usual number of epochs.
         validate_every: Epochs from one validation to the next.
         full_batch: Whether every batch is all training rows.
+        weighs: Whether it knows the weights of a batch; where it does not, they are an error.
         one_step: Whether an epoch is one step, on any batch: what `loss` needs is kept by `fit_constants`.
         seed: Of what is random in `fit_constants` and `finish`; the training sets it.
         refits: Whether it may learn from the validation rows; the training sets it.
@@ -54,6 +55,7 @@ class Head(nn.Module, ABC):
     validate_every: ClassVar[int] = 1
     full_batch: ClassVar[bool] = False
     one_step: ClassVar[bool] = False
+    weighs: ClassVar[bool] = False
 
     def __init__(self, cards: Sequence[ExpertCard], transform: TargetTransform, settings: Any) -> None:
         super().__init__()

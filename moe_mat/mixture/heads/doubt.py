@@ -48,7 +48,12 @@ class Doubt(NamedTuple):
 
 @torch.no_grad()
 def out_of_fold_doubt(
-    process: GaussianProcess, covariance: Tensor, mixed: Sequence[Tensor], predicted: Tensor, targets: Tensor
+    process: GaussianProcess,
+    covariance: Tensor,
+    mixed: Sequence[Tensor],
+    predicted: Tensor,
+    targets: Tensor,
+    weights: Tensor | None = None,
 ) -> Doubt:
     """The same of crystals in cross-validation, each by what the other folds know, from which the shares come as well.
 
@@ -58,12 +63,14 @@ def out_of_fold_doubt(
         mixed: Each gate's mixed embeddings ``[n, width]``.
         predicted: What each learner says of them by the other folds ``[n_learners, n]``.
         targets: Their values ``[n]``.
+        weights: How much they count ``[n]``.
     """
     gated = process.gated(mixed)
     deviation, distances, shares = torch.empty(len(gated)), torch.empty(len(gated)), torch.empty_like(predicted)
     for held, kept in folds(len(gated)):
-        factor = process.factorise(covariance[kept][:, kept])
+        of_kept = None if weights is None else weights[kept]
+        factor = process.factorise(covariance[kept][:, kept], weights=of_kept)
         deviation[held] = process.deviation(factor, covariance[held][:, kept])
         distances[held] = nearest(gated[held], gated[kept])
-        shares[:, held] = select(predicted[:, kept], targets[kept])[:, None]
+        shares[:, held] = select(predicted[:, kept], targets[kept], of_kept)[:, None]
     return Doubt(predicted, shares, deviation, distances)

@@ -14,6 +14,7 @@ from torch import Tensor
 from moe_mat.mixture.growing import GrowingModule
 from moe_mat.mixture.heads.learners import KERNELS, Examples, Kernel, Learner, Solution, TargetColumn, learn
 from moe_mat.mixture.inner_folds import folds
+from moe_mat.mixture.weights import weighted_mean
 
 N_STEPS = 10
 
@@ -36,12 +37,13 @@ def out_of_fold(learners: Sequence[Learner], examples: Examples, target: TargetC
     return predicted
 
 
-def select(predicted: Tensor, targets: Tensor) -> Tensor:
+def select(predicted: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Shares of learners ``[n_learners]``, which sum to 1, by ensemble selection.
 
     Args:
         predicted: Of crystals that the learners have not seen ``[n_learners, n]``.
         targets: Their values ``[n]``.
+        weights: How much their errors count ``[n]``.
 
     Example:
         >>> select(torch.tensor([[0.0, 2.0], [2.0, 0.0], [9.0, 9.0]]), torch.tensor([1.0, 1.0]))
@@ -49,7 +51,7 @@ def select(predicted: Tensor, targets: Tensor) -> Tensor:
     """
     taken, total = torch.zeros(len(predicted)), torch.zeros_like(targets)
     for step in range(1, N_STEPS + 1):
-        errors = ((total + predicted) / step - targets).abs().mean(1)
+        errors = weighted_mean(((total + predicted) / step - targets).abs(), weights)
         best = int(errors.argmin())
         taken[best] += 1
         total = total + predicted[best]

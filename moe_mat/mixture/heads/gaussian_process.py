@@ -90,11 +90,13 @@ class GaussianProcess(GrowingModule):
     Attributes:
         support: What the mixed embeddings of the support are made of, for whoever makes them ``[n_support, width]``. It
             is kept in their place, because gates that use the same experts would keep them twice.
+        weights: How much the support counts ``[n_support]``, where it is not all alike.
         mixed: Each gate's mixed embeddings of the support; `None` after loading, until they are made again.
     """
 
     support: Tensor
     dual: Tensor
+    weights: Tensor | None
 
     def __init__(self, n_gates: int) -> None:
         super().__init__()
@@ -103,6 +105,7 @@ class GaussianProcess(GrowingModule):
         self.log_noise = nn.Parameter(torch.tensor(math.log(0.3)))
         for name in ("support", "dual"):
             self.register_buffer(name, torch.zeros(0))
+        self.register_buffer("weights", None)  # which a checkpoint does not have then
         self.mixed: list[Tensor] | None = None
         self._factor: Tensor | None = None
 
@@ -112,6 +115,7 @@ class GaussianProcess(GrowingModule):
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         self.mixed = self._factor = None
+        self.weights = state[f"{prefix}weights"].clone() if f"{prefix}weights" in state else None
         super()._load_from_state_dict(state, prefix, *rest)
 
     def covariance(self, squared: Sequence[Tensor]) -> Tensor:
@@ -142,39 +146,53 @@ class GaussianProcess(GrowingModule):
         assert self.mixed is not None
         return self.covariance_between(mixed, self.mixed)
 
-    def negative_log_likelihood(self, squared: Sequence[Tensor], targets: Tensor) -> Tensor:
+    def negative_log_likelihood(
+        self, squared: Sequence[Tensor], targets: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
         """Negative log marginal likelihood per crystal, with weak priors on the scales.
 
         Args:
             squared: Each gate's squared distances ``[m, m]``.
             targets: Standardised targets ``[m]``.
+            weights: Of the crystals ``[m]``, each of which has the noise variance divided by its weight.
         """
-        noise = (self.log_noise.exp() + JITTER) * torch.eye(len(targets))
+        if weights is None:
+            noise = (self.log_noise.exp() + JITTER) * torch.eye(len(targets))
+        else:
+            noise = torch.diag(self.log_noise.exp() / weights + JITTER)
         likelihood = _GaussianLikelihood.apply(self.covariance(squared) + noise, targets)
         prior = 0.5 * ((self.log_inverse_length / 1.5).square().sum() + (self.log_signal / 1.5).square().sum())
         prior = prior + 0.5 * ((self.log_noise + 2) / 2).square()
         return (likelihood + prior) / len(targets)
 
-    def factorise(self, covariance: Tensor, *, noise_factor: float = 1.0) -> Tensor:
-        """Cholesky factor, in double precision, of a covariance matrix with so many times the noise."""
+    def factorise(self, covariance: Tensor, *, noise_factor: float = 1.0, weights: Tensor | None = None) -> Tensor:
+        """Cholesky factor, in double precision, of a covariance matrix with so many times the noise.
+
+        Args:
+            covariance: Of crystals ``[n, n]``.
+            noise_factor: How many times.
+            weights: Of the crystals ``[n]``, see `negative_log_likelihood`.
+        """
         covariance = covariance.to(torch.double, copy=True)
-        covariance.diagonal().add_(noise_factor * self.log_noise.detach().exp().double() + JITTER)
+        noise = noise_factor * self.log_noise.detach().exp().double()
+        covariance.diagonal().add_((noise if weights is None else noise / weights.double()) + JITTER)
         return torch.linalg.cholesky(covariance)
 
     @torch.no_grad()
-    def solve(self, mixed: Sequence[Tensor], outputs: Tensor) -> Tensor:
+    def solve(self, mixed: Sequence[Tensor], outputs: Tensor, weights: Tensor | None = None) -> Tensor:
         """Make crystals the support.
 
         Args:
             mixed: Each gate's mixed embeddings ``[n, width]``.
             outputs: Standardised targets without outliers ``[n]``.
+            weights: How much they count ``[n]``.
 
         Returns:
             Their covariance without noise ``[n, n]``.
         """
-        self.mixed = list(mixed)
+        self.mixed, self.weights = list(mixed), weights
         covariance = self.covariance_between(mixed, mixed)
-        self._factor = self.factorise(covariance)
+        self._factor = self.factorise(covariance, weights=weights)
         self.dual = torch.cholesky_solve(outputs.double()[:, None], self._factor)[:, 0].float()
         return covariance
 
@@ -187,7 +205,7 @@ class GaussianProcess(GrowingModule):
         """Standard deviation of a new measurement, standardised ``[n]``: the model's doubt and the noise."""
         if self._factor is None:
             assert self.mixed is not None
-            self._factor = self.factorise(self.to_support(self.mixed))
+            self._factor = self.factorise(self.to_support(self.mixed), weights=self.weights)
         return self.deviation(self._factor, to_support)
 
     def deviation(self, factor: Tensor, to_support: Tensor) -> Tensor:

@@ -62,7 +62,8 @@ class InducingHead(KernelHead):
         seen = (present & (present.cumsum(0) <= MAX_ROWS)).any(1)  # of each target as many as the likelihood sees
         seen[:MAX_SCALE_ROWS] = True
         rows = order[seen]
-        super().fit_constants(Batch(train.embeddings[rows], train.targets[rows], [train.ids[row] for row in rows]))
+        ids, weights = [train.ids[row] for row in rows], None if train.weights is None else train.weights[rows]
+        super().fit_constants(Batch(train.embeddings[rows], train.targets[rows], ids, weights=weights))
         for column, values in enumerate(train.targets.unbind(1)):
             self._bound(column, values[values.isfinite()])
 
@@ -100,7 +101,8 @@ class InducingHead(KernelHead):
     def _examples(self, features: NystroemMap, column: int, batch: Batch, rows: Tensor) -> FeatureExamples:
         assert batch.targets is not None
         targets = batch.targets[rows, column]
-        return FeatureExamples(features.features(batch.embeddings, rows), targets, self.transform.of(targets, column))
+        outputs, weights = self.transform.of(targets, column), None if batch.weights is None else batch.weights[rows]
+        return FeatureExamples(features.features(batch.embeddings, rows), targets, outputs, weights)
 
     def _choose_learners(self, column: int, train: Batch, order: Tensor) -> None:
         """Give learners their shares, by what they say of some crystals when they have learned from others."""
@@ -122,7 +124,7 @@ class InducingHead(KernelHead):
                     predicted[number] = Solution(weights.float(), constants).predict(of_judges, target)
         assert train.targets is not None
         values = train.targets[judges, column]
-        shares = select(predicted, values)
+        shares = select(predicted, values, None if train.weights is None else train.weights[judges])
         ensemble.choose(learners, shares)
         if not ensemble.uses("descriptors"):
             ensemble.described = torch.zeros(0)
@@ -144,7 +146,7 @@ class InducingHead(KernelHead):
                 features = self._map(column, kernel)
                 examples = self._examples(features, column, batch, rows)
                 if kernel == "gated":
-                    self._inducing(column).see(examples.gram)
+                    self._inducing(column).see(examples.weighted_gram)
                 for learner in ensemble.learners:
                     if learner.kernel == kernel:
                         weights, constants = learn_linear(learner, examples, target)

@@ -37,7 +37,7 @@ class InducingProcess(GaussianProcess):
 
     def place(self, support: Tensor, mixed: list[Tensor]) -> None:
         """Make crystals the landmarks: see `GaussianProcess.support`, and `GaussianProcess.mixed`."""
-        self.support, self.mixed, self._factor = support, mixed, None
+        self.support, self.mixed, self._factor, self.weights = support, mixed, None, None
         self.dual = self.posterior = torch.zeros(0)
 
     @torch.no_grad()

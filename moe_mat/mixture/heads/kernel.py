@@ -53,6 +53,7 @@ class KernelHead(Head):
     max_epochs = 60
     validate_every = 5
     full_batch = True
+    weighs = True
     settings: KernelSettings
     bounds: Tensor
 
@@ -97,7 +98,8 @@ class KernelHead(Head):
             parts = self.scaling(embeddings[rows])
             distances = torch.stack([squared_distances(part, part) for part in parts])
             clipped = self.transform.without_outliers_of(outputs[rows, column], column)
-            self._seen.append(Seen(parts, distances, clipped))
+            weights = None if train.weights is None else train.weights[rows]
+            self._seen.append(Seen(parts, distances, clipped, weights))
 
     def _bound(self, column: int, values: Tensor) -> None:
         low, high = values.aminmax()
@@ -111,7 +113,7 @@ class KernelHead(Head):
         losses = []
         for column, seen in enumerate(self._seen):
             squared = torch.einsum("ge,enm->gnm", self._weights(column), seen.distances)
-            losses.append(self._process(column).negative_log_likelihood(list(squared), seen.outputs))
+            losses.append(self._process(column).negative_log_likelihood(list(squared), seen.outputs, seen.weights))
         loss = torch.stack(losses).mean()
         return loss, loss
 
@@ -137,11 +139,18 @@ class KernelHead(Head):
         """Experts that have a weight in some gate."""
         return (self._weights(column) > NEGLIGIBLE).any(0).nonzero()[:, 0].tolist()
 
-    def _solve(self, column: int, parts: Sequence[Tensor], mixed: list[Tensor], outputs: Tensor) -> Tensor:
+    def _solve(
+        self,
+        column: int,
+        parts: Sequence[Tensor],
+        mixed: list[Tensor],
+        outputs: Tensor,
+        weights: Tensor | None,
+    ) -> Tensor:
         """Make crystals the support; returns their covariance."""
         process = self._process(column)
         process.support = torch.cat([parts[expert] for expert in self._used(column)], dim=1)
-        return process.solve(mixed, outputs)
+        return process.solve(mixed, outputs, weights)
 
     def _with_support(self, column: int) -> GaussianProcess:
         """The process of a target; after loading, the mixed embeddings of its support are made again."""
@@ -221,7 +230,7 @@ class KernelHead(Head):
     def before_validation(self) -> None:
         """Make what the likelihood sees the support, so that the present gates can predict."""
         for column, seen in enumerate(self._seen):
-            self._solve(column, seen.parts, self._mix(seen.parts, column), seen.outputs)
+            self._solve(column, seen.parts, self._mix(seen.parts, column), seen.outputs, seen.weights)
 
     @torch.no_grad()
     def finish(self, train: Batch, val: Batch) -> None:
@@ -235,7 +244,13 @@ class KernelHead(Head):
         parts = (train, val) if self.refits else (train,)
         targets = torch.cat([part.targets for part in parts if part.targets is not None])
         ids = [name for part in parts for name in part.ids]
-        known = Batch(torch.cat([part.embeddings for part in parts]), targets, ids)
+        weights = [part.weights for part in parts if part.weights is not None]
+        known = Batch(
+            torch.cat([part.embeddings for part in parts]),
+            targets,
+            ids,
+            weights=torch.cat(weights) if weights else None,
+        )
         said = []
         for column in range(len(self.processes)):
             present = targets[:, column].isfinite().nonzero()[:, 0]
@@ -252,31 +267,35 @@ class KernelHead(Head):
         covariances: dict[Kernel, Tensor] = {"gated": target.process.covariance_between(rows.mixed, rows.mixed)}
         if described:
             covariances["descriptors"] = self.descriptors(rows.described, rows.described)
-        predicted = out_of_fold(learners, Examples(covariances, rows.targets, rows.outputs), target)
+        examples = Examples(covariances, rows.targets, rows.outputs, rows.weights)
+        predicted = out_of_fold(learners, examples, target)
         if predicted is None:
             return None
-        shares = select(predicted, rows.targets)
+        shares = select(predicted, rows.targets, rows.weights)
         self._ensemble(column).choose(learners, shares)
         errors = (predicted - rows.targets).abs().mean(1)
         self.tried += [
             {"target": column, **learner._asdict(), "cv_mae": error, "share": round(share, 3)}
             for learner, error, share in zip(learners, errors.tolist(), shares.tolist(), strict=True)
         ]
-        return out_of_fold_doubt(target.process, covariances["gated"], rows.mixed, predicted, rows.targets)
+        return out_of_fold_doubt(
+            target.process, covariances["gated"], rows.mixed, predicted, rows.targets, rows.weights
+        )
 
     @torch.no_grad()
     def refit(self, batch: Batch) -> None:
         """Make these rows the support, with everything else as it is."""
         for column in range(len(self.processes)):
             rows, target, ensemble = self._rows(batch, column), self._target(column), self._ensemble(column)
-            covariance = self._solve(column, rows.parts, rows.mixed, target.clipped(rows.outputs))
+            outputs = target.clipped(rows.outputs)
+            covariance = self._solve(column, rows.parts, rows.mixed, outputs, rows.weights)
             if not ensemble.learners:
                 continue
             covariances: dict[Kernel, Tensor] = {"gated": covariance}
             if ensemble.uses("descriptors"):
                 ensemble.described = rows.described
                 covariances["descriptors"] = self.descriptors(rows.described, rows.described)
-            ensemble.fit(Examples(covariances, rows.targets, rows.outputs), target)
+            ensemble.fit(Examples(covariances, rows.targets, rows.outputs, rows.weights), target)
 
     def forget(self) -> None:
         """Drop what the likelihood sees: distances in all experts' embeddings, many times the size of the support."""
@@ -290,4 +309,5 @@ class KernelHead(Head):
         if self.descriptors.experts:
             described = self._described(embeddings)
         outputs = self.transform(batch.targets)[present, column]
-        return TargetRows(parts, self._mix(parts, column), described, batch.targets[present, column], outputs)
+        weights, values = None if batch.weights is None else batch.weights[present], batch.targets[present, column]
+        return TargetRows(parts, self._mix(parts, column), described, values, outputs, weights)

@@ -38,6 +38,7 @@ class TargetRows(NamedTuple):
         described: Columns of the descriptor kernel ``[n, width]``.
         targets: In their unit ``[n]``.
         outputs: Standardised ``[n]``.
+        weights: How much they count ``[n]``; ``None`` where all are alike.
     """
 
     parts: list[Tensor]
@@ -45,11 +46,13 @@ class TargetRows(NamedTuple):
     described: Tensor
     targets: Tensor
     outputs: Tensor
+    weights: Tensor | None = None
 
     def some(self, rows: Tensor) -> TargetRows:
         """Those of some rows ``[m]``."""
         parts, mixed = ([one[rows] for one in several] for several in (self.parts, self.mixed))
-        return TargetRows(parts, mixed, self.described[rows], self.targets[rows], self.outputs[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return TargetRows(parts, mixed, self.described[rows], self.targets[rows], self.outputs[rows], weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,10 @@ class Seen:
         parts: Scaled embeddings, one ``[m, dim]`` an expert.
         distances: Squared distances in each expert's embedding ``[n_experts, m, m]``.
         outputs: Standardised targets without outliers ``[m]``.
+        weights: How much they count ``[m]``; ``None`` where all are alike.
     """
 
     parts: list[Tensor]
     distances: Tensor
     outputs: Tensor
+    weights: Tensor | None = None

@@ -69,16 +69,20 @@ class Examples:
         covariances: Of the crystals, by each kernel ``[n, n]``.
         targets: In their unit ``[n]``.
         outputs: What the Gaussian process learns of them ``[n]``.
+        weights: How much they count ``[n]``: of the process's noise variances 1 / weight, and of a machine's C;
+            ``None`` where all are alike.
     """
 
     covariances: dict[Kernel, Tensor]
     targets: Tensor
     outputs: Tensor
+    weights: Tensor | None = None
 
     def some(self, rows: Tensor) -> Examples:
         """Those of some rows ``[m]``."""
         covariances = {kernel: covariance[rows][:, rows] for kernel, covariance in self.covariances.items()}
-        return Examples(covariances, self.targets[rows], self.outputs[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return Examples(covariances, self.targets[rows], self.outputs[rows], weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +153,14 @@ def learn(learner: Learner, examples: Examples, target: TargetColumn) -> Solutio
     """Learn from examples."""
     covariance = examples.covariances[learner.kernel]
     if not learner.machine:
-        factor = target.process.factorise(covariance, noise_factor=learner.strength)
+        factor = target.process.factorise(covariance, noise_factor=learner.strength, weights=examples.weights)
         outputs = target.clipped(examples.outputs).double()
         dual = torch.cholesky_solve(outputs[:, None], factor)[:, 0].float()
         return Solution(dual, torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=torch.double))
     outputs, median, spread = machine_outputs(learner, examples.targets, examples.outputs)
     svr = SVR(kernel="precomputed", C=learner.strength, epsilon=EPSILON, tol=1e-2, cache_size=500, max_iter=100_000)
-    svr.fit(covariance.double().numpy(), outputs.double().numpy())
+    weights = None if examples.weights is None else examples.weights.double().numpy()
+    svr.fit(covariance.double().numpy(), outputs.double().numpy(), sample_weight=weights)
     dual = torch.zeros(len(outputs))
     dual[torch.from_numpy(svr.support_).long()] = torch.from_numpy(svr.dual_coef_[0]).float()
     return Solution(dual, torch.tensor([svr.intercept_[0], learner.root, median, spread], dtype=torch.double))

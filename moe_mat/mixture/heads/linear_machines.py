@@ -33,11 +33,13 @@ class FeatureExamples:
         features: ``[n, m]``.
         targets: In their unit ``[n]``.
         outputs: What the Gaussian process learns of them ``[n]``.
+        weights: How much they count ``[n]``; ``None`` where all are alike.
     """
 
     features: Tensor
     targets: Tensor
     outputs: Tensor
+    weights: Tensor | None = None
 
     @cached_property
     def gram(self) -> Tensor:
@@ -45,6 +47,16 @@ class FeatureExamples:
         total = torch.zeros(2 * self.features.shape[1:], dtype=torch.double)
         for chunk in self.features.split(CHUNK):
             total += chunk.T @ chunk
+        return total
+
+    @cached_property
+    def weighted_gram(self) -> Tensor:
+        """The same, of each crystal as often as its weight says."""
+        if self.weights is None:
+            return self.gram
+        total = torch.zeros_like(self.gram)
+        for chunk, weights in zip(self.features.split(CHUNK), self.weights.split(CHUNK), strict=True):
+            total += chunk.T @ (weights[:, None] * chunk)
         return total
 
     @cached_property
@@ -63,7 +75,9 @@ def learn_linear(learner: Learner, examples: FeatureExamples, target: TargetColu
     """Weights of the features ``[m]``, and the constants of a `moe_mat.mixture.heads.learners.Solution`."""
     if not learner.machine:
         noise = learner.strength * target.process.log_noise.detach().exp().double() + JITTER
-        weights = ridge(examples.gram, examples.times(target.clipped(examples.outputs)), noise)
+        outputs = target.clipped(examples.outputs)
+        outputs = outputs if examples.weights is None else outputs * examples.weights
+        weights = ridge(examples.weighted_gram, examples.times(outputs), noise)
         return weights, torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=torch.double)
     outputs, median, spread = machine_outputs(learner, examples.targets, examples.outputs)
     weights, intercept = support_vector_regression(examples, outputs.float(), penalty=learner.strength)
@@ -79,6 +93,8 @@ def ridge(gram: Tensor, products: Tensor, penalty: Tensor) -> Tensor:
 
 def support_vector_regression(examples: FeatureExamples, outputs: Tensor, *, penalty: float) -> tuple[Tensor, float]:
     """Weights ``[m]`` and intercept that minimise ``|w|^2 / 2 + penalty * sum max(0, |y - X w - b| - EPSILON)``.
+
+    Of crystals with weights the penalty is theirs times this.
 
     Args:
         examples: Of whom the features are taken.
@@ -103,11 +119,12 @@ def support_vector_regression(examples: FeatureExamples, outputs: Tensor, *, pen
     weights, fitted = weights_for(outputs, solve(1.0))
     typical = float((outputs - fitted).abs().mean().clamp_min(1e-3))
     factor = solve(typical / penalty)
+    most = torch.full_like(outputs, typical) if examples.weights is None else typical * examples.weights
     residuals, dual = outputs - fitted, torch.zeros_like(outputs)
     for _ in range(MAX_STEPS):
         weights, fitted = weights_for(outputs - residuals - dual, factor)
         relaxed = OVER_RELAXATION * (outputs - fitted) + (1 - OVER_RELAXATION) * residuals
-        before, residuals = residuals, _shrunk(relaxed - dual, typical)
+        before, residuals = residuals, _shrunk(relaxed - dual, most)
         dual = dual + residuals - relaxed
         apart = max(_size(residuals - outputs + fitted), _size(residuals - before))
         if apart < TOLERANCE * typical:
@@ -115,9 +132,9 @@ def support_vector_regression(examples: FeatureExamples, outputs: Tensor, *, pen
     return weights[:-1], float(weights[-1])
 
 
-def _shrunk(values: Tensor, by: float) -> Tensor:
-    """Towards 0 by at most so much, and not from within EPSILON of it."""
-    return values - values.sign() * (values.abs() - EPSILON).clamp(0, by)
+def _shrunk(values: Tensor, by: Tensor) -> Tensor:
+    """Towards 0 by at most so much ``[n]``, and not from within EPSILON of it."""
+    return values - values.sign() * (values.abs() - EPSILON).clamp_min(0).minimum(by)
 
 
 def _size(values: Tensor) -> float:

@@ -22,13 +22,14 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def masked_loss(kind: str, outputs: Tensor, targets: Tensor) -> Tensor:
+def masked_loss(kind: str, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean loss over the targets that have a value; 0 where none has one.
 
     Args:
         kind: ``"mse"``, ``"mae"`` or ``"huber"``.
         outputs: ``[n, n_targets]``.
         targets: ``[n, n_targets]``; NaN means no value.
+        weights: Factors of the crystals' losses ``[n]``, with the mean 1 over the training.
 
     Raises:
         ValueError: When the loss is unknown.
@@ -36,7 +37,10 @@ def masked_loss(kind: str, outputs: Tensor, targets: Tensor) -> Tensor:
     if kind not in LOSSES:
         raise ValueError(f"unknown loss {kind!r}; known: {', '.join(LOSSES)}")
     present = targets.isfinite()
-    return LOSSES[kind](outputs[present], targets[present]).sum() / present.sum().clamp_min(1)
+    losses = LOSSES[kind](outputs[present], targets[present])
+    if weights is not None:
+        losses = losses * weights[:, None].expand_as(targets)[present]
+    return losses.sum() / present.sum().clamp_min(1)
 
 
 def mlp(

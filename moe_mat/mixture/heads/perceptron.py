@@ -41,6 +41,7 @@ class PerceptronHead(Head):
     """
 
     Settings = PerceptronSettings
+    weighs = True
     settings: PerceptronSettings
     tunes: Tensor
 
@@ -100,7 +101,9 @@ class PerceptronHead(Head):
         """Loss of one batch with and without the gate's penalties."""
         assert batch.targets is not None
         mixed, weights = self.embed(batch)
-        plain = loss = masked_loss(self.settings.loss, self.network(mixed), self.transform(batch.targets))
+        plain = loss = masked_loss(
+            self.settings.loss, self.network(mixed), self.transform(batch.targets), batch.weights
+        )
         if self.settings.orthogonality:
             loss = loss + self.settings.orthogonality * orthogonality(weights)
         if self.settings.load_balance:

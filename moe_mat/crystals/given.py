@@ -1,0 +1,62 @@
+"""Crystals as a caller has them: objects, a table, or files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from ase import Atoms
+from numpy.typing import NDArray
+from pymatgen.core import Structure
+from pymatgen.core.structure import SiteCollection
+
+from moe_mat.crystals.readers import iter_crystals
+from moe_mat.crystals.structure_files import read_structure_file
+from moe_mat.crystals.structures import Crystal, crystals_from_objects
+
+File = str | os.PathLike[str]
+OneCrystal = Structure | Atoms | Mapping[str, Any]
+Crystals = File | OneCrystal | Sequence[OneCrystal | File] | pd.Series | pd.DataFrame | NDArray[Any]
+"""A file or folder of crystals, a crystal, several, or a DataFrame with a column ``structure``."""
+
+
+def is_file(crystals: object) -> bool:
+    """Whether crystals are given by the path of their file or folder."""
+    return isinstance(crystals, str | os.PathLike)
+
+
+def given_crystals(crystals: Crystals) -> list[Crystal]:
+    """Checked crystals.
+
+    Args:
+        crystals: The path of a file or folder, as for `moe_mat.read_structures`; or what ``as_structure`` takes, one or
+            several, where a path stands for the crystal in that file; or a DataFrame with a column ``structure``.
+
+    Raises:
+        CrystalError: When one cannot be used; names it.
+        FileNotFoundError: When there is no such file.
+        ValueError: When a DataFrame has no column of structures, or a file cannot be read.
+    """
+    if isinstance(crystals, (str, os.PathLike)):
+        return list(iter_crystals(crystals, columns=()))
+    if isinstance(crystals, pd.DataFrame):
+        if "structure" not in crystals:
+            columns = ", ".join(map(str, crystals.columns))
+            raise ValueError(f"the DataFrame has no column 'structure' but {columns}: pass its column of crystals")
+        crystals = crystals["structure"]
+    if isinstance(crystals, (SiteCollection, Atoms, Mapping)):
+        crystals = [crystals]
+    return crystals_from_objects([_opened(one) for one in crystals])
+
+
+def _opened(crystal: Any) -> Any:
+    """A crystal, or the one in a file."""
+    if not isinstance(crystal, (str, os.PathLike)):
+        return crystal
+    try:
+        return read_structure_file(Path(crystal))
+    except ValueError as error:
+        raise ValueError(f"{crystal}: {error}") from error
