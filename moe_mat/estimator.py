@@ -10,21 +10,22 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import effective_n_jobs
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pymatgen.core import Structure
 from sklearn.base import RegressorMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from moe_mat.crystals.errors import OnUnknownElement
-from moe_mat.crystals.splits import Split, random_split
+from moe_mat.crystals.given import Crystals
 from moe_mat.encoders import Device
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.checked_pickle import CheckedPickle
 from moe_mat.mixture.crystal_inputs import EmbeddedCrystals, embed_crystals
-from moe_mat.mixture.data import EmbeddingDataModule
-from moe_mat.crystals.given import Crystals
-from moe_mat.mixture.given import given_data, given_experts, given_structures, labelled, r2, target_names
+from moe_mat.mixture.determination import r2
+from moe_mat.mixture.embedding_data import EmbeddingDataModule
+from moe_mat.mixture.given import given_data, given_experts, given_settings
+from moe_mat.mixture.labelled import Known, Targets, Validation, Weights, given_structures, labelled
 from moe_mat.mixture.members import Members
 from moe_mat.mixture.memory import affordable
 from moe_mat.mixture.predicted import Said
@@ -38,7 +39,6 @@ from moe_mat.mixture.settings import (
     Transform,
 )
 from moe_mat.mixture.training import member_seeds
-from moe_mat.mixture.weights import joined_weights
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.find import find_cards
 
@@ -83,7 +83,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
             cannot be used; ``"drop_expert"`` fits without that expert, and says so.
         n_jobs: Processes that embed crystals, each with its own copy of the experts; -1 for all cores. Predictions do
             not depend on it.
-        device: ``auto``, ``cpu`` or ``cuda``, see `moe_mat.mixture.settings.TrainingSettings`.
+        device: See `moe_mat.mixture.settings.TrainingSettings`.
         random_state: Seed or generator.
 
     Attributes:
@@ -174,72 +174,43 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
         self.random_state = random_state
 
     def fit(
-        self,
-        X: Crystals,
-        y: ArrayLike | str | Sequence[str],
-        sample_weight: ArrayLike | str | None = None,
-        *,
-        validation: tuple[Crystals, ArrayLike] | tuple[Crystals, ArrayLike, ArrayLike] | None = None,
+        self, X: Crystals, y: Targets, sample_weight: Weights = None, *, validation: Validation | None = None
     ) -> MoERegressor:
         """Train on crystals.
 
         Args:
-            X: pymatgen structures, ASE atoms or paths of structure files ``[n]``, or one of these; a DataFrame with a
-                column ``structure``; or the path of a file or folder that `moe_mat.read_structures` reads.
-            y: Targets ``[n]`` or ``[n, n_targets]``; NaN means no value. Of a file or folder also names of its columns.
-            sample_weight: How much each crystal counts in learning ``[n]``, or the name of a column. Only ratios
-                matter: a weight of 2 halves the variance of the label's noise, or doubles its loss; 0 leaves a crystal
-                out. Errors that are reported, intervals and the choice of the epoch count all crystals alike.
+            X: Structures, atoms or paths of structure files ``[n]``; one of these; a DataFrame with a column
+                ``structure``; or a path of crystals, as `moe_mat.read_structures` reads them.
+            y: Targets ``[n]`` or ``[n, n_targets]``, NaN where there is no value; or columns of a file.
+            sample_weight: How much each crystal counts in learning ``[n]``, or a column of a file. Only ratios matter;
+                0 leaves a crystal out. See docs/training.md.
             validation: Crystals, targets, and weights if there are any, that choose epoch and settings; without them,
                 each member sets a random part of ``X`` aside.
 
         Raises:
             CrystalError: When a crystal cannot be used; names its position.
-            ValueError: When lengths differ, values are infinite, too few crystals have one, or weights are negative,
-                not finite or all 0.
+            ValueError: When lengths differ, values are infinite, too few crystals have one, or weights are wrong.
         """
         if self.n_members < 1:
             raise ValueError(f"n_members is {self.n_members}: at least one gate and head are needed")
-        known = labelled(X, y, sample_weight).with_weight()
-        structures, targets, weights, given = known.structures, known.targets, known.weights, None
-        others: list[Structure] = []
-        if validation is not None:
-            chosen = labelled(*validation).with_weight()
-            others, n = chosen.structures, len(structures)
-            targets = torch.cat([targets, chosen.targets])
-            weights = joined_weights(weights, n, chosen.weights, len(others))
-            given = Split(np.arange(n), np.arange(n, len(targets)), np.arange(0))
-        cards = given_experts(self.experts, [*structures, *others], self.on_unknown_element)
+        known = Known(X, y, sample_weight, validation)
+        cards = given_experts(self.experts, known.structures, self.on_unknown_element)
         self.experts_ = [card.reference for card in cards]
-        settings = self._settings(target_names(known.values, targets.shape[1]))
-        settings = affordable(settings, cards, n_rows=len(targets), n_models=self.n_members)
-        batch = self._embedded(cards, structures)
-        if validation is not None:
-            batch = batch.joined(self._embedded(cards, others))
+        settings = given_settings(self, self.experts_, known.names)
+        settings = affordable(settings, cards, n_rows=len(known.targets), n_models=self.n_members)
+        batch = known.embedded(lambda structures: self._embedded(cards, structures))
         training = TrainingSettings(**{one.name: getattr(self, one.name) for one in fields(TrainingSettings)})
 
         def data_of(seed: int) -> EmbeddingDataModule:
-            fractions = (1 - self.validation_fraction, self.validation_fraction, 0.0)
-            split = given or random_split(len(targets), fractions=fractions, seed=seed)
-            return given_data(batch, targets, split, batch_size=self.batch_size, device=self.device, weights=weights)
+            split = known.split(self.validation_fraction, seed)
+            return given_data(batch, known, split, batch_size=self.batch_size, device=self.device)
 
         self.members_ = Members.trained(settings, training, member_seeds(self.random_state, self.n_members), data_of)
         self.gate_weights_ = self.members_.gate_weights(batch.embeddings)
         self.validation_mae_ = self.members_.validation_mae
         self.tried_ = [member.head.tried for member in self.members_]
-        self.n_targets_, self._targets, self._one_dimensional = (
-            targets.shape[1],
-            settings.targets,
-            np.ndim(known.values) == 1,
-        )
+        self.n_targets_, self._targets, self._one_dimensional = len(known.names), known.names, known.one_dimensional
         return self
-
-    def _settings(self, targets: list[str]) -> MixtureSettings:
-        """What the constructor was given, as the model's settings; sequences as plain data."""
-        given = {one.name: getattr(self, one.name) for one in fields(MixtureSettings) if one.name != "targets"}
-        given |= {"experts": self.experts_, "hidden": tuple(self.hidden)}
-        given |= {name: dict(given[name]) for name in ("initial_gate", "head_settings") if given[name] is not None}
-        return MixtureSettings(**given, targets=targets)
 
     def predict(
         self, X: Crystals, return_std: bool = False, interval: float | Sequence[float] | None = None
@@ -291,20 +262,15 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
         """
         return self._say(X).domain([""] if self._one_dimensional else [f"{name}_" for name in self._targets])
 
-    def score(
-        self, X: Crystals, y: ArrayLike | str | Sequence[str], sample_weight: ArrayLike | str | None = None
-    ) -> float:
+    def score(self, X: Crystals, y: Targets, sample_weight: Weights = None) -> float:
         """Coefficient of determination (R²) of the prediction, of several targets the mean of theirs.
 
         Args:
             X: As in `fit`.
-            y: As in `fit`. Values that are missing (NaN) do not count.
-            sample_weight: How much each crystal counts in it ``[n]``, or the name of a column.
-
-        Raises:
-            ValueError: When shapes differ, a value is infinite, or no target has two values.
+            y: As in `fit`; values that are missing (NaN) do not count.
+            sample_weight: How much each crystal counts in it ``[n]``, or a column of a file.
         """
-        known = labelled(X, y, sample_weight)
+        known = labelled(X, y, sample_weight, gaps=True)
         return r2(known.values, self.predict(known.structures), known.weights)
 
     def transform(self, X: Crystals) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from toy_experts import cgcnn_expert
 from toy_mixture import HEADS, finish, fit, new_model, predictions, synthetic
 
 from moe_mat.crystals.datasets import load_quickstart
-from moe_mat.mixture.data import EmbeddingDataModule
+from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.heads.last_convolution import partial_crystals
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
 from moe_mat.zoo.card_files import CardError

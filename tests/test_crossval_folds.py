@@ -12,7 +12,7 @@ from sklearn.model_selection import GroupKFold, KFold, cross_val_score
 
 from moe_mat import MoERegressor, chemical_system_groups, cluster_groups, formula_groups
 from moe_mat.crystals import Fold, load_quickstart, make_folds, times_of
-from moe_mat.mixture.data import EmbeddingDataModule
+from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.fold_training import FoldTraining
 from moe_mat.mixture.settings import MixtureSettings, TrainingSettings
 from moe_mat.mixture.training import member_seeds

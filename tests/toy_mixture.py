@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from moe_mat.mixture.data import EmbeddingDataModule
+from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.report import RunReport, evaluate
 from moe_mat.mixture.training import complete

@@ -14,7 +14,7 @@ from pymatgen.core import Structure
 from pymatgen.core.structure import SiteCollection
 
 from moe_mat.crystals.readers import iter_crystals
-from moe_mat.crystals.structure_files import read_structure_file
+from moe_mat.crystals.structure_files import read_structure_file, structure_format
 from moe_mat.crystals.structures import Crystal, crystals_from_objects
 
 File = str | os.PathLike[str]
@@ -54,7 +54,7 @@ def given_crystals(crystals: Crystals) -> list[Crystal]:
 
 def _opened(crystal: Any) -> Any:
     """A crystal, or the one in a file."""
-    if not isinstance(crystal, (str, os.PathLike)):
+    if not is_file(crystal) or (isinstance(crystal, str) and structure_format(Path(crystal)) is None):
         return crystal
     try:
         return read_structure_file(Path(crystal))

@@ -1,4 +1,4 @@
-"""What a parsed JSON value holds: crystals with their columns, in any of the forms that databases and programs write."""
+"""What a parsed JSON value holds: crystals with their columns, in any form that databases and programs write."""
 
 from __future__ import annotations
 

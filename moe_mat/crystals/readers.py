@@ -104,7 +104,7 @@ def iter_crystals(
 
     Understood are Parquet with the OPTIMADE columns; a folder of CIF, POSCAR and other structure files, optionally with
     one CSV that names them by file name or stem; such a CSV; JSON as matminer, pandas and monty write it, documents of
-    the Materials Project and answers of OPTIMADE, also as lines or as a folder of pages; databases of ASE; extended XYZ,
+    the Materials Project and answers of OPTIMADE, also as lines or a folder of pages; databases of ASE; extended XYZ,
     whose comment lines give the columns; a single structure file; and a DataFrame with a column of structures. A folder
     without structure files may hold Parquet, which is read as one table in the order of the files' names.
 
@@ -194,7 +194,7 @@ def open_table(path: Source, *, structure_column: str | None = None) -> Table:
     if structure_format(path) is not None:
         return Table(str(path), [], in_order(lambda: iter([file_row(path, {})])))
     raise ValueError(
-        f"{path}: unknown type of file; known are *.parquet, *.csv, *.jsonl, *.db of ASE, folders of files, {KNOWN_NAMES}"
+        f"{path}: unknown type of file; known are *.parquet, *.csv, *.jsonl, *.db, folders of files, {KNOWN_NAMES}"
     )
 
 

@@ -1,5 +1,6 @@
 from .batch import Batch
-from .data import CrystalDataModule, EmbeddingDataModule
+from .data import CrystalDataModule
+from .embedding_data import EmbeddingDataModule
 from .gate import CrystalGate, Gate, mix
 from .heads.base import HEADS, Head, get_head, register_head
 from .heads.projection import Projections

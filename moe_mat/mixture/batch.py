@@ -45,6 +45,18 @@ class Batch:
             weights = None if self.weights is None else self.weights[some]
             yield Batch(self.embeddings[some], targets, self.ids[some], None, self.keys[some], weights)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Batch]) -> Batch:
+        """Crystals with targets of several batches as one, without what is trained of the experts."""
+        targets = [part.targets for part in parts if part.targets is not None]
+        weights = [part.weights for part in parts if part.weights is not None]
+        return Batch(
+            torch.cat([part.embeddings for part in parts]),
+            torch.cat(targets) if targets else None,
+            [name for part in parts for name in part.ids],
+            weights=torch.cat(weights) if weights else None,
+        )
+
     def to(self, device: torch.device | str, **kwargs: Any) -> Batch:
         """Move to a device; Lightning calls this."""
         return Batch(

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from moe_mat.mixture.batch import Batch
 
 if TYPE_CHECKING:
-    from moe_mat.mixture.data import EmbeddingDataModule
+    from moe_mat.mixture.embedding_data import EmbeddingDataModule
 
 
 class BatchedRows(Dataset[Batch]):

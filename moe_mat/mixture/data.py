@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytorch_lightning as pl
 import torch
 from pymatgen.core import Structure
-from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader
 
 from moe_mat.crystals.datasets import load_matminer, load_quickstart
 from moe_mat.crystals.errors import CrystalError, LeftOut
@@ -25,14 +22,12 @@ from moe_mat.crystals.structures import structure_key
 from moe_mat.encoders import Device
 from moe_mat.files.progress import Progress
 from moe_mat.mixture.batch import Batch
-from moe_mat.mixture.batched_rows import BatchedRows
 from moe_mat.mixture.crystal_inputs import CrystalInputs, embed_rows
 from moe_mat.mixture.crystal_stream import CrystalStream
 from moe_mat.mixture.data_checks import DataChecks, check_data
-from moe_mat.mixture.data_digest import DataDigest
-from moe_mat.mixture.heads.last_convolution import collate_partial
+from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.settings import DataSettings, Trainable
-from moe_mat.mixture.weights import relative_weights, weights_of_column, without_weightless
+from moe_mat.mixture.weights import weighed, weightless_rows
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.clusters import cluster_labels
 from moe_mat.zoo.find import find_cards
@@ -42,84 +37,6 @@ logger = logging.getLogger(__name__)
 
 QUICKSTART = "dcdft"
 QUICKSTART_TARGET = "bulk_modulus"
-
-
-class EmbeddingDataModule(pl.LightningDataModule):
-    """Embedded crystals, their targets and their split.
-
-    Args:
-        embeddings: The experts' embeddings side by side ``[n, sum(dims)]``.
-        targets: ``[n, n_targets]``, NaN where there is no value.
-        rows: Row numbers of ``train``, ``val`` and ``test``.
-        ids: The crystals' names.
-        partial: The crystals as what is trained of the experts needs them.
-        collate: Joins some of these.
-        batch_size: Crystals in a batch.
-        device: Where what is trained of the experts computes when it is not being trained.
-        weights: How much crystals count in learning ``[n]``, see `moe_mat.mixture.weights`; ``None`` for all alike.
-
-    Attributes:
-        given_weights: As they were given.
-        weights: With the mean 1 over the training rows; ``None`` where all that are learned from are alike.
-    """
-
-    def __init__(
-        self,
-        embeddings: Tensor,
-        targets: Tensor,
-        rows: dict[str, Tensor],
-        *,
-        ids: Sequence[str],
-        partial: list[Any] | None = None,
-        collate: Callable[[list[Any]], Any] = collate_partial,
-        batch_size: int = 128,
-        device: Device = "auto",
-        weights: Tensor | None = None,
-    ) -> None:
-        super().__init__()
-        self.embeddings, self.targets, self.ids, self.given_weights = embeddings, targets, ids, weights
-        self.divide(rows)
-        self.partial, self.collate = partial, collate
-        self.batch_size, self.device = batch_size, device
-        self.needs_partial = True  # the model says when it does not
-        self.keys: list[bytes] = []  # of the structures, where they are known
-
-    def divide(self, rows: Mapping[str, Tensor]) -> None:
-        """Set the row numbers of ``train``, ``val`` and ``test``; rows of weight 0 are not learned from."""
-        self.rows = without_weightless(rows, self.given_weights)
-        self.weights = relative_weights(self.rows, self.given_weights)
-
-    @property
-    def digest(self) -> DataDigest:
-        """What identifies crystals, targets, split and weights."""
-        return DataDigest.of(self.ids, self.keys, self.targets, self.rows, self.weights)
-
-    def part(self, *names: str) -> Batch:
-        """All rows of some parts, ``train``, ``val`` or ``test``, as one batch."""
-        rows = torch.cat([self.rows[name] for name in names])
-        return BatchedRows(self, rows).__getitems__(list(range(len(rows))))
-
-    def evaluation_loader(self, *names: str) -> DataLoader[Batch]:
-        """Batches of the rows of some parts, ``train``, ``val`` or ``test``, in their order."""
-        rows = torch.cat([self.rows[name] for name in names])
-        return DataLoader(BatchedRows(self, rows), batch_size=self.batch_size, collate_fn=_as_is)
-
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of training rows, in an order that depends on seed and epoch alone: a resumed run repeats it."""
-        rows = BatchedRows(self, self.rows["train"])
-        seed = torch.initial_seed() % 2**31
-        sampler: DistributedSampler[Batch] = DistributedSampler(rows, num_replicas=1, rank=0, seed=seed)
-        return DataLoader(rows, batch_size=self.batch_size, sampler=sampler, collate_fn=_as_is)
-
-    def val_dataloader(self) -> DataLoader[Batch]:  # noqa: D102
-        return self.evaluation_loader("val")
-
-    def test_dataloader(self) -> DataLoader[Batch]:  # noqa: D102
-        return self.evaluation_loader("test")
-
-
-def _as_is(batch: Any) -> Batch:
-    return batch
 
 
 class CrystalDataModule(EmbeddingDataModule):
@@ -216,24 +133,17 @@ class CrystalDataModule(EmbeddingDataModule):
             on_error=settings.on_error,
         )
         self.left_out += [LeftOut(**row) for row in table.attrs["left_out"]]
-        if settings.weight_column is not None:
-            structures, table = self._weighed(structures, table, settings.weight_column)
+        if (column := settings.weight_column) is not None:
+            structures, table = weighed(
+                structures,
+                table,
+                column,
+                lambda name, reason: self.leave_out(LeftOut(self.place, name, column, reason)),
+            )
         if not structures:
             first = f"; the first: {self.left_out[0]}" if self.left_out else ""
             raise ValueError(f"{self.place} has no crystal that can be used{first}")
         return structures, table
-
-    def _weighed(
-        self, structures: list[Structure], table: pd.DataFrame, column: str
-    ) -> tuple[list[Structure], pd.DataFrame]:
-        """The crystals that have a weight, with it as a number."""
-        weights, problems = weights_of_column(table, column)
-        for row, reason in problems.items():
-            name = str(table["material_id"].iloc[row])
-            self.leave_out(LeftOut(self.place, name, column, f"{reason}: a weight is a number that is not negative"))
-        kept = [row for row in range(len(table)) if row not in problems]
-        table = table.assign(**{column: weights}).iloc[kept].reset_index(drop=True)
-        return [structures[row] for row in kept], table
 
     def setup(self, stage: str) -> None:
         """Read, embed and split; predicting streams instead."""
@@ -244,11 +154,7 @@ class CrystalDataModule(EmbeddingDataModule):
         self.divide(rows)
         if stage == "fit":
             found = check_data(structures, self.ids, self.targets, self.rows, self.target_columns)
-            weightless = [
-                f"{n} of {len(of_part)} {part} rows have weight 0 and are not learned from"
-                for part, of_part in rows.items()
-                if (n := len(of_part) - len(self.rows[part]))
-            ]
+            weightless = weightless_rows(rows, self.rows)
             self.checks = replace(found, warnings=(*self._experts_left_out, *weightless, *found.warnings))
         self._loaded = True
 

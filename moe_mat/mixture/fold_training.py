@@ -10,7 +10,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from moe_mat.crystals.folds import Fold
-from moe_mat.mixture.data import EmbeddingDataModule
+from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.report import RunReport, evaluate
 from moe_mat.mixture.settings import MixtureSettings, TrainingSettings

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from moe_mat.encoders import Device, choose_device
 from moe_mat.mixture.batch import AT_ONCE, Batch
-from moe_mat.mixture.data import EmbeddingDataModule
+from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.intervals import Intervals
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
 from moe_mat.mixture.predicted import HeldOut, Said

@@ -16,9 +16,9 @@ from moe_mat.encoders import choose_device
 from moe_mat.mixture.batch import AT_ONCE, Batch
 from moe_mat.mixture.checkpoints import FINISHED
 from moe_mat.mixture.composition_range import CompositionRange
-from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.data_digest import DataDigest
 from moe_mat.mixture.domain import Domain
+from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.heads.base import get_head
 from moe_mat.mixture.heads.choice import settled
 from moe_mat.mixture.intervals import Intervals

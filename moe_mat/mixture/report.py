@@ -15,7 +15,7 @@ import torch
 from moe_mat.encoders import choose_device
 from moe_mat.mixture.batch import AT_ONCE
 from moe_mat.mixture.checkpoints import read_run_checkpoint
-from moe_mat.mixture.data import EmbeddingDataModule
+from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
 from moe_mat.mixture.predicted import Said
 from moe_mat.mixture.settings import DEFAULT_LEVEL

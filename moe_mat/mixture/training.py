@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state
 from moe_mat.encoders import Device, choose_device
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.checkpoints import DIGEST, read_run_checkpoint
-from moe_mat.mixture.data import EmbeddingDataModule
+from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.heads.base import Head
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.outcome import Outcome

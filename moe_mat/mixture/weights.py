@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import difflib
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
+from pymatgen.core import Structure
 from torch import Tensor
 
 LEARNED = ("train", "val")
@@ -44,14 +45,12 @@ def given_weights(weights: ArrayLike | None, n_crystals: int, *, name: str = "sa
     return torch.from_numpy(values.copy())
 
 
-def joined_weights(first: Tensor | None, n_first: int, second: Tensor | None, n_second: int) -> Tensor | None:
-    """Weights of some crystals and of others, 1 where only the others have any; ``None`` where neither do."""
-    if first is None and second is None:
+def joined_weights(parts: Sequence[Tensor | None], sizes: Sequence[int]) -> Tensor | None:
+    """Weights of several lists of crystals as one, 1 where only others have any; ``None`` where none do."""
+    if all(part is None for part in parts):
         return None
-    ones = (torch.ones(n, dtype=torch.double) for n in (n_first, n_second))
-    return torch.cat(
-        [default if given is None else given for given, default in zip((first, second), ones, strict=True)]
-    )
+    ones = (torch.ones(size, dtype=torch.double) for size in sizes)
+    return torch.cat([one if part is None else part for part, one in zip(parts, ones, strict=True)])
 
 
 def weights_of_column(table: pd.DataFrame, column: str) -> tuple[np.ndarray, dict[int, str]]:
@@ -72,6 +71,33 @@ def weights_of_column(table: pd.DataFrame, column: str) -> tuple[np.ndarray, dic
         for row in bad.tolist()
     }
     return weights, reasons
+
+
+def weighed(
+    structures: Sequence[Structure], table: pd.DataFrame, column: str, refuse: Callable[[str, str], None]
+) -> tuple[list[Structure], pd.DataFrame]:
+    """The crystals that have a weight, and their rows, with it as a number.
+
+    Args:
+        structures: ``[n]``.
+        table: A row for each.
+        column: Of the weights.
+        refuse: Called with name and reason for each crystal that has none; it is left out, unless this raises.
+    """
+    weights, problems = weights_of_column(table, column)
+    for row, reason in problems.items():
+        refuse(str(table["material_id"].iloc[row]), f"{reason}: a weight is a number that is not negative")
+    kept = [row for row in range(len(table)) if row not in problems]
+    return [structures[row] for row in kept], table.assign(**{column: weights}).iloc[kept].reset_index(drop=True)
+
+
+def weightless_rows(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> list[str]:
+    """What to say of the rows that `without_weightless` has taken away, a line a part."""
+    return [
+        f"{n} of {len(rows)} {part} rows have weight 0 and are not learned from"
+        for part, rows in before.items()
+        if (n := len(rows) - len(after[part]))
+    ]
 
 
 def without_weightless(rows: Mapping[str, Tensor], weights: Tensor | None) -> dict[str, Tensor]:

@@ -98,8 +98,7 @@ class KernelHead(Head):
             parts = self.scaling(embeddings[rows])
             distances = torch.stack([squared_distances(part, part) for part in parts])
             clipped = self.transform.without_outliers_of(outputs[rows, column], column)
-            weights = None if train.weights is None else train.weights[rows]
-            self._seen.append(Seen(parts, distances, clipped, weights))
+            self._seen.append(Seen(parts, distances, clipped, None if train.weights is None else train.weights[rows]))
 
     def _bound(self, column: int, values: Tensor) -> None:
         low, high = values.aminmax()
@@ -140,12 +139,7 @@ class KernelHead(Head):
         return (self._weights(column) > NEGLIGIBLE).any(0).nonzero()[:, 0].tolist()
 
     def _solve(
-        self,
-        column: int,
-        parts: Sequence[Tensor],
-        mixed: list[Tensor],
-        outputs: Tensor,
-        weights: Tensor | None,
+        self, column: int, parts: Sequence[Tensor], mixed: list[Tensor], outputs: Tensor, weights: Tensor | None
     ) -> Tensor:
         """Make crystals the support; returns their covariance."""
         process = self._process(column)
@@ -242,22 +236,15 @@ class KernelHead(Head):
         assert train.targets is not None
         assert val.targets is not None
         parts = (train, val) if self.refits else (train,)
+        known = Batch.joined(parts)
         targets = torch.cat([part.targets for part in parts if part.targets is not None])
-        ids = [name for part in parts for name in part.ids]
-        weights = [part.weights for part in parts if part.weights is not None]
-        known = Batch(
-            torch.cat([part.embeddings for part in parts]),
-            targets,
-            ids,
-            weights=torch.cat(weights) if weights else None,
-        )
         said = []
         for column in range(len(self.processes)):
             present = targets[:, column].isfinite().nonzero()[:, 0]
             order = torch.randperm(len(present), generator=torch.Generator().manual_seed(self.seed))[:MAX_CHOICE_ROWS]
             doubt = self._choose(column, self._rows(known, column).some(order))
             said.append(None if doubt is None else (present[order], doubt.predicted(self._target(column))))
-        self._held = HeldOut.of_columns(ids, targets, said)
+        self._held = HeldOut.of_columns(known.ids, targets, said)
         self.refit(train)
 
     def _choose(self, column: int, rows: TargetRows) -> Doubt | None:

@@ -1,0 +1,174 @@
+"""Crystals, targets and weights as a caller of the estimator has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike
+from pymatgen.core import Structure
+
+from moe_mat.crystals.given import Crystals, File, given_crystals, is_file
+from moe_mat.crystals.readers import read_structures
+from moe_mat.crystals.splits import Split, random_split
+from moe_mat.mixture.crystal_inputs import EmbeddedCrystals
+from moe_mat.mixture.weights import given_weights, joined_weights, weights_of_column
+
+Targets = ArrayLike | str | Sequence[str]
+"""Values ``[n]`` or ``[n, n_targets]``, or the columns of a file that have them."""
+
+Weights = ArrayLike | str | None
+"""How much crystals count ``[n]``, or the column of a file that has it."""
+
+Validation = tuple[Crystals, Targets] | tuple[Crystals, Targets, Weights]
+"""Crystals, their targets, and their weights if there are any."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Crystals with what a caller has given of them.
+
+    Attributes:
+        structures: Of the crystals ``[n]``.
+        values: Of the targets, an array, or a DataFrame that names them.
+        weights: How much crystals count ``[n]``; ``None`` for all alike.
+    """
+
+    structures: list[Structure]
+    values: ArrayLike
+    weights: torch.Tensor | None
+
+    @property
+    def targets(self) -> torch.Tensor:
+        """Targets ``[n, n_targets]``, see `given_targets`."""
+        return given_targets(self.values, len(self.structures))
+
+    def with_weight(self) -> Labelled:
+        """Those of a weight above 0."""
+        n = len(self.structures)
+        if self.weights is None or (self.weights > 0).all() or np.shape(self.values)[:1] != (n,):
+            return self
+        kept = np.flatnonzero(self.weights.numpy() > 0)
+        values = (
+            self.values.iloc[kept]
+            if isinstance(self.values, pd.DataFrame | pd.Series)
+            else np.asarray(self.values)[kept]
+        )
+        return Labelled([self.structures[row] for row in kept], values, self.weights[kept])
+
+
+def labelled(crystals: Crystals, y: Targets, weights: Weights = None, *, gaps: bool = False) -> Labelled:
+    """Crystals with targets and weights.
+
+    Args:
+        crystals: See `moe_mat.crystals.given.given_crystals`.
+        y: Values of the targets; of a file or folder also the name of its column, or several.
+        weights: ``[n]``, or of a file or folder the name of its column.
+        gaps: Whether crystals of a file may have no target at all.
+
+    Raises:
+        CrystalError: When a crystal of a file cannot be used, or has no target.
+        ValueError: When columns are named and there is no file, or weights are not as `given_weights` wants them.
+    """
+    if not is_file(crystals):
+        if named := [repr(one) for one in (y, weights) if isinstance(one, str)]:
+            raise ValueError(f"{named[0]} names a column, and the crystals are not those of a file: pass its values")
+        structures = given_structures(crystals)
+        return Labelled(structures, y, given_weights(weights, len(structures)))
+    names = _columns(y)
+    structures, table = read_structures(cast(File, crystals), targets=() if gaps else names)
+    if unknown := [name for name in names if name not in table]:
+        raise ValueError(
+            f"{crystals} has no column {unknown[0]!r}: its columns are {', '.join(map(str, table.columns))}"
+        )
+    if isinstance(weights, str):
+        weights, problems = weights_of_column(table, weights)
+        for row, reason in problems.items():
+            name = table["material_id"].iloc[row]
+            raise ValueError(f"{crystals}, crystal {name!r}: {reason}: a weight is a number that is not negative")
+    numbers = table[names].apply(pd.to_numeric, errors="coerce")
+    values = numbers[y] if isinstance(y, str) else numbers if names else y
+    return Labelled(structures, values, given_weights(weights, len(structures)))
+
+
+def _columns(y: Targets) -> list[str]:
+    """The columns that are named; none where values are given."""
+    if isinstance(y, str):
+        return [y]
+    named = isinstance(y, list | tuple) and all(isinstance(one, str) for one in y)
+    return [str(one) for one in y] if named else []  # type: ignore[union-attr]
+
+
+class Known:
+    """What a model is to learn from: crystals of a weight above 0, and others that choose epoch and settings.
+
+    Args:
+        crystals: As for `labelled`.
+        y: As for `labelled`.
+        weights: As for `labelled`.
+        validation: The others; ``None`` where a random part of the crystals chooses.
+
+    Attributes:
+        structures: Of all crystals ``[n]``, the others last.
+        targets: ``[n, n_targets]``, NaN where there is no value.
+        weights: ``[n]``; ``None`` for all alike.
+        names: Of the targets.
+        one_dimensional: Whether the targets were given as ``[n]``.
+    """
+
+    def __init__(self, crystals: Crystals, y: Targets, weights: Weights, validation: Validation | None) -> None:
+        parts = [labelled(crystals, y, weights).with_weight()]
+        parts += [] if validation is None else [labelled(*validation).with_weight()]
+        self._sizes = [len(part.structures) for part in parts]
+        self.structures = [structure for part in parts for structure in part.structures]
+        self.targets = torch.cat([part.targets for part in parts])
+        self.weights = joined_weights([part.weights for part in parts], self._sizes)
+        self.names = target_names(parts[0].values, self.targets.shape[1])
+        self.one_dimensional = np.ndim(parts[0].values) == 1
+
+    def embedded(self, embed: Callable[[list[Structure]], EmbeddedCrystals]) -> EmbeddedCrystals:
+        """All crystals, those of validation apart: the last digits depend on which are embedded together."""
+        own = embed(self.structures[: self._sizes[0]])
+        return own if len(self._sizes) == 1 else own.joined(embed(self.structures[self._sizes[0] :]))
+
+    def split(self, validation_fraction: float, seed: int) -> Split:
+        """The given one, or a random one."""
+        n, n_own = len(self.targets), self._sizes[0]
+        if len(self._sizes) > 1:
+            return Split(np.arange(n_own), np.arange(n_own, n), np.arange(0))
+        return random_split(n, fractions=(1 - validation_fraction, validation_fraction, 0.0), seed=seed)
+
+
+def given_structures(crystals: Crystals) -> list[Structure]:
+    """Checked crystals, see `moe_mat.crystals.given.given_crystals`."""
+    return [crystal.structure for crystal in given_crystals(crystals)]
+
+
+def target_names(y: ArrayLike, n_targets: int) -> list[str]:
+    """Names of the targets: those of pandas' columns, else numbers."""
+    if isinstance(y, pd.DataFrame):
+        return list(map(str, y.columns))
+    if isinstance(y, pd.Series) and y.name is not None:
+        return [str(y.name)]
+    return [f"target{i}" for i in range(n_targets)]
+
+
+def given_targets(y: ArrayLike, n_crystals: int) -> torch.Tensor:
+    """Targets ``[n, n_targets]``, NaN where there is no value.
+
+    Raises:
+        ValueError: When there are more or fewer than crystals, one is infinite, or a crystal has none.
+    """
+    targets = np.asarray(y, dtype=np.float32)
+    columns = targets[:, None] if targets.ndim == 1 else targets
+    if columns.ndim != 2 or len(columns) != n_crystals:
+        raise ValueError(f"{n_crystals} crystals need targets [n] or [n, n_targets], not of shape {targets.shape}")
+    if np.isinf(columns).any():
+        raise ValueError(f"the target of crystal {int(np.isinf(columns).any(1).argmax())} is infinite")
+    if np.isnan(columns).all(1).any():
+        raise ValueError(f"crystal {int(np.isnan(columns).all(1).argmax())} has no target value: leave it out")
+    return torch.as_tensor(columns)
