@@ -22,7 +22,7 @@ from moe_mat.crystals.readers import iter_crystals, open_table, read_structures
 from moe_mat.crystals.structures import structure_key
 from moe_mat.crystals.tables import Wanted
 
-CRYSTALS = [reference_crystals()[name] for name in ("NaCl rocksalt", "Mg hcp", "CaTiO3")]
+CRYSTALS = [reference_crystals()[name] for name in ("NaCl rocksalt", "Mg hcp", "CaTiO3 perovskite")]
 GAPS = [5.0, 0.0, 3.5]
 
 

@@ -288,6 +288,5 @@ def test_a_target_is_called_by_its_name(data: Data) -> None:
         MoERegressor("magpie", target_transform="log", n_members=1).fit(data[0], values)
 
 
-def test_one_crystal_is_not_a_list(fitted: MoERegressor, data: Data) -> None:
-    with pytest.raises((TypeError, ValueError), match=r"list|Site"):
-        fitted.predict(data[0][0])
+def test_one_crystal_is_a_list_of_one(fitted: MoERegressor, data: Data) -> None:
+    assert np.array_equal(fitted.predict(data[0][0]), fitted.predict(data[0][:1]))

@@ -47,9 +47,8 @@ def given_crystals(crystals: Crystals) -> list[Crystal]:
             columns = ", ".join(map(str, crystals.columns))
             raise ValueError(f"the DataFrame has no column 'structure' but {columns}: pass its column of crystals")
         crystals = crystals["structure"]
-    if isinstance(crystals, (SiteCollection, Atoms, Mapping)):
-        crystals = [crystals]
-    return crystals_from_objects([_opened(one) for one in crystals])
+    several: Any = [crystals] if isinstance(crystals, SiteCollection | Atoms | Mapping) else crystals
+    return crystals_from_objects([_opened(one) for one in several])
 
 
 def _opened(crystal: Any) -> Any:

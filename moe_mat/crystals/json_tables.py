@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pymatgen.core import Structure
 
 from moe_mat.crystals.dataframe_tables import dataframe_table, structures_of
 from moe_mat.crystals.json_records import STRUCTURE, Records, is_note, records_of
@@ -98,6 +99,12 @@ def pages_table(source: Path, files: Sequence[Path], structure_column: str | Non
     return _streamed(str(source), parts, structure_column)
 
 
+def _structure(crystal: Any) -> Structure:
+    if crystal is None:
+        raise ValueError("there is no structure")
+    return as_structure(crystal)
+
+
 def _suffix(path: Path) -> str:
     return Path(path.name.removesuffix(".gz")).suffix.lower()
 
@@ -178,7 +185,7 @@ def _streamed(source: str, parts: Callable[[], Iterator[tuple[Place, Records]]],
                 values = {name: record.get(name) for name in others}
                 name = str(number) if records.names is None else records.names[at]
                 where = place if len(records.rows) == 1 else f"{place}, row {at}"
-                yield Row(where, name, values, partial(as_structure, record.get(structure_column)))
+                yield Row(where, name, values, partial(_structure, record.get(structure_column)))
                 number += 1
 
     return Table(source, others, in_order(rows))

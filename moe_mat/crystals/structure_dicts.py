@@ -6,7 +6,7 @@ given as objects would import whatever module a file names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -48,24 +48,18 @@ def structure_from_dict(crystal: Mapping[str, Any]) -> Structure:
     Raises:
         ValueError: When it is none of these, or not whole; says what is wrong.
     """
-    kind = kind_of_dict(crystal)
+    kind = kind_of_dict(crystal) or "pymatgen"
     if kind == "document":
         return structure_from_dict(crystal["structure"])
-    if kind == "optimade":
-        read, name = structure_from_attributes, "an OPTIMADE structure"
-        attributes = crystal.get("attributes")
-        crystal = attributes if isinstance(attributes, Mapping) else crystal
-    elif kind == "ase":
-        read, name = _from_ase, "a crystal of ASE"
-    else:
-        read, name = _from_pymatgen, "the dict of a pymatgen Structure"
+    attributes = crystal.get("attributes")
+    if kind == "optimade" and isinstance(attributes, Mapping):
+        crystal = attributes
+    read, name = _READERS[kind]
     try:
         return read(crystal)
-    except ValueError as error:
-        if kind in ("optimade", "ase"):  # said in full
-            raise
-        raise ValueError(f"not {name} ({type(error).__name__}: {error})") from error
     except Exception as error:  # dicts that are not as expected fail in any way there is
+        if isinstance(error, ValueError) and kind != "pymatgen":  # said in full
+            raise
         raise ValueError(f"not {name} ({type(error).__name__}: {error})") from error
 
 
@@ -112,3 +106,10 @@ def _array(value: Any) -> NDArray[np.float64]:
             raise ValueError(f"an array has {len(numbers)} numbers, more than a crystal")
         return np.asarray(numbers, dtype=float).reshape(shape)
     return np.asarray(value, dtype=float)
+
+
+_READERS: dict[str, tuple[Callable[[Mapping[str, Any]], Structure], str]] = {
+    "pymatgen": (_from_pymatgen, "the dict of a pymatgen Structure"),
+    "optimade": (structure_from_attributes, "an OPTIMADE structure"),
+    "ase": (_from_ase, "a crystal of ASE"),
+}

@@ -115,7 +115,8 @@ class DataSettings:
     """Data: crystals, their target and their split. Without path and dataset, the embedded quickstart.
 
     Attributes:
-        path: CSV, folder, JSON, Parquet or extxyz, see docs/data.md.
+        path: CSV, folder, JSON (also of the Materials Project or OPTIMADE), Parquet, ASE database or extxyz, see
+            docs/data.md.
         dataset: Name of a matminer data set to download, or ``dcdft``.
         target: Target column, or several.
         splits: JSON file with splits: ``{"0": {"train": [...], "val": [...], "test": [...]}, ...}``, entries being
