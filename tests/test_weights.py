@@ -64,10 +64,8 @@ def test_equal_weights_are_none_and_others_are_not(head: str, data: Data) -> Non
     equal = regressor(head=head).fit(structures, values, sample_weight=np.full(24, 0.7)).predict(structures)
     weights = np.random.default_rng(0).uniform(0.1, 2, 24)
     unequal = regressor(head=head).fit(structures, values, weights).predict(structures)
-    scaled = regressor(head=head).fit(structures, values, weights * 8).predict(structures)
     assert np.array_equal(without, equal)
     assert not np.allclose(without, unequal, rtol=1e-4)
-    assert np.array_equal(unequal, scaled)
 
 
 def test_a_weight_of_zero_leaves_a_crystal_out(data: Data) -> None:
@@ -75,7 +73,7 @@ def test_a_weight_of_zero_leaves_a_crystal_out(data: Data) -> None:
     weights = np.r_[np.zeros(4), np.ones(10), np.full(10, 2.0)]
     values = np.r_[[np.nan], values[1:]]  # what is left out needs no value
     zero = regressor().fit(structures, values, weights).predict(structures)
-    less = regressor().fit(structures[4:], values[4:], weights[4:]).predict(structures)
+    less = regressor().fit(structures[4:], values[4:], 8 * weights[4:]).predict(structures)  # ratios matter alone
     assert np.array_equal(zero, less)
 
 
@@ -168,12 +166,12 @@ def test_wrong_weights_are_named(weights: Any, problem: str, data: Data) -> None
 
 def test_weights_go_through_scikit_learn(data: Data) -> None:
     structures, values = data
-    weights = np.r_[np.ones(12), np.full(12, 0.1)]
-    model = regressor(head="mlp", max_epochs=1)
+    weights = np.where(np.arange(24) % 2, 1.0, 0.01)
+    model = regressor(head="mlp")
     plain = cross_val_score(model, structures, values, cv=2)
-    weighted = cross_val_score(model, structures, values, cv=2, params={"sample_weight": weights[::-1]})
+    weighted = cross_val_score(model, structures, values, cv=2, params={"sample_weight": weights})
     assert not np.array_equal(plain, weighted)
-    search = GridSearchCV(model, {"dropout": [0.0, 0.1]}, cv=2).fit(structures, values, sample_weight=weights)
+    search = GridSearchCV(model, {"dropout": [0.0]}, cv=2).fit(structures, values, sample_weight=weights)
     assert search.best_score_ <= 1
 
 
@@ -212,9 +210,7 @@ def test_crystals_come_as_files(table: Path, data: Data) -> None:
     by_path = model.predict(str(table))
     assert by_path.shape == (24,)
     assert model._targets == ["k"]
-    assert np.array_equal(
-        model.predict(table.parent), model.predict([table.parent / f"c{n}.cif" for n in sorted(range(24), key=str)])
-    )
+    assert np.array_equal(model.predict(table.parent), model.predict([table.parent / f"c{n}.cif" for n in range(24)]))
     assert model.predict(table.parent / "c3.cif")[0] == pytest.approx(by_path[3])
     assert model.predict(data[0][3])[0] == pytest.approx(by_path[3], rel=1e-3)
     assert model.score(table, "k", sample_weight="w") > 0

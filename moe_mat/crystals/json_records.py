@@ -136,7 +136,7 @@ def _ase_rows(data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def missing_structures(columns: list[str]) -> str:
     """What to say of records none of whose columns holds crystals."""
-    known = ", ".join(columns)
+    known = ", ".join(columns) or "none"
     if not _DOCUMENT.isdisjoint(columns):
         return (
             "these are documents of the Materials Project without structures: ask for them, as in "

@@ -161,7 +161,8 @@ def _lines(path: Path) -> Iterator[tuple[Place, Records]]:
     except RecursionError as error:
         raise UnreadableError(f"{path} nests lists in each other a thousand times, as no data do") from error
     except (ValueError, OSError) as error:
-        raise UnreadableError(f"{path} is damaged at line {number + 1} ({error}): copy or fetch it again") from error
+        at = number if isinstance(error, json.JSONDecodeError) else number + 1
+        raise UnreadableError(f"{path} is damaged at line {at} ({error}): copy or fetch it again") from error
 
 
 def _streamed(source: str, parts: Callable[[], Iterator[tuple[Place, Records]]], structure_column: str | None) -> Table:

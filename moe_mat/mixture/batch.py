@@ -24,6 +24,8 @@ class Batch:
         ids: The crystals' names.
         partial: The crystals as what is trained of the experts needs them, see `moe_mat.mixture.crystal_inputs`.
         keys: What identifies their structures, see `moe_mat.crystals.structures.structure_key`; may be empty.
+        rows: Which rows of the embeddings are theirs ``[n]``, where these are of more crystals: for heads that ask for
+            no more than `embeddings_at`.
         weights: How much they count in learning ``[n]``, see `moe_mat.mixture.weights`; ``None`` where all are alike.
     """
 
@@ -33,6 +35,11 @@ class Batch:
     partial: Any = None
     keys: Sequence[bytes] = ()
     weights: Tensor | None = None
+    rows: Tensor | None = None
+
+    def embeddings_at(self, positions: Tensor) -> Tensor:
+        """Embeddings of some of the crystals ``[m, sum(dims)]``."""
+        return self.embeddings[positions if self.rows is None else self.rows[positions]]
 
     def parts(self, size: int) -> Iterator[Batch]:
         """The same crystals, at most so many at a time; all at once where experts are trained."""

@@ -21,7 +21,7 @@ from moe_mat.crystals.splits import Split, group_split, random_split, read_split
 from moe_mat.crystals.structures import structure_key
 from moe_mat.encoders import Device
 from moe_mat.files.progress import Progress
-from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.batch import AT_ONCE, Batch
 from moe_mat.mixture.crystal_inputs import CrystalInputs, embed_rows
 from moe_mat.mixture.crystal_stream import CrystalStream
 from moe_mat.mixture.data_checks import DataChecks, check_data
@@ -210,7 +210,7 @@ class CrystalDataModule(EmbeddingDataModule):
             said = reason if self.settings.on_error == "skip" else embedded.first_reason(names)
             self.leave_out(LeftOut(self.place, name, None, said))
         kept = np.array([row not in embedded.refused for row in range(len(table))], dtype=bool)
-        self.embeddings = values if kept.all() else values[kept]
+        self.embeddings = _kept(values, kept)
         return [s for s, keep in zip(structures, kept, strict=True) if keep], table[kept].reset_index(drop=True)
 
     def leave_out(self, left_out: LeftOut) -> None:
@@ -227,3 +227,12 @@ class CrystalDataModule(EmbeddingDataModule):
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Stream all crystals of the source in their order, in bounded memory; targets are not needed."""
         return DataLoader(CrystalStream(self, find_cards(self.experts)), batch_size=None)
+
+
+def _kept(values: torch.Tensor, kept: np.ndarray) -> torch.Tensor:
+    """The rows that are kept, moved up in place: a copy may be gigabytes."""
+    rows = torch.from_numpy(np.flatnonzero(kept))
+    if len(rows) < len(values):
+        for start, some in zip(range(0, len(rows), AT_ONCE), rows.split(AT_ONCE), strict=True):
+            values[start : start + len(some)] = values[some]
+    return values[: len(rows)]

@@ -68,10 +68,19 @@ class EmbeddingDataModule(pl.LightningDataModule):
         """What identifies crystals, targets, split and weights."""
         return DataDigest.of(self.ids, self.keys, self.targets, self.rows, self.weights)
 
-    def part(self, *names: str) -> Batch:
-        """All rows of some parts, ``train``, ``val`` or ``test``, as one batch."""
+    def part(self, *names: str, by_rows: bool = False) -> Batch:
+        """All rows of some parts, ``train``, ``val`` or ``test``, as one batch.
+
+        Args:
+            names: Of the parts.
+            by_rows: Leave the embeddings where they are, see `Batch.rows`: a copy of them may be gigabytes.
+        """
         rows = torch.cat([self.rows[name] for name in names])
-        return BatchedRows(self, rows).__getitems__(list(range(len(rows))))
+        if not by_rows:
+            return BatchedRows(self, rows).__getitems__(list(range(len(rows))))
+        weights = None if self.weights is None else self.weights[rows]
+        ids = [self.ids[row] for row in rows.tolist()]
+        return Batch(self.embeddings, self.targets[rows], ids, weights=weights, rows=rows)
 
     def evaluation_loader(self, *names: str) -> DataLoader[Batch]:
         """Batches of the rows of some parts, ``train``, ``val`` or ``test``, in their order."""

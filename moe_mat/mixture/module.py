@@ -99,7 +99,7 @@ class MixtureOfExperts(pl.LightningModule):
             return
         self.seed = torch.initial_seed() % 2**31
         data = cast(EmbeddingDataModule, cast(Any, self.trainer).datamodule)
-        train = data.part("train")
+        train = data.part("train", by_rows=self.head.by_rows)
         assert train.targets is not None
         if self.head.full_batch:
             data.batch_size = max(data.batch_size, len(train.ids))
@@ -238,16 +238,20 @@ def _metrics(stage: str, postfix: str) -> MetricCollection:
     return MetricCollection(metrics, prefix=f"{stage}_", postfix=postfix, compute_groups=False)
 
 
-def gate_weights(model: MixtureOfExperts, embeddings: Tensor) -> dict[str, float]:
+def gate_weights(model: MixtureOfExperts, embeddings: Tensor, rows: Tensor | None = None) -> dict[str, float]:
     """Weight of each expert, the mean over gates and crystals; sums to 1.
 
     Args:
         model: A mixture.
-        embeddings: Embeddings of the crystals to average over ``[n, sum(dims)]``.
+        embeddings: Embeddings of crystals ``[n, sum(dims)]``.
+        rows: Of those to average over; ``None`` for all.
     """
     model.eval()
+    rows = torch.arange(len(embeddings)) if rows is None else rows
     with torch.no_grad():
-        parts = Batch(embeddings, None, []).parts(AT_ONCE)
-        shares = [(len(part.embeddings) / len(embeddings), model.head.embed(part)[1]) for part in parts]
+        shares = [
+            (len(some) / len(rows), model.head.embed(Batch(embeddings[some], None, []))[1])
+            for some in rows.split(AT_ONCE)
+        ]
         weights = torch.stack([share * of_part.mean((0, 1)).double() for share, of_part in shares]).sum(0)
     return dict(zip((card.tag for card in model.cards), (weights / weights.sum()).tolist(), strict=True))

@@ -127,7 +127,7 @@ def evaluate(
                     calibrations.append(judged.calibration.assign(target=target, part=part))
                 scores.append({"target": target, "part": part, "in_sample": learned, **numbers})
         frames.append(frame)
-    weights = gate_weights(model, data.embeddings[data.rows["train"]])
+    weights = gate_weights(model, data.embeddings, data.rows["train"])
     rows = {part: len(of_part) for part, of_part in data.rows.items()}
     predictions, calibration = (
         pd.concat(some, ignore_index=True) if some else pd.DataFrame() for some in (frames, calibrations)

@@ -128,7 +128,7 @@ def _weights(path: Path) -> dict[str, torch.Tensor]:
 def complete(model: MixtureOfExperts, data: EmbeddingDataModule, *, before_refit: Callable[[], Report]) -> Report:
     """Complete a model whose best epoch is loaded, and refit it; see `train`."""
     head = model.head
-    head.finish(data.part("train"), data.part("val"))
+    head.finish(data.part("train", by_rows=head.by_rows), data.part("val", by_rows=head.by_rows))
     model.eval()
     parts = ("train", "val") if head.learns_from_validation else ("train",)
     with torch.no_grad(), head.tuned_on(choose_device(data.device)):
@@ -136,7 +136,7 @@ def complete(model: MixtureOfExperts, data: EmbeddingDataModule, *, before_refit
         model.calibrate(head.held_out(data.evaluation_loader("val")))
         report = before_refit()
         if head.learns_from_validation:
-            head.refit(data.part("train", "val"))
+            head.refit(data.part("train", "val", by_rows=head.by_rows))
             model.measure_from(data.evaluation_loader(*parts))
     head.forget()
     rows = torch.cat([data.rows[part] for part in parts]).tolist() if data.keys else []

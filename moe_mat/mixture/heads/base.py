@@ -36,6 +36,8 @@ class Head(nn.Module, ABC):
         max_epochs: The usual number of epochs.
         validate_every: Epochs from one validation to the next.
         full_batch: Whether every batch is all training rows.
+        by_rows: Whether batches of whole parts, which `fit_constants`, `finish` and `refit` get, are asked for their
+            embeddings by `Batch.embeddings_at` alone, so that these need not be copied.
         weighs: Whether it knows the weights of a batch; where it does not, they are an error.
         one_step: Whether an epoch is one step, on any batch: what `loss` needs is kept by `fit_constants`.
         seed: Of what is random in `fit_constants` and `finish`; the training sets it.
@@ -55,6 +57,7 @@ class Head(nn.Module, ABC):
     validate_every: ClassVar[int] = 1
     full_batch: ClassVar[bool] = False
     one_step: ClassVar[bool] = False
+    by_rows: ClassVar[bool] = False
     weighs: ClassVar[bool] = False
 
     def __init__(self, cards: Sequence[ExpertCard], transform: TargetTransform, settings: Any) -> None:

@@ -46,6 +46,7 @@ class InducingHead(KernelHead):
     Process: ClassVar[type[GaussianProcess]] = InducingProcess
     full_batch = False
     one_step = True
+    by_rows = True
 
     @classmethod
     def memory(cls, n_rows: int, *, n_models: int = 1) -> float:
@@ -63,7 +64,7 @@ class InducingHead(KernelHead):
         seen[:MAX_SCALE_ROWS] = True
         rows = order[seen]
         ids, weights = [train.ids[row] for row in rows], None if train.weights is None else train.weights[rows]
-        super().fit_constants(Batch(train.embeddings[rows], train.targets[rows], ids, weights=weights))
+        super().fit_constants(Batch(train.embeddings_at(rows), train.targets[rows], ids, weights=weights))
         for column, values in enumerate(train.targets.unbind(1)):
             self._bound(column, values[values.isfinite()])
 
@@ -75,7 +76,7 @@ class InducingHead(KernelHead):
         for column in range(len(self.processes)):
             present = train.targets[:, column].isfinite().nonzero()[:, 0]
             order = present[torch.randperm(len(present), generator=torch.Generator().manual_seed(self.seed))]
-            self._place(column, train.embeddings[order[:LANDMARKS]])
+            self._place(column, train.embeddings_at(order[:LANDMARKS]))
             self._choose_learners(column, train, order.flip(0))  # landmarks judge last
         self.refit(train)
 
@@ -102,7 +103,7 @@ class InducingHead(KernelHead):
         assert batch.targets is not None
         targets = batch.targets[rows, column]
         outputs, weights = self.transform.of(targets, column), None if batch.weights is None else batch.weights[rows]
-        return FeatureExamples(features.features(batch.embeddings, rows), targets, outputs, weights)
+        return FeatureExamples(features.features(batch.embeddings_at, rows), targets, outputs, weights)
 
     def _choose_learners(self, column: int, train: Batch, order: Tensor) -> None:
         """Give learners their shares, by what they say of some crystals when they have learned from others."""
@@ -117,7 +118,7 @@ class InducingHead(KernelHead):
         for kernel in dict.fromkeys(learner.kernel for learner in learners):
             features = self._map(column, kernel)
             examples = self._examples(features, column, train, known[:MAX_CHOICE_ROWS])
-            of_judges = features.features(train.embeddings, judges)
+            of_judges = features.features(train.embeddings_at, judges)
             for number, learner in enumerate(learners):
                 if learner.kernel == kernel:
                     weights, constants = learn_linear(learner, examples, target)

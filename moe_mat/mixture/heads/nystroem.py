@@ -28,11 +28,16 @@ class NystroemMap:
         identity = torch.eye(len(factor), dtype=factor.dtype)
         self.whitening = torch.linalg.solve_triangular(factor, identity, upper=False).T.float()
 
-    def features(self, embeddings: Tensor, rows: Tensor) -> Tensor:
-        """Features of some rows ``[n]`` of embeddings ``[..., sum(dims)]``, made a chunk at a time: ``[n, m]``."""
+    def features(self, embeddings_at: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        """Features of some rows ``[n]``, made a chunk at a time: ``[n, m]``.
+
+        Args:
+            embeddings_at: Some of the rows to their embeddings ``[..., sum(dims)]``.
+            rows: Which.
+        """
         found = torch.empty(len(rows), len(self.factor))
         for chunk, part in zip(rows.split(CHUNK), found.split(CHUNK), strict=True):
-            torch.mm(self.to_landmarks(embeddings[chunk]), self.whitening, out=part)
+            torch.mm(self.to_landmarks(embeddings_at(chunk)), self.whitening, out=part)
         return found
 
     def weights_of_landmarks(self, weights: Tensor) -> Tensor:
