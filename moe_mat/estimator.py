@@ -184,8 +184,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
             y: Targets ``[n]`` or ``[n, n_targets]``, NaN where there is no value; or columns of a file.
             sample_weight: How much each crystal counts in learning ``[n]``, or a column of a file. Only ratios matter;
                 0 leaves a crystal out. See docs/training.md.
-            validation: Crystals, targets, and weights if there are any, that choose epoch and settings; without them,
-                each member sets a random part of ``X`` aside.
+            validation: Crystals, targets and perhaps weights that choose epoch and settings, in place of a random part.
 
         Raises:
             CrystalError: When a crystal cannot be used; names its position.
@@ -197,7 +196,8 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
         cards = given_experts(self.experts, known.structures, self.on_unknown_element)
         self.experts_ = [card.reference for card in cards]
         settings = given_settings(self, self.experts_, known.names)
-        settings = affordable(settings, cards, n_rows=len(known.targets), n_models=self.n_members)
+        n_rows, workers = len(known.targets), effective_n_jobs(self.n_jobs)
+        settings = affordable(settings, cards, n_rows=n_rows, n_models=self.n_members, workers=workers)
         batch = known.embedded(lambda structures: self._embedded(cards, structures))
         training = TrainingSettings(**{one.name: getattr(self, one.name) for one in fields(TrainingSettings)})
 

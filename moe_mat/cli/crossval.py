@@ -134,13 +134,14 @@ class CrossvalCLI(MoeMatCLI):
             for fold in folds
             for part, of_part in fold.split._asdict().items()
         }
-        digest = DataDigest.of(data.ids, data.keys, data.targets, rows)
+        digest = DataDigest.of(data.ids, data.keys, data.targets, rows, data.given_weights)
+        weights = {} if digest.weights is None else {"weights": digest.weights}
         return {
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "seed": self._get(self.config, "seed_everything"),
             "settings": {**options, **self._training(), "data": of_data, "model": dict(model.hparams)},
             "experts": {card.tag: card.digest for card in model.cards},
-            "digests": {"crystals": digest.crystals, "targets": digest.targets, "folds": digest.split},
+            "digests": {"crystals": digest.crystals, "targets": digest.targets, "folds": digest.split, **weights},
         }
 
     def _train(self, training: FoldTraining, folds: Sequence[Fold], folder: FoldFolder) -> list[tuple[Fold, RunReport]]:

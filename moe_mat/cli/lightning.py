@@ -162,7 +162,8 @@ class MoeMatCLI(LightningCLI):
     def _affordable(self, settings: MixtureSettings) -> MixtureSettings:
         """The same with the head that suits the number of rows, if that fits into memory."""
         cards, n_rows = find_cards(settings.experts), self.datamodule.n_learned_rows()
-        settings = affordable(settings, cards, n_rows=n_rows, n_processes=self.n_processes)
+        workers = self.datamodule.settings.workers
+        settings = affordable(settings, cards, n_rows=n_rows, n_processes=self.n_processes, workers=workers)
         self.config[self.command]["model"]["head"] = settings.head
         return settings
 

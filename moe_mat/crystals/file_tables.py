@@ -72,7 +72,7 @@ class _Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-        self.files = [file for file in files if structure_format(file) is not None or is_json(file)]
+        self.files = [file for file in files if structure_format(file) is not None] or list(filter(is_json, files))
         self.tables = [file for file in files if file.suffix.lower() == ".csv"]
         self.others = [file.name for file in files if file not in {*self.files, *self.tables}]
         self._by_name: dict[str, Path | None] = {}

@@ -16,8 +16,10 @@ from moe_mat.zoo.cards import ExpertCard
 GIB = 2**30
 # Python, torch and the experts' networks.
 PROGRAM = 0.8 * GIB
-# Embeddings are in memory twice: all of them, and those that are learned from.
+# Embeddings are in memory twice, all of them and those that are learned from, but where the head takes them by rows.
 COPIES = 2
+# Of one of several processes that embed, with its own copy of the experts of the tier `default`.
+WORKER = 1.2 * GIB
 # Limits of the control group of a container or a job.
 _LIMITS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -45,7 +47,20 @@ def needed_memory(head: str, n_rows: int, *, width: int, n_models: int = 1) -> f
         width: Of the experts' embeddings side by side.
         n_models: Mixtures that are trained one after the other, and kept.
     """
-    return PROGRAM + COPIES * 4.0 * n_rows * width + get_head(head).memory(n_rows, n_models=n_models)
+    kind = get_head(head)
+    copies = 1 if kind.by_rows else COPIES
+    return PROGRAM + copies * 4.0 * n_rows * width + kind.memory(n_rows, n_models=n_models)
+
+
+def needed_to_embed(n_rows: int, *, width: int, workers: int) -> float:
+    """Bytes that embedding takes at most, before anything is trained.
+
+    Args:
+        n_rows: Training and validation rows.
+        width: Of the experts' embeddings side by side.
+        workers: Processes that embed.
+    """
+    return PROGRAM + 4.0 * n_rows * width + (WORKER * workers if workers > 1 else 0.0)
 
 
 def affordable(
@@ -55,6 +70,7 @@ def affordable(
     n_rows: int,
     n_models: int = 1,
     n_processes: int = 1,
+    workers: int = 1,
 ) -> MixtureSettings:
     """Settings that name the head that suits the number of rows, if a training with it fits into memory.
 
@@ -64,17 +80,23 @@ def affordable(
         n_rows: Training and validation rows.
         n_models: Mixtures that are trained one after the other, and kept.
         n_processes: That do so at a time.
+        workers: Processes that embed, before that.
 
     Raises:
         ValueError: When it does not fit; says what it needs, and what would.
     """
-    settings, available = settled(settings, n_rows=n_rows), available_memory() / n_processes
-    width = sum(card.dim for card in cards)
+    width, free = sum(card.dim for card in cards), available_memory()
+    settings, available = settled(settings, n_rows=n_rows), free / n_processes
 
     def needs(head: str, n: int = n_rows) -> float:
         return needed_memory(head, n, width=width, n_models=n_models)
 
     if needs(settings.head) <= available:
+        if workers > 1 and (to_embed := needed_to_embed(n_rows, width=width, workers=workers)) > free:
+            raise ValueError(
+                f"embedding by {workers} workers needs about {_gib(to_embed)} of memory for {n_rows} rows, and "
+                f"{_gib(free)} are free: take fewer workers (n_jobs, --data.workers)"
+            )
         return settings
     remedies = []
     if settings.head == "kernel" and needs("inducing") <= available:
@@ -84,7 +106,7 @@ def affordable(
         remedies.append(f"learn from {fitting} rows")
     if n_processes > 1:
         remedies.append("take fewer workers")
-    if COPIES * 4.0 * n_rows * width > available / 2:
+    if 4.0 * n_rows * width > available / 4:
         remedies.append("take fewer experts")
     share = " for each worker" if n_processes > 1 else ""
     raise ValueError(
