@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from moe_mat.mixture.batch import AT_ONCE
 from moe_mat.mixture.heads.base import get_head
 from moe_mat.mixture.heads.choice import settled
 from moe_mat.mixture.settings import MixtureSettings
@@ -18,6 +19,8 @@ GIB = 2**30
 PROGRAM = 0.8 * GIB
 # Embeddings are in memory twice, all of them and those that are learned from, but where the head takes them by rows.
 COPIES = 2
+# Copies of the embeddings of crystals that are predicted at once: scaled, by expert, and mixed by each gate.
+SCALED = 8
 # Of one of several processes that embed, with its own copy of the experts of the tier `default`.
 WORKER = 1.2 * GIB
 # Limits of the control group of a container or a job.
@@ -49,7 +52,8 @@ def needed_memory(head: str, n_rows: int, *, width: int, n_models: int = 1) -> f
     """
     kind = get_head(head)
     copies = 1 if kind.by_rows else COPIES
-    return PROGRAM + copies * 4.0 * n_rows * width + kind.memory(n_rows, n_models=n_models)
+    crystals = copies * n_rows + SCALED * min(n_rows, AT_ONCE)
+    return PROGRAM + 4.0 * crystals * width + kind.memory(n_rows, n_models=n_models)
 
 
 def needed_to_embed(n_rows: int, *, width: int, workers: int) -> float:

@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import pytorch_lightning as pl
 import torch
 from numpy.random import RandomState
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from sklearn.utils import check_random_state
+from torch import Tensor
 
 from moe_mat.encoders import Device, choose_device
-from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.batch import AT_ONCE
+from moe_mat.mixture.batched_rows import BatchedRows
 from moe_mat.mixture.checkpoints import DIGEST, read_run_checkpoint
 from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.heads.base import Head
@@ -171,7 +173,7 @@ def train_in_memory(
             model,
             data,
             seed=seed,
-            before_refit=lambda: _error(model, data.part("val")),
+            before_refit=lambda: _error(model, data),
             refit=settings.refit,
         )
     model.trainer = None  # a trained model can be pickled; its trainer cannot
@@ -185,10 +187,12 @@ def _callbacks(folder: Path, plan: Schedule) -> list[Callback]:
     ]
 
 
-def _error(model: MixtureOfExperts, batch: Batch) -> float:
-    assert batch.targets is not None
+def _error(model: MixtureOfExperts, data: EmbeddingDataModule) -> float:
+    """The validation MAE, of some thousand crystals at a time."""
+    rows, some = BatchedRows(data, data.rows["val"]), torch.arange(len(data.rows["val"])).split(AT_ONCE)
     with torch.no_grad():
-        errors = (model(batch) - batch.targets).abs().nanmean(0)
+        batches = (rows.__getitems__(numbers.tolist()) for numbers in some)
+        errors = torch.cat([(model(one) - cast(Tensor, one.targets)).abs() for one in batches]).nanmean(0)
     return float(errors[0] if len(errors) == 1 else (errors / model.transform.spread).nanmean())
 
 
