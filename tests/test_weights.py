@@ -211,7 +211,7 @@ def test_crystals_come_as_files(table: Path, data: Data) -> None:
     assert by_path.shape == (24,)
     assert model._targets == ["k"]
     assert np.array_equal(model.predict(table.parent), model.predict([table.parent / f"c{n}.cif" for n in range(24)]))
-    assert model.predict(table.parent / "c3.cif")[0] == pytest.approx(by_path[3])
+    assert model.predict(table.parent / "c3.cif")[0] == pytest.approx(by_path[3], rel=1e-4)
     assert model.predict(data[0][3])[0] == pytest.approx(by_path[3], rel=1e-3)
     assert model.score(table, "k", sample_weight="w") > 0
     assert len(model.domain(table)) == len(model.transform(table)) == 24

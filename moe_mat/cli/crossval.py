@@ -39,6 +39,7 @@ from moe_mat.mixture.fold_workers import train_folds
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.report import RunReport
 from moe_mat.mixture.settings import MixtureSettings, TrainingSettings
+from moe_mat.mixture.weights import weightless_crystals
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ class CrossvalCLI(MoeMatCLI):
         with only_writer(output):
             folder = FoldFolder(output, self._identity(model, datamodule, folds))
             trained = self._train(training, folds, folder)
-            warnings = repeated_crystals(structures, folds)
+            warnings = [*weightless_crystals(datamodule.given_weights), *repeated_crystals(structures, folds)]
             left_out = [str(one) for one in datamodule.left_out]
             noted = {"rows": len(structures), "left_out": left_out, "warnings": warnings}
             found = folder.finish(trained, datamodule.ids, noted)

@@ -91,6 +91,12 @@ def weighed(
     return [structures[row] for row in kept], table.assign(**{column: weights}).iloc[kept].reset_index(drop=True)
 
 
+def weightless_crystals(weights: Tensor | None) -> list[str]:
+    """What to say of crystals of weight 0, where every one is tested."""
+    n = 0 if weights is None else int((weights == 0).sum())
+    return [f"{n} crystals have weight 0: they are tested, and not learned from"] if n else []
+
+
 def weightless_rows(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> list[str]:
     """What to say of the rows that `without_weightless` has taken away, a line a part."""
     return [
