@@ -13,6 +13,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from pymatgen.core import Structure
+from sklearn import config_context
+from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 from sklearn.metrics import r2_score
@@ -171,6 +173,15 @@ def test_weights_go_through_scikit_learn(data: Data) -> None:
     plain = cross_val_score(model, structures, values, cv=2)
     weighted = cross_val_score(model, structures, values, cv=2, params={"sample_weight": weights})
     assert not np.array_equal(plain, weighted)
+    with config_context(enable_metadata_routing=True):
+        routed = cross_val_score(
+            clone(model).set_fit_request(sample_weight=True).set_score_request(sample_weight=False),
+            structures,
+            values,
+            cv=2,
+            params={"sample_weight": weights},
+        )
+    assert np.array_equal(routed, weighted)
     search = GridSearchCV(model, {"dropout": [0.0]}, cv=2).fit(structures, values, sample_weight=weights)
     assert search.best_score_ <= 1
 

@@ -94,12 +94,12 @@ def _entries(entries: list[Any], names: list[str] | None, structure_column: str)
     return Records([_of_entry(entry) for entry in entries], names)
 
 
-def _of_entry(entry: dict[str, Any]) -> dict[str, Any]:
+def _of_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     """A record as it is; of an OPTIMADE entry the attributes, with the crystal under one name."""
     if kind_of_dict(entry) == "pymatgen":
         return {STRUCTURE: entry}
     if kind_of_dict(entry) != "optimade":
-        return entry
+        return dict(entry)
     attributes = entry.get("attributes")
     if not isinstance(attributes, dict):
         entry, attributes = {}, entry

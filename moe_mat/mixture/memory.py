@@ -21,8 +21,8 @@ PROGRAM = 0.8 * GIB
 COPIES = 2
 # Copies of the embeddings of crystals that are predicted at once: scaled, by expert, and mixed by each gate.
 SCALED = 8
-# Of one of several processes that embed: of 100 atoms at most it was seen to take 0.48 GiB with the experts of the tier
-# `light`, and 0.65 with those of `default`.
+# Of one of several processes that embed: with cells of up to 54 atoms it was seen to take 0.48 GiB by the tier
+# `light`, and 0.65 by `default`.
 WORKER = 1.0 * GIB
 # Limits of the control group of a container or a job.
 _LIMITS = (
