@@ -132,6 +132,19 @@ def test_one_structure_or_document_in_a_file_is_a_table_of_one(tmp_path: Path) -
         assert structure_key(structure) == structure_key(CRYSTALS[0])
 
 
+def test_crystals_that_are_objects_are_a_table(tmp_path: Path) -> None:
+    structures, table = read_structures(CRYSTALS[0])
+    assert structures == [CRYSTALS[0]]
+    assert table.to_dict("list") == {"material_id": ["0"]}
+    structures, table = read_structures(documents(), targets=["gap"])
+    assert table["material_id"].tolist() == ["mp-0", "mp-1", "mp-2"]
+    assert table["gap"].tolist() == GAPS
+    structures, table = read_structures([structure.to_ase_atoms() for structure in CRYSTALS])
+    assert [structure_key(one) for one in structures] == [structure_key(one) for one in CRYSTALS]
+    with pytest.raises(CrystalError, match=r"row 1, crystal '1': .*int is not a crystal"):
+        read_structures([CRYSTALS[0], 5])  # type: ignore[list-item]
+
+
 def test_an_ase_database_is_only_read(tmp_path: Path) -> None:
     path = ase_database(tmp_path / "a.db")
     before = path.read_bytes()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import pandas as pd
+from ase import Atoms
+from pymatgen.core.structure import SiteCollection
 
-from moe_mat.crystals.json_records import missing_structures
+from moe_mat.crystals.json_records import STRUCTURE, missing_structures, records_of
 from moe_mat.crystals.structures import as_structure
 from moe_mat.crystals.tables import Row, Table, UnreadableError, in_order
 
@@ -35,6 +38,22 @@ def dataframe_table(source: str, table: pd.DataFrame, structure_column: str | No
 
     others = [name for name in columns if name != structure_column]
     return Table(source, others, in_order(rows))
+
+
+def objects_table(crystals: Any, structure_column: str | None) -> Table:
+    """Rows of crystals that are objects: structures, atoms or dicts, one or several; of dicts with their values.
+
+    Raises:
+        ValueError: When dicts are of no known form.
+    """
+    one = isinstance(crystals, SiteCollection | Atoms | Mapping)
+    several = [crystals] if one else list(crystals)
+    if several and all(isinstance(crystal, Mapping) for crystal in several):
+        found = records_of([dict(crystal) for crystal in several], structure_column or STRUCTURE)
+        table = pd.DataFrame(found.rows, index=found.names)
+    else:
+        table = pd.DataFrame({structure_column or STRUCTURE: pd.Series(several, dtype=object)})
+    return dataframe_table("the given crystals", table, structure_column)
 
 
 def structures_of(source: str, table: pd.DataFrame) -> str:

@@ -13,16 +13,17 @@ import math
 import os
 import reprlib
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from ase import Atoms
 from pymatgen.core import Structure
 
 from moe_mat.crystals.ase_tables import ase_table, is_sqlite
-from moe_mat.crystals.dataframe_tables import dataframe_table
+from moe_mat.crystals.dataframe_tables import dataframe_table, objects_table
 from moe_mat.crystals.errors import LeftOut, OnError
 from moe_mat.crystals.file_tables import csv_table, file_row, folder_table
 from moe_mat.crystals.frame_tables import frames_table
@@ -35,7 +36,8 @@ from moe_mat.crystals.tables import Table, UnreadableError, Wanted, in_order
 
 logger = logging.getLogger(__name__)
 
-Source = str | os.PathLike[str] | pd.DataFrame
+Objects = Structure | Atoms | Mapping[str, Any] | Sequence[Structure] | Sequence[Atoms] | Sequence[Mapping[str, Any]]
+Source = str | os.PathLike[str] | pd.DataFrame | Objects
 
 
 def read_structures(
@@ -83,7 +85,7 @@ def read_structures(
         table = table.rename(columns={"material_id": "material_id_in_file"})
     columns = [name for name in table.columns if name != "material_id"]
     table = table.assign(material_id=ids)[["material_id", *columns]]
-    if not isinstance(path, pd.DataFrame) and (Path(path).is_dir() or ".csv" in Path(path).suffixes):
+    if isinstance(path, (str, os.PathLike)) and (Path(path).is_dir() or ".csv" in Path(path).suffixes):
         table[columns] = table[columns].apply(_as_numbers)  # a CSV knows only text
     table.attrs["left_out"] = [asdict(problem) for problem in left_out]
     return structures, table
@@ -109,7 +111,7 @@ def iter_crystals(
     without structure files may hold Parquet, which is read as one table in the order of the files' names.
 
     Args:
-        path: File, folder or DataFrame.
+        path: File, folder or DataFrame; or crystals, one or several, such as structures and documents as dicts.
         targets: Columns that must hold numbers. A crystal that has none of them cannot be used; one that has some gets
             NaN for the others.
         id_column: Column of the ids. Where None: one of ``ids.ID_COLUMNS``, else the file stem, else the row number.
@@ -171,6 +173,8 @@ def open_table(path: Source, *, structure_column: str | None = None) -> Table:
     """
     if isinstance(path, pd.DataFrame):
         return dataframe_table("DataFrame", path, structure_column)
+    if not isinstance(path, (str, os.PathLike)):
+        return objects_table(path, structure_column)
     path = Path(path)
     if path.is_dir():
         return folder_table(path, structure_column)

@@ -35,7 +35,8 @@ def kind_of_dict(value: object) -> str | None:
         return "optimade"
     if {"numbers", "positions", "cell"} <= value.keys():
         return "ase"
-    return "document" if kind_of_dict(value.get("structure")) else None
+    structure = value.get("structure")
+    return "document" if isinstance(structure, Structure) or kind_of_dict(structure) else None
 
 
 def structure_from_dict(crystal: Mapping[str, Any]) -> Structure:
@@ -50,7 +51,8 @@ def structure_from_dict(crystal: Mapping[str, Any]) -> Structure:
     """
     kind = kind_of_dict(crystal) or "pymatgen"
     if kind == "document":
-        return structure_from_dict(crystal["structure"])
+        structure = crystal["structure"]
+        return structure if isinstance(structure, Structure) else structure_from_dict(structure)
     attributes = crystal.get("attributes")
     if kind == "optimade" and isinstance(attributes, Mapping):
         crystal = attributes
