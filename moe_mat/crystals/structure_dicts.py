@@ -29,14 +29,19 @@ def kind_of_dict(value: object) -> str | None:
     """
     if not isinstance(value, Mapping):
         return None
+    structure = value.get("structure")
+    is_document = isinstance(structure, Structure) or _kind_of_structure(structure) is not None
+    return _kind_of_structure(value) or ("document" if is_document else None)
+
+
+def _kind_of_structure(value: object) -> str | None:
+    if not isinstance(value, Mapping):
+        return None
     if {"lattice", "sites"} <= value.keys():
         return "pymatgen"
     if isinstance(value.get("attributes"), Mapping) or not value.keys().isdisjoint(OPTIMADE_COLUMNS):
         return "optimade"
-    if {"numbers", "positions", "cell"} <= value.keys():
-        return "ase"
-    structure = value.get("structure")
-    return "document" if isinstance(structure, Structure) or kind_of_dict(structure) else None
+    return "ase" if {"numbers", "positions", "cell"} <= value.keys() else None
 
 
 def structure_from_dict(crystal: Mapping[str, Any]) -> Structure:
