@@ -39,7 +39,11 @@ def _kind_of_structure(value: object) -> str | None:
         return None
     if {"lattice", "sites"} <= value.keys():
         return "pymatgen"
-    if isinstance(value.get("attributes"), Mapping) or not value.keys().isdisjoint(OPTIMADE_COLUMNS):
+    attributes = value.get("attributes")
+    is_entry = isinstance(attributes, Mapping) and (
+        value.get("type") == "structures" or not attributes.keys().isdisjoint(OPTIMADE_COLUMNS)
+    )
+    if is_entry or not value.keys().isdisjoint(OPTIMADE_COLUMNS):
         return "optimade"
     return "ase" if {"numbers", "positions", "cell"} <= value.keys() else None
 
