@@ -93,8 +93,8 @@ class MoERegressor(RegressorMixin, MixtureEstimator):
         if validation is not None:
             validation = validation[0], given_targets(validation[1], len(validation[0]))
         self._targets, self._one_dimensional = target_names(y, targets.shape[1]), np.ndim(y) == 1
-        self._train(X, targets, validation, self._targets)
-        self.validation_mae_, self.n_targets_ = self.members_.validation_mae, targets.shape[1]
+        self._train(X, targets, validation, names=self._targets)
+        self.validation_mae_, self.n_targets_ = self.members_.validation_error, targets.shape[1]
         return self
 
     def predict(

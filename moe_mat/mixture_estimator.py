@@ -16,10 +16,11 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from moe_mat.crystals.errors import OnUnknownElement
-from moe_mat.crystals.splits import Split, random_split
+from moe_mat.crystals.splits import Split, random_split, stratified_split
 from moe_mat.encoders import Device
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.checked_pickle import CheckedPickle
+from moe_mat.mixture.class_probabilities import labels_of
 from moe_mat.mixture.crystal_inputs import EmbeddedCrystals, embed_crystals
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.given import Crystals, given_data, given_experts, given_structures
@@ -38,6 +39,9 @@ from moe_mat.mixture.settings import (
 from moe_mat.mixture.training import member_seeds
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.find import find_cards
+
+# Settings that are no arguments.
+SET_BY_DATA = ("targets", "classes")
 
 
 class MixtureEstimator(TransformerMixin, CheckedPickle):
@@ -115,15 +119,22 @@ class MixtureEstimator(TransformerMixin, CheckedPickle):
         self.random_state = random_state
 
     def _train(
-        self, X: Crystals, targets: torch.Tensor, validation: tuple[Crystals, torch.Tensor] | None, names: list[str]
+        self,
+        X: Crystals,
+        targets: torch.Tensor,
+        validation: tuple[Crystals, torch.Tensor] | None,
+        *,
+        names: list[str],
+        classes: list[str] | None = None,
     ) -> None:
         """Train the members.
 
         Args:
             X: Crystals ``[n]``.
-            targets: Of them ``[n, n_targets]``, NaN where there is no value.
+            targets: What a head learns of them ``[n, n_columns]``, NaN where there is no value.
             validation: Crystals and targets that choose epoch and settings.
             names: Of the targets.
+            classes: Of a target that is a class; each member's random validation rows have their share of each.
         """
         structures, given = given_structures(X), None
         others = [] if validation is None else given_structures(validation[0])
@@ -132,7 +143,7 @@ class MixtureEstimator(TransformerMixin, CheckedPickle):
             given = Split(np.arange(len(X)), np.arange(len(X), len(targets)), np.arange(0))
         cards = given_experts(self.experts, [*structures, *others], self.on_unknown_element)
         self.experts_ = [card.reference for card in cards]
-        settings = affordable(self._settings(names), cards, n_rows=len(targets), n_models=self.n_members)
+        settings = affordable(self._settings(names, classes), cards, n_rows=len(targets), n_models=self.n_members)
         batch = self._embedded(cards, structures)
         if validation is not None:
             batch = batch.joined(self._embedded(cards, others))
@@ -140,7 +151,10 @@ class MixtureEstimator(TransformerMixin, CheckedPickle):
 
         def data_of(seed: int) -> EmbeddingDataModule:
             fractions = (1 - self.validation_fraction, self.validation_fraction, 0.0)
-            split = given or random_split(len(targets), fractions=fractions, seed=seed)
+            if given or classes is None:
+                split = given or random_split(len(targets), fractions=fractions, seed=seed)
+            else:
+                split = stratified_split(labels_of(targets).tolist(), fractions=fractions, seed=seed)
             return given_data(batch, targets, split, batch_size=self.batch_size, device=self.device)
 
         self.members_ = Members.trained(settings, training, member_seeds(self.random_state, self.n_members), data_of)
@@ -151,12 +165,12 @@ class MixtureEstimator(TransformerMixin, CheckedPickle):
         if self.n_members < 1:
             raise ValueError(f"n_members is {self.n_members}: at least one gate and head are needed")
 
-    def _settings(self, targets: list[str]) -> MixtureSettings:
+    def _settings(self, targets: list[str], classes: list[str] | None) -> MixtureSettings:
         """What the constructor was given, as the model's settings; sequences as plain data."""
-        given = {one.name: getattr(self, one.name) for one in fields(MixtureSettings) if one.name != "targets"}
+        given = {one.name: getattr(self, one.name) for one in fields(MixtureSettings) if one.name not in SET_BY_DATA}
         given |= {"experts": self.experts_, "hidden": tuple(self.hidden)}
         given |= {name: dict(given[name]) for name in ("initial_gate", "head_settings") if given[name] is not None}
-        return MixtureSettings(**given, targets=targets)
+        return MixtureSettings(**given, targets=targets, classes=classes)
 
     def transform(self, X: Crystals) -> NDArray[Any]:
         """Mixed embedding of crystals ``[n, width]``, those of members and gates side by side."""

@@ -30,13 +30,13 @@ from moe_mat.mixture.data_checks import DataChecks
 from moe_mat.mixture.heads.base import get_head
 from moe_mat.mixture.heads.choice import settled
 from moe_mat.mixture.memory import affordable
-from moe_mat.mixture.module import MixtureOfExperts
+from moe_mat.mixture.module import MONITORED, MixtureOfExperts
 from moe_mat.mixture.report import RunReport, evaluate, score
 from moe_mat.mixture.resumed_callbacks import ResumedCheckpoint, ResumedEarlyStopping
 from moe_mat.mixture.run_folder import write_run
 from moe_mat.mixture.run_logger import RunLogger
 from moe_mat.mixture.settings import DataSettings, MixtureSettings, TrainingSettings
-from moe_mat.mixture.training import MONITORED, Schedule, accelerator, member_seeds, new_model, schedule, train
+from moe_mat.mixture.training import Schedule, accelerator, member_seeds, new_model, schedule, train
 from moe_mat.zoo.find import find_cards
 
 RUNS = "runs"
@@ -178,6 +178,8 @@ class MoeMatCLI(LightningCLI):
         kwargs["max_epochs"] = plan.max_epochs
         kwargs["check_val_every_n_epoch"] = plan.validate_every if every == 1 else every
         stopping = self._get(self.config_init, "early_stopping")  # Lightning counts validations
+        if stopping.monitor == MONITORED:
+            stopping.monitor = self.model.monitored
         stopping.patience = max(1, stopping.patience // (kwargs["check_val_every_n_epoch"] or 1))
         if self.subcommand == "fit" and settings["accelerator"] in ("cpu", "auto"):
             kwargs["accelerator"] = accelerator(self.model.head, self.datamodule.device)
@@ -191,7 +193,7 @@ class MoeMatCLI(LightningCLI):
         callbacks: list[Callback] = []
         if self.subcommand == "fit":
             plain: dict[str, Any] = {"enable_version_counter": False}
-            callbacks.append(ResumedCheckpoint(monitor=MONITORED, mode="min", filename="best", **plain))
+            callbacks.append(ResumedCheckpoint(monitor=self.model.monitored, mode="min", filename="best", **plain))
             callbacks.append(ResumedCheckpoint(filename="last", **plain))  # every epoch, with the best one's state
             callbacks.append(TrainingProgress())
         else:

@@ -1,4 +1,5 @@
 from .batch import Batch
+from .class_scores import JudgedClasses, judge_classes
 from .data import CrystalDataModule, EmbeddingDataModule
 from .gate import CrystalGate, Gate, mix
 from .heads.base import HEADS, Head, get_head, register_head
@@ -32,6 +33,7 @@ __all__ = [
     "GateSettings",
     "Head",
     "Judged",
+    "JudgedClasses",
     "KernelSettings",
     "MixtureOfExperts",
     "MixtureSettings",
@@ -45,6 +47,7 @@ __all__ = [
     "get_head",
     "interval_score",
     "judge",
+    "judge_classes",
     "mix",
     "needed_memory",
     "register_head",

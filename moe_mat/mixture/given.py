@@ -69,6 +69,20 @@ def given_targets(y: ArrayLike, n_crystals: int) -> torch.Tensor:
     return torch.as_tensor(columns)
 
 
+def given_labels(y: ArrayLike, n_crystals: int) -> NDArray[Any]:
+    """Class labels ``[n]``.
+
+    Raises:
+        ValueError: When there are more or fewer than crystals, or a crystal has none.
+    """
+    labels = np.asarray(y)
+    if labels.shape != (n_crystals,):
+        raise ValueError(f"{n_crystals} crystals need class labels [n], not of shape {labels.shape}")
+    if (missing := pd.isna(labels)).any():
+        raise ValueError(f"crystal {int(missing.argmax())} has no class label: leave it out")
+    return labels
+
+
 def given_experts(
     experts: str | Sequence[str], structures: Sequence[Structure], on_unknown_element: OnUnknownElement
 ) -> list[ExpertCard]:

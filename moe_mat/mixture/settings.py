@@ -6,7 +6,7 @@ of a command can be shown at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeVar
 
@@ -27,6 +27,7 @@ class ModelSettings:
     Attributes:
         experts: Tags, patterns, folders of cards, or the tiers ``light``, ``default`` and ``all``.
         targets: Names of the target columns; set by the data.
+        classes: Of the target, where it is a class and no number; set by the data.
         head: ``kernel`` (Gaussian process and support vector machines on the gated distance and on descriptors),
             ``inducing`` (the same kernels by landmarks, for many labels), ``auto`` (``kernel`` up to 5,000 training and
             validation rows, and ``inducing`` beyond), ``mlp`` (multilayer perceptron on the mixed embedding), or one of
@@ -37,9 +38,27 @@ class ModelSettings:
 
     experts: str | list[str] = "default"
     targets: list[str] = field(default_factory=lambda: ["target"])
+    classes: list[str] | None = None
     head: str = "auto"
     target_transform: Transform = "auto"
     head_settings: dict[str, object] | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """What the head learns: the targets; of a class, whether a crystal is of each, or of two, of the second."""
+        if self.classes is None:
+            return self.targets
+        return indicator_names(self.targets[0], self.classes)
+
+
+def indicator_names(target: str, classes: Sequence[str]) -> list[str]:
+    """Names of the columns that say of which class a crystal is.
+
+    Example:
+        >>> indicator_names("metal", ["False", "True"])
+        ['metal=True']
+    """
+    return [f"{target}={name}" for name in (classes[1:] if len(classes) == 2 else classes)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,12 @@ import torch
 from numpy.random import RandomState
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from sklearn.utils import check_random_state
+from torch.nn.functional import nll_loss
 
 from moe_mat.encoders import Device, choose_device
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.checkpoints import DIGEST, read_run_checkpoint
+from moe_mat.mixture.class_probabilities import labels_of
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.mixture.heads.base import Head
 from moe_mat.mixture.module import MixtureOfExperts
@@ -26,8 +28,6 @@ from moe_mat.mixture.outcome import Outcome
 from moe_mat.mixture.report import RunReport
 from moe_mat.mixture.settings import MixtureSettings, TrainingSettings
 from moe_mat.zoo.checkpoints import read_checkpoint
-
-MONITORED = "val_mae"
 
 Report = TypeVar("Report")
 
@@ -112,7 +112,9 @@ def train(
         torch.manual_seed(seed)
         trainer.fit(model, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
         best = next(
-            one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint) and one.monitor == MONITORED
+            one
+            for one in trainer.checkpoint_callbacks
+            if isinstance(one, ModelCheckpoint) and one.monitor == model.monitored
         )
         model.cpu().load_state_dict(_weights(Path(best.best_model_path)))
         model.head.refits = refit
@@ -151,7 +153,8 @@ def train_in_memory(
     """Train without a run folder and without a word.
 
     Returns:
-        The validation MAE: in the target's unit, or for several targets the mean in units of their training spread.
+        The validation MAE: in the target's unit, or for several targets the mean in units of their training spread. Of
+        classes the log loss.
     """
     plan = schedule(type(model.head), settings)
     with tempfile.TemporaryDirectory() as folder, _quiet():
@@ -160,7 +163,7 @@ def train_in_memory(
             devices=1,
             max_epochs=plan.max_epochs,
             check_val_every_n_epoch=plan.validate_every,
-            callbacks=_callbacks(Path(folder), plan),
+            callbacks=_callbacks(Path(folder), plan, model.monitored),
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -178,16 +181,19 @@ def train_in_memory(
     return error
 
 
-def _callbacks(folder: Path, plan: Schedule) -> list[Callback]:
+def _callbacks(folder: Path, plan: Schedule, monitored: str) -> list[Callback]:
     return [
-        ModelCheckpoint(folder, monitor=MONITORED, mode="min", save_weights_only=True),
-        EarlyStopping(MONITORED, mode="min", patience=plan.patience),
+        ModelCheckpoint(folder, monitor=monitored, mode="min", save_weights_only=True),
+        EarlyStopping(monitored, mode="min", patience=plan.patience),
     ]
 
 
 def _error(model: MixtureOfExperts, batch: Batch) -> float:
     assert batch.targets is not None
     with torch.no_grad():
+        if model.probabilities is not None:
+            probabilities = model.probabilities(model(batch))
+            return float(nll_loss(probabilities.clamp_min(1e-15).log(), labels_of(batch.targets)))
         errors = (model(batch) - batch.targets).abs().nanmean(0)
     return float(errors[0] if len(errors) == 1 else (errors / model.transform.spread).nanmean())
 

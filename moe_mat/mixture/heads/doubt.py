@@ -48,22 +48,23 @@ class Doubt(NamedTuple):
 
 @torch.no_grad()
 def out_of_fold_doubt(
-    process: GaussianProcess, covariance: Tensor, mixed: Sequence[Tensor], predicted: Tensor, targets: Tensor
+    target: TargetColumn, covariance: Tensor, mixed: Sequence[Tensor], predicted: Tensor, targets: Tensor
 ) -> Doubt:
     """The same of crystals in cross-validation, each by what the other folds know, from which the shares come as well.
 
     Args:
-        process: That has learned the kernel.
+        target: With the process that has learned the kernel.
         covariance: Of the crystals ``[n, n]``.
         mixed: Each gate's mixed embeddings ``[n, width]``.
         predicted: What each learner says of them by the other folds ``[n_learners, n]``.
         targets: Their values ``[n]``.
     """
+    process, squared = target.process, target.transform.of_indicators
     gated = process.gated(mixed)
     deviation, distances, shares = torch.empty(len(gated)), torch.empty(len(gated)), torch.empty_like(predicted)
     for held, kept in folds(len(gated)):
         factor = process.factorise(covariance[kept][:, kept])
         deviation[held] = process.deviation(factor, covariance[held][:, kept])
         distances[held] = nearest(gated[held], gated[kept])
-        shares[:, held] = select(predicted[:, kept], targets[kept])[:, None]
+        shares[:, held] = select(predicted[:, kept], targets[kept], squared=squared)[:, None]
     return Doubt(predicted, shares, deviation, distances)

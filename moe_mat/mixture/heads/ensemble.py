@@ -36,12 +36,14 @@ def out_of_fold(learners: Sequence[Learner], examples: Examples, target: TargetC
     return predicted
 
 
-def select(predicted: Tensor, targets: Tensor) -> Tensor:
+def select(predicted: Tensor, targets: Tensor, *, squared: bool = False) -> Tensor:
     """Shares of learners ``[n_learners]``, which sum to 1, by ensemble selection.
 
     Args:
         predicted: Of crystals that the learners have not seen ``[n_learners, n]``.
         targets: Their values ``[n]``.
+        squared: Whether errors count by their squares: the mean absolute error of a score between 0 and 1 is lowest
+            where it is the more likely of them, and no probability.
 
     Example:
         >>> select(torch.tensor([[0.0, 2.0], [2.0, 0.0], [9.0, 9.0]]), torch.tensor([1.0, 1.0]))
@@ -49,7 +51,8 @@ def select(predicted: Tensor, targets: Tensor) -> Tensor:
     """
     taken, total = torch.zeros(len(predicted)), torch.zeros_like(targets)
     for step in range(1, N_STEPS + 1):
-        errors = ((total + predicted) / step - targets).abs().mean(1)
+        errors = (total + predicted) / step - targets
+        errors = errors.square().mean(1) if squared else errors.abs().mean(1)
         best = int(errors.argmin())
         taken[best] += 1
         total = total + predicted[best]

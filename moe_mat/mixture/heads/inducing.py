@@ -122,7 +122,7 @@ class InducingHead(KernelHead):
                     predicted[number] = Solution(weights.float(), constants).predict(of_judges, target)
         assert train.targets is not None
         values = train.targets[judges, column]
-        shares = select(predicted, values)
+        shares = select(predicted, values, squared=self.transform.of_indicators)
         ensemble.choose(learners, shares)
         if not ensemble.uses("descriptors"):
             ensemble.described = torch.zeros(0)
