@@ -19,8 +19,8 @@ from moe_mat.mixture_estimator import MixtureEstimator
 class MoEClassifier(ClassifierMixin, MixtureEstimator):
     """Mixture-of-experts classification of crystals.
 
-    Gates and heads are those of `moe_mat.MoERegressor`, and learn of each class whether a crystal is of it. Their scores
-    of crystals that they have not learned from tell how probable a class is at a score.
+    Gates and heads are those of `moe_mat.MoERegressor`, and learn of each class whether a crystal is of it. How
+    probable a class is at a score is learned from crystals that were scored before they were learned from.
 
     Args are those of `moe_mat.MoERegressor`; a class has no ``target_transform``, which stays ``auto``.
 
@@ -60,7 +60,9 @@ class MoEClassifier(ClassifierMixin, MixtureEstimator):
         labels = given_labels(y, len(X))
         self.classes_ = np.unique(labels)
         if len(self.classes_) < 2:
-            raise ValueError(f"all {len(labels)} crystals are of the class {self.classes_[0]}: there is nothing to learn")
+            raise ValueError(
+                f"all {len(labels)} crystals are of the class {self.classes_[0]}: there is nothing to learn"
+            )
         if validation is not None:
             validation = validation[0], self._targets_of(given_labels(validation[1], len(validation[0])))
         names = list(map(str, self.classes_.tolist()))

@@ -1,9 +1,9 @@
 """Probabilities of classes from the scores that a head gives them.
 
 A head learns of each class whether a crystal is of it, 0 or 1, and its scores are not yet probabilities. Those are the
-softmax of the scores times a slope that all classes share, plus a bias for each (temperature and bias-corrected scaling,
-Guo et al., ICML 2017; Alexandari et al., ICML 2020; for two classes, Platt's sigmoid). Slope and biases are the most
-likely ones given the scores of crystals that the model had not learned from.
+softmax of the scores times a slope that all classes share, plus a bias for each (temperature scaling with biases, Guo
+et al., ICML 2017; Alexandari et al., ICML 2020; for two classes, Platt's sigmoid). Slope and biases are the most likely
+ones given the scores of crystals that the model had not learned from.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from moe_mat.mixture.distances import nearest
 from moe_mat.mixture.heads.ensemble import select
-from moe_mat.mixture.heads.gaussian_process import GaussianProcess
 from moe_mat.mixture.heads.learners import TargetColumn
 from moe_mat.mixture.inner_folds import folds
 from moe_mat.mixture.predicted import Predicted
