@@ -80,14 +80,13 @@ class ClassTask:
             data: The folder of prepared data.
         """
         table = pd.read_parquet(data / self.file)
-        table = table[table[self.column].notna()]
-        if len(table) > MAX_ROWS:
+        table, published = table[table[self.column].notna()], data / "splits" / f"{self.column}.json"
+        if not published.exists() and len(table) > MAX_ROWS:
             table = table.iloc[np.sort(np.random.default_rng(0).permutation(len(table))[:MAX_ROWS])]
         with TemporaryDirectory() as folder:
             path = Path(folder) / "crystals.parquet"
             table.to_parquet(path)
             structures, read = read_structures(path, targets=[self.column])
-        published = data / "splits" / f"{self.column}.json"
         splits = _published(published, read) if published.exists() else _by_formula(structures)
         return ClassData(structures, np.digitize(read[self.column], self.edges, right=True), list(splits))
 
