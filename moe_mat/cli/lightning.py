@@ -109,6 +109,8 @@ class MoeMatCLI(LightningCLI):
                 data["target"] = model["targets"]
             elif data["path"] is None and data["dataset"] is None:
                 data["target"] = QUICKSTART_TARGET
+        if config.get("ckpt_path") and not model["classes"]:
+            data["kind"] = "number"
         if data["target"] is not None:
             model["targets"] = [data["target"]] if isinstance(data["target"], str) else data["target"]
         config["weights_only"] = True  # a checkpoint is data; one that holds code is refused
@@ -150,11 +152,15 @@ class MoeMatCLI(LightningCLI):
         seed = self._get(self.config, "seed_everything")
         (self.seed,) = member_seeds(seed if isinstance(seed, int) else torch.initial_seed() % 2**31, 1)
         device = self._get(self.config, "device")
-        self.datamodule = CrystalDataModule(data, experts=settings.experts, trainable=settings.trainable, device=device)
+        self.datamodule = CrystalDataModule(
+            data, experts=settings.experts, classes=settings.classes, trainable=settings.trainable, device=device
+        )
         if self.command == "fit" and data.on_unknown_element == "drop_expert":
             settings = replace(settings, experts=self.datamodule.choose_experts())
             self.config[self.command]["model"]["experts"] = settings.experts
         if self.command == "fit":
+            settings = replace(settings, classes=self.datamodule.find_classes())
+            self.config[self.command]["model"]["classes"] = settings.classes
             settings = self._affordable(settings)
         self.model = new_model(settings, seed=self.seed)
         self.trainer = self.instantiate_trainer()

@@ -25,7 +25,7 @@ from moe_mat.mixture.heads.choice import settled
 from moe_mat.mixture.intervals import Intervals
 from moe_mat.mixture.outcome import Outcome
 from moe_mat.mixture.predicted import HeldOut, Said
-from moe_mat.mixture.settings import MixtureSettings, settings_of_head
+from moe_mat.mixture.settings import MixtureSettings, column_names, settings_of_head
 from moe_mat.mixture.transforms import TargetTransform
 from moe_mat.zoo.card_files import CardError
 from moe_mat.zoo.find import find_cards
@@ -56,7 +56,7 @@ class MixtureOfExperts(pl.LightningModule):
         self.cards = find_cards(settings.experts)
         # Names instead of patterns, so that a checkpoint does not change its meaning when an expert is added.
         self.save_hyperparameters({**asdict(settings), "experts": [card.reference for card in self.cards]})
-        self.classes, columns = settings.classes, settings.columns
+        self.classes, columns = settings.classes, column_names(settings.targets, settings.classes)
         self.transform = TargetTransform("indicator" if self.classes else settings.target_transform, columns)
         head = get_head(settings.head)
         self.head = head(self.cards, self.transform, settings_of_head(head.Settings, settings))

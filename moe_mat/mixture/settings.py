@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal, TypeVar
 
 from moe_mat.crystals.errors import OnError, OnUnknownElement
+from moe_mat.crystals.target_kinds import TargetKind
 from moe_mat.encoders.devices import Device
 
 # Of the intervals that are written.
@@ -43,22 +44,17 @@ class ModelSettings:
     target_transform: Transform = "auto"
     head_settings: dict[str, object] | None = None
 
-    @property
-    def columns(self) -> list[str]:
-        """What the head learns: the targets; of a class, whether a crystal is of each, or of two, of the second."""
-        if self.classes is None:
-            return self.targets
-        return indicator_names(self.targets[0], self.classes)
 
-
-def indicator_names(target: str, classes: Sequence[str]) -> list[str]:
-    """Names of the columns that say of which class a crystal is.
+def column_names(targets: Sequence[str], classes: Sequence[str] | None) -> list[str]:
+    """What a head learns: the targets; of a class, whether a crystal is of each, or of two, of the second.
 
     Example:
-        >>> indicator_names("metal", ["False", "True"])
-        ['metal=True']
+        >>> column_names(["gap", "eform"], None), column_names(["metal"], ["False", "True"])
+        (['gap', 'eform'], ['metal=True'])
     """
-    return [f"{target}={name}" for name in (classes[1:] if len(classes) == 2 else classes)]
+    if not classes:
+        return list(targets)
+    return [f"{targets[0]}={name}" for name in (classes[1:] if len(classes) == 2 else classes)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,10 +133,11 @@ class DataSettings:
         path: CSV, folder, JSON, Parquet or extxyz, see docs/data.md.
         dataset: Name of a matminer data set to download, or ``dcdft``.
         target: Target column, or several.
+        kind: What the target is: ``number``, ``class``, or ``auto``: a class where the column holds text or booleans.
         splits: JSON file with splits: ``{"0": {"train": [...], "val": [...], "test": [...]}, ...}``, entries being
             material ids or row numbers. Without it, rows are split at random.
         split: Which of the splits; without ``splits``, the seed of the random one.
-        fractions: Shares of train, validation and test rows in a random split.
+        fractions: Shares of train, validation and test rows in a random split; each has its share of every class.
         group: Rows that a random split keeps in one part: those of one ``formula``, ``structure``, ``chemical_system``
             or ``cluster`` of embeddings, or of one value of a column (its name, or ``column:NAME``).
         batch_size: Crystals in a batch.
@@ -155,6 +152,7 @@ class DataSettings:
     path: str | None = None
     dataset: str | None = None
     target: str | list[str] | None = None
+    kind: TargetKind = "auto"
     splits: str | None = None
     split: int = 0
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
