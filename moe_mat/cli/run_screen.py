@@ -47,10 +47,13 @@ def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, ch
     if data.left_out:
         screen.text(f"  first: {data.left_out[0]}; all in left_out.csv")
     shown = SHOWN_OF_CLASSES if report.of_classes else SHOWN
-    headings = [Column(name, min_width=max(map(len, name.split()))) for name in shown.values()]
-    scores = Table(Column("target", overflow="fold"), "part", "rows", *headings)
+    if report.of_classes:  # all words whole, on a screen of 80 columns
+        headings = [Column(name, min_width=max(map(len, name.split()))) for name in shown.values()]
+        scores = Table(Column("target", overflow="fold"), "part", "rows", *headings, padding=(0, 1, 0, 0))
+    else:
+        scores = Table(Column("target", overflow="fold"), "part", "rows", *shown.values())
     for row in report.metrics.to_dict("records"):
-        numbers = [f"{row[name]:.4g}" for name in shown]
+        numbers = [f"{row[name]:.3f}" if report.of_classes else f"{row[name]:.4g}" for name in shown]
         style = "bold" if row["part"] == "test" else None
         part = f"{row['part']}, in sample" if row["in_sample"] and row["part"] != "train" else str(row["part"])
         scores.add_row(str(row["target"]), part, str(row["n"]), *numbers, style=style)
