@@ -55,8 +55,6 @@ class MoEClassifier(ClassifierMixin, MixtureEstimator):
                 that ``y`` has not.
         """
         self._check_settings()
-        if self.target_transform != "auto":
-            raise ValueError(f"target_transform is {self.target_transform!r}: classes have none, leave it out")
         labels = given_labels(y, len(X))
         self.classes_ = np.unique(labels)
         if len(self.classes_) < 2:

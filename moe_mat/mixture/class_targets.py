@@ -59,6 +59,11 @@ def targets_of(table: pd.DataFrame, targets: Sequence[str], classes: Sequence[st
         ValueError: When a crystal is of a class that is none of these; names it.
     """
     if classes is None:
+        if named := classes_of(table, targets, place=place):
+            raise ValueError(
+                f"{place}: {targets[0]} is a class ({', '.join(named[:3])}), and a number is needed: name another "
+                "target, or, for booleans as 0 and 1, --data.kind number"
+            )
         return torch.tensor(table[list(targets)].to_numpy(dtype=np.float32))
     target = targets[0]
     numbers = pd.Categorical(table[target], categories=list(classes)).codes

@@ -44,6 +44,10 @@ class ModelSettings:
     target_transform: Transform = "auto"
     head_settings: dict[str, object] | None = None
 
+    def __post_init__(self) -> None:
+        if self.classes and self.target_transform != "auto":
+            raise ValueError(f"target_transform is {self.target_transform!r}: classes have none, leave it out")
+
 
 def column_names(targets: Sequence[str], classes: Sequence[str] | None) -> list[str]:
     """What a head learns: the targets; of a class, whether a crystal is of each, or of two, of the second.
