@@ -1,3 +1,4 @@
+from .classifier import MoEClassifier
 from .crystals.grouping import chemical_system_groups, formula_groups
 from .crystals.readers import read_structures
 from .estimator import MoERegressor
@@ -6,6 +7,7 @@ from .zoo.experts import load_expert
 from .zoo.find import list_experts
 
 __all__ = [
+    "MoEClassifier",
     "MoERegressor",
     "chemical_system_groups",
     "cluster_groups",

@@ -14,7 +14,7 @@ MOST_LINES = 300
 MOST_LINES_OF_A_FUNCTION = 60
 MOST_PARAMETERS = 10
 # What a user writes, and so is written out.
-PUBLIC_CONSTRUCTORS = {"estimator.py: MoERegressor.__init__"}
+PUBLIC_CONSTRUCTORS = {"mixture_estimator.py: MixtureEstimator.__init__"}
 # Methods of Python, torch and Lightning, whose signatures are theirs.
 OVERRIDDEN = {"__setstate__", "_load_from_state_dict", "load_state_dict", "on_load_checkpoint", "on_save_checkpoint"}
 # Where the content of YAML files is made into objects.

@@ -162,7 +162,7 @@ def test_what_cannot_fit_is_refused_before_anything_is_embedded(monkeypatch: pyt
         affordable(MixtureSettings(), cards, n_rows=1000, workers=8)
     monkeypatch.setattr(memory, "available_memory", lambda: 1.0)
     structures, table = load_quickstart()
-    monkeypatch.setattr("moe_mat.estimator.embed_crystals", lambda *given: pytest.fail("embedded"))
+    monkeypatch.setattr("moe_mat.mixture_estimator.embed_crystals", lambda *given: pytest.fail("embedded"))
     with pytest.raises(ValueError, match=r"0\.0 GiB are free"):
         MoERegressor(experts="magpie", n_members=1).fit(structures, table["bulk_modulus"])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Column, Table
 
+from moe_mat.cli.run_screen import SHOWN, SHOWN_OF_CLASSES
 from moe_mat.cli.screen import screen
-from moe_mat.mixture.fold_scores import METRICS
+from moe_mat.mixture.fold_scores import METRICS, OF_CLASSES
 
 
 def print_crossval(found: Mapping[str, Any], *, name: str, folder: Path) -> None:
@@ -26,17 +27,20 @@ def print_crossval(found: Mapping[str, Any], *, name: str, folder: Path) -> None
     screen.print(f"\n[bold]{escape(name)}[/bold]: {found['rows']} crystals; {len(left_out)} left out")
     if left_out:
         screen.text(f"  first: {left_out[0]}; all in crossval.json")
-    several = len({row["target"] for row in folds}) > 1
+    several, names = len({row["target"] for row in folds}) > 1, OF_CLASSES if "log_loss" in folds[0] else METRICS
     target = [Column("target", overflow="fold")] if several else []
-    whole = [Column(name, no_wrap=True) for name in ("repeat", "fold", "train", "val", "test", "MAE", "RMSE", "R2")]
-    whole.insert(6, Column("MAE of the training median", max_width=9))
+    whole = [Column(name, no_wrap=True) for name in ("repeat", "fold", "train", "val", "test")]
+    headings = SHOWN_OF_CLASSES if "log_loss" in folds[0] else SHOWN
+    whole += [_heading(headings[name]) for name in names]
     scores = Table(*target, *whole, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in folds:
         counts = [row["repeat"], row["fold"], row["train"], row["val"], row["n"]]
-        scores.add_row(*([row["target"]] if several else []), *map(str, counts), *_numbers(row))
+        scores.add_row(*([row["target"]] if several else []), *map(str, counts), *_numbers(row, names))
     scores.add_section()
     for row in found["summary"]:
-        scores.add_row(*([row["target"]] if several else []), row["of"], "", "", "", "", *_numbers(row), style="bold")
+        scores.add_row(
+            *([row["target"]] if several else []), row["of"], "", "", "", "", *_numbers(row, names), style="bold"
+        )
     screen.print(scores)
     screen.text("folds share training rows: the mean is less certain than the spread of the folds makes it look")
     for warning in found["warnings"]:
@@ -44,5 +48,11 @@ def print_crossval(found: Mapping[str, Any], *, name: str, folder: Path) -> None
     screen.text(f"crossval.json, predictions.csv and splits.json: {folder}")
 
 
-def _numbers(row: Mapping[str, Any]) -> list[str]:
-    return ["" if row[name] is None else f"{row[name]:.3f}" if name == "r2" else f"{row[name]:.4g}" for name in METRICS]
+def _heading(name: str) -> Column:
+    """Of numbers in one line, or where it is long in several, without breaking a word."""
+    return Column(name, no_wrap=True) if len(name) < 10 else Column(name, max_width=9)
+
+
+def _numbers(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    short = {"r2", *OF_CLASSES}
+    return ["" if row[name] is None else f"{row[name]:.3f}" if name in short else f"{row[name]:.4g}" for name in names]

@@ -30,13 +30,13 @@ from moe_mat.mixture.data_checks import DataChecks
 from moe_mat.mixture.heads.base import get_head
 from moe_mat.mixture.heads.choice import settled
 from moe_mat.mixture.memory import affordable
-from moe_mat.mixture.module import MixtureOfExperts
+from moe_mat.mixture.module import MONITORED, MixtureOfExperts
 from moe_mat.mixture.report import RunReport, evaluate, score
 from moe_mat.mixture.resumed_callbacks import ResumedCheckpoint, ResumedEarlyStopping
 from moe_mat.mixture.run_folder import write_run
 from moe_mat.mixture.run_logger import RunLogger
 from moe_mat.mixture.settings import DataSettings, MixtureSettings, TrainingSettings
-from moe_mat.mixture.training import MONITORED, Schedule, accelerator, member_seeds, new_model, schedule, train
+from moe_mat.mixture.training import Schedule, accelerator, member_seeds, new_model, schedule, train
 from moe_mat.zoo.find import find_cards
 
 RUNS = "runs"
@@ -109,6 +109,8 @@ class MoeMatCLI(LightningCLI):
                 data["target"] = model["targets"]
             elif data["path"] is None and data["dataset"] is None:
                 data["target"] = QUICKSTART_TARGET
+        if config.get("ckpt_path") and not model["classes"]:
+            data["kind"] = "number"
         if data["target"] is not None:
             model["targets"] = [data["target"]] if isinstance(data["target"], str) else data["target"]
         config["weights_only"] = True  # a checkpoint is data; one that holds code is refused
@@ -150,11 +152,15 @@ class MoeMatCLI(LightningCLI):
         seed = self._get(self.config, "seed_everything")
         (self.seed,) = member_seeds(seed if isinstance(seed, int) else torch.initial_seed() % 2**31, 1)
         device = self._get(self.config, "device")
-        self.datamodule = CrystalDataModule(data, experts=settings.experts, trainable=settings.trainable, device=device)
+        self.datamodule = CrystalDataModule(
+            data, experts=settings.experts, classes=settings.classes, trainable=settings.trainable, device=device
+        )
         if self.command == "fit" and data.on_unknown_element == "drop_expert":
             settings = replace(settings, experts=self.datamodule.choose_experts())
             self.config[self.command]["model"]["experts"] = settings.experts
         if self.command == "fit":
+            settings = replace(settings, classes=self.datamodule.find_classes())
+            self.config[self.command]["model"]["classes"] = settings.classes
             settings = self._affordable(settings)
         self.model = new_model(settings, seed=self.seed)
         self.trainer = self.instantiate_trainer()
@@ -179,6 +185,8 @@ class MoeMatCLI(LightningCLI):
         kwargs["max_epochs"] = plan.max_epochs
         kwargs["check_val_every_n_epoch"] = plan.validate_every if every == 1 else every
         stopping = self._get(self.config_init, "early_stopping")  # Lightning counts validations
+        if stopping.monitor == MONITORED:
+            stopping.monitor = self.model.monitored
         stopping.patience = max(1, stopping.patience // (kwargs["check_val_every_n_epoch"] or 1))
         if self.subcommand == "fit" and settings["accelerator"] in ("cpu", "auto"):
             kwargs["accelerator"] = accelerator(self.model.head, self.datamodule.device)
@@ -192,7 +200,7 @@ class MoeMatCLI(LightningCLI):
         callbacks: list[Callback] = []
         if self.subcommand == "fit":
             plain: dict[str, Any] = {"enable_version_counter": False}
-            callbacks.append(ResumedCheckpoint(monitor=MONITORED, mode="min", filename="best", **plain))
+            callbacks.append(ResumedCheckpoint(monitor=self.model.monitored, mode="min", filename="best", **plain))
             callbacks.append(ResumedCheckpoint(filename="last", **plain))  # every epoch, with the best one's state
             callbacks.append(TrainingProgress())
         else:

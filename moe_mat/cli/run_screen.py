@@ -14,6 +14,16 @@ from moe_mat.mixture.report import RunReport
 
 # Experts below this gate weight are summed up on the screen; gate_weights.csv has them all.
 SHOWN_WEIGHT = 0.005
+# Metrics, and what they are called.
+SHOWN = {"mae": "MAE", "median_mae": "MAE of the training median", "rmse": "RMSE", "r2": "R2"}
+SHOWN_OF_CLASSES = {
+    "accuracy": "accuracy",
+    "prior_accuracy": "of the main class",
+    "balanced_accuracy": "balanced accuracy",
+    "roc_auc": "ROC AUC",
+    "log_loss": "log loss",
+    "prior_log_loss": "of the shares",
+}
 
 
 def run_facts(report: RunReport, *, data: CrystalDataModule, folder: Path, checkpoint: str | None) -> Facts:
@@ -36,9 +46,14 @@ def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, ch
     screen.print(f"\n[bold]{data.name}[/bold]: {rows} rows; {len(data.left_out)} crystals left out")
     if data.left_out:
         screen.text(f"  first: {data.left_out[0]}; all in left_out.csv")
-    scores = Table(Column("target", overflow="fold"), "part", "rows", "MAE", "MAE of the training median", "RMSE", "R2")
+    shown = SHOWN_OF_CLASSES if report.of_classes else SHOWN
+    if report.of_classes:  # all words whole, on a screen of 80 columns
+        headings = [Column(name, min_width=max(map(len, name.split()))) for name in shown.values()]
+        scores = Table(Column("target", overflow="fold"), "part", "rows", *headings, padding=(0, 1, 0, 0))
+    else:
+        scores = Table(Column("target", overflow="fold"), "part", "rows", *shown.values())
     for row in report.metrics.to_dict("records"):
-        numbers = [f"{row[name]:.4g}" for name in ("mae", "median_mae", "rmse", "r2")]
+        numbers = [f"{row[name]:.3f}" if report.of_classes else f"{row[name]:.4g}" for name in shown]
         style = "bold" if row["part"] == "test" else None
         part = f"{row['part']}, in sample" if row["in_sample"] and row["part"] != "train" else str(row["part"])
         scores.add_row(str(row["target"]), part, str(row["n"]), *numbers, style=style)
@@ -52,11 +67,11 @@ def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, ch
         screen.print(f"[yellow]warning[/yellow]: {escape(warning)}", highlight=False, soft_wrap=True)
     weights = Table("expert", "gate weight")
     ordered = sorted(report.gate_weights.items(), key=lambda item: -item[1])
-    shown = [(tag, weight) for tag, weight in ordered if weight >= SHOWN_WEIGHT]
-    for tag, weight in shown:
+    heavy = [(tag, weight) for tag, weight in ordered if weight >= SHOWN_WEIGHT]
+    for tag, weight in heavy:
         weights.add_row(tag, f"{weight:.3f}")
-    if hidden := len(ordered) - len(shown):
-        weights.add_row(f"{hidden} others", f"{sum(weight for _, weight in ordered[len(shown) :]):.3f}")
+    if hidden := len(ordered) - len(heavy):
+        weights.add_row(f"{hidden} others", f"{sum(weight for _, weight in ordered[len(heavy) :]):.3f}")
     screen.print(weights)
     screen.text(f"run folder: {folder}")
     if checkpoint:

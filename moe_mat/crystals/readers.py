@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-import math
 import os
-import reprlib
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -33,6 +31,8 @@ from moe_mat.crystals.parquet_tables import is_parquet, parquet_table
 from moe_mat.crystals.structure_files import KNOWN_NAMES, is_web_page, structure_format
 from moe_mat.crystals.structures import Crystal, CrystalFilter
 from moe_mat.crystals.tables import Table, UnreadableError, Wanted, in_order
+from moe_mat.crystals.target_kinds import TargetKind
+from moe_mat.crystals.target_values import NO_VALUE, as_class, as_number, kind_of
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ def read_structures(
     path: Source,
     *,
     targets: Sequence[str] = (),
+    kind: TargetKind = "number",
     id_column: str | None = None,
     structure_column: str | None = None,
     on_error: OnError = "raise",
@@ -53,6 +54,7 @@ def read_structures(
     Args:
         path: As for ``iter_crystals``.
         targets: As for ``iter_crystals``.
+        kind: As for ``iter_crystals``; classes come as text.
         id_column: As for ``iter_crystals``.
         structure_column: As for ``iter_crystals``.
         on_error: "raise" stops at the first bad crystal, "skip" leaves it out.
@@ -72,6 +74,7 @@ def read_structures(
     for crystal in iter_crystals(
         path,
         targets=targets,
+        kind=kind,
         id_column=id_column,
         structure_column=structure_column,
         on_error=on_error,
@@ -86,7 +89,8 @@ def read_structures(
     columns = [name for name in table.columns if name != "material_id"]
     table = table.assign(material_id=ids)[["material_id", *columns]]
     if isinstance(path, (str, os.PathLike)) and (Path(path).is_dir() or ".csv" in Path(path).suffixes):
-        table[columns] = table[columns].apply(_as_numbers)  # a CSV knows only text
+        texts = [name for name in columns if kind == "number" or name not in targets]
+        table[texts] = table[texts].apply(_as_numbers)  # a CSV knows only text
     table.attrs["left_out"] = [asdict(problem) for problem in left_out]
     return structures, table
 
@@ -95,6 +99,7 @@ def iter_crystals(
     path: Source,
     *,
     targets: Sequence[str] = (),
+    kind: TargetKind = "number",
     id_column: str | None = None,
     structure_column: str | None = None,
     on_error: OnError = "raise",
@@ -112,8 +117,10 @@ def iter_crystals(
 
     Args:
         path: File, folder or DataFrame; or crystals, one or several, such as structures and documents as dicts.
-        targets: Columns that must hold numbers. A crystal that has none of them cannot be used; one that has some gets
-            NaN for the others.
+        targets: Columns that must hold numbers, or classes. A crystal that has none of them cannot be used; one that
+            has some gets NaN for the others.
+        kind: What the targets are: ``number``, ``class``, or ``auto`` for classes where a column holds text or booleans
+            and no number.
         id_column: Column of the ids. Where None: one of ``ids.ID_COLUMNS``, else the file stem, else the row number.
         structure_column: Column of the structures (JSON, DataFrame) or of their file names (CSV). Where None it is
             found by its content.
@@ -136,7 +143,8 @@ def iter_crystals(
     if columns is not None:
         columns = tuple(dict.fromkeys([*columns, *targets, *([] if id_column is None else [id_column])]))
     crystal_filter = CrystalFilter(table.source, on_error=on_error, left_out=left_out)
-    found = _checked(table, Wanted(columns=columns), targets, id_column, crystal_filter, only)
+    kinds = {target: kind_of(table, target) if kind == "auto" else kind for target in targets}
+    found = _checked(table, Wanted(columns=columns), kinds, id_column, crystal_filter, only)
     return _to_the_end(found, crystal_filter)
 
 
@@ -161,7 +169,7 @@ def crystals_of_rows(
     """
     columns = () if id_column is None else (id_column,)
     crystal_filter = CrystalFilter(table.source, on_error=on_error, left_out=left_out, taken=taken)
-    return _checked(table, Wanted(rows.start, rows.stop, columns), [], id_column, crystal_filter, None)
+    return _checked(table, Wanted(rows.start, rows.stop, columns), {}, id_column, crystal_filter, None)
 
 
 def open_table(path: Source, *, structure_column: str | None = None) -> Table:
@@ -210,7 +218,7 @@ def _to_the_end(crystals: Iterator[Crystal], crystal_filter: CrystalFilter) -> I
 def _checked(
     table: Table,
     wanted: Wanted,
-    targets: list[str],
+    targets: Mapping[str, TargetKind],
     id_column: str | None,
     crystal_filter: CrystalFilter,
     only: Container[str] | None,
@@ -228,39 +236,25 @@ def _checked(
         if row.problem is not None:
             crystal_filter.refuse(row.source, material_id, None, row.problem)
             continue
-        numbers, reasons = {}, {}
-        for target in targets:
-            numbers[target], reason = _as_number(row.values.get(target))
+        values: dict[str, float | str | None] = {}
+        reasons = {}
+        for target, kind in targets.items():
+            values[target], reason = (as_class if kind == "class" else as_number)(row.values.get(target))
             if reason is not None:
                 reasons[target] = reason
         if targets and len(reasons) == len(targets):
             column, reason = ", ".join(reasons), "; ".join(dict.fromkeys(reasons.values()))
-            crystal_filter.refuse(row.source, material_id, column, f"{reason}: a finite number is needed")
+            needed = "a class" if "class" in targets.values() else "a finite number"
+            crystal_filter.refuse(row.source, material_id, column, f"{reason}: {needed} is needed")
             continue
-        crystal = crystal_filter.accept(row.source, material_id, row.values | numbers, row.load)
+        crystal = crystal_filter.accept(row.source, material_id, row.values | values, row.load)
         if crystal is not None:
-            spoiled.update(target for target, reason in reasons.items() if reason != _NO_VALUE)
+            spoiled.update(target for target, reason in reasons.items() if reason != NO_VALUE)
             yield crystal
     for target, count in spoiled.items():
         logger.warning(
             "%s: column %r: %d values are no finite numbers and count as missing", table.source, target, count
         )
-
-
-_NO_VALUE = "no value"
-
-
-def _as_number(value: Any) -> tuple[float, str | None]:
-    """A target as a finite float, or NaN and the reason."""
-    if value is None or value is pd.NA or (isinstance(value, str) and not value.strip()):
-        return math.nan, _NO_VALUE
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan, f"{reprlib.repr(value)} is not a number"
-    if math.isnan(number):
-        return math.nan, _NO_VALUE
-    return (math.nan, f"the value is {number}") if math.isinf(number) else (number, None)
 
 
 def _as_numbers(column: pd.Series) -> pd.Series:

@@ -47,6 +47,37 @@ def _sizes(n_rows: int, fractions: tuple[float, float, float]) -> tuple[int, int
     return n_train, n_val, n_test
 
 
+def stratified_split(
+    labels: Sequence[object], *, fractions: tuple[float, float, float] = (0.7, 0.15, 0.15), seed: int = 0
+) -> Split:
+    """Split rows at random so that each part has its share of every class; the first row of a class is for training.
+
+    Args:
+        labels: The class of each row ``[n]``.
+        fractions: Shares of train, validation and test rows; they sum to 1.
+        seed: The same seed gives the same split.
+
+    Raises:
+        ValueError: When the shares do not sum to 1 or leave no training or validation row.
+
+    Example:
+        >>> stratified_split(["a", "a", "a", "a", "b", "b", "b", "b"], fractions=(0.5, 0.25, 0.25)).test.tolist()
+        [3, 4]
+    """
+    sizes = np.array(_sizes(len(labels), fractions))
+    codes = pd.factorize(np.array([*labels, None], dtype=object)[:-1])[0]
+    order = np.random.default_rng(seed).permutation(len(labels))
+    order = order[np.argsort(codes[order], kind="stable")]
+    lacking, part_of_row = sizes.astype(float), np.empty(len(labels), dtype=int)
+    for position, row in enumerate(order):
+        # What each part should have by now, less what it has: a class that begins does so in the training rows.
+        due = sizes * (position + 1) / len(labels) - (sizes - lacking)
+        first = position == 0 or codes[row] != codes[order[position - 1]]
+        part = 0 if first and lacking[0] > 0 else int(np.where(lacking > 0, due, -np.inf).argmax())
+        part_of_row[row], lacking[part] = part, lacking[part] - 1
+    return Split(*(np.flatnonzero(part_of_row == part) for part in range(3)))
+
+
 def group_split(
     groups: Sequence[object], *, fractions: tuple[float, float, float] = (0.7, 0.15, 0.15), seed: int = 0
 ) -> Split:

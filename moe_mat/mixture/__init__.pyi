@@ -1,4 +1,5 @@
 from .batch import Batch
+from .class_scores import JudgedClasses, judge_classes
 from .data import CrystalDataModule
 from .embedding_data import EmbeddingDataModule
 from .gate import CrystalGate, Gate, mix
@@ -33,6 +34,7 @@ __all__ = [
     "GateSettings",
     "Head",
     "Judged",
+    "JudgedClasses",
     "KernelSettings",
     "MixtureOfExperts",
     "MixtureSettings",
@@ -46,6 +48,7 @@ __all__ = [
     "get_head",
     "interval_score",
     "judge",
+    "judge_classes",
     "mix",
     "needed_memory",
     "register_head",

@@ -17,16 +17,19 @@ from moe_mat.crystals.datasets import load_matminer, load_quickstart
 from moe_mat.crystals.errors import CrystalError, LeftOut
 from moe_mat.crystals.grouping import group_labels
 from moe_mat.crystals.readers import read_structures
-from moe_mat.crystals.splits import Split, group_split, random_split, read_split
+from moe_mat.crystals.splits import Split
 from moe_mat.crystals.structures import structure_key
 from moe_mat.encoders import Device
 from moe_mat.files.progress import Progress
 from moe_mat.mixture.batch import AT_ONCE, Batch
+from moe_mat.mixture.class_probabilities import labels_of
+from moe_mat.mixture.class_targets import classes_of, targets_of
 from moe_mat.mixture.crystal_inputs import CrystalInputs, embed_rows
 from moe_mat.mixture.crystal_stream import CrystalStream
 from moe_mat.mixture.data_checks import DataChecks, check_data
+from moe_mat.mixture.data_split import n_learned_rows, split_rows
 from moe_mat.mixture.embedding_data import EmbeddingDataModule
-from moe_mat.mixture.settings import DataSettings, Trainable
+from moe_mat.mixture.settings import DataSettings, Trainable, column_names
 from moe_mat.mixture.weights import weighed, weightless_rows
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.clusters import cluster_labels
@@ -48,6 +51,7 @@ class CrystalDataModule(EmbeddingDataModule):
     Args:
         settings: Where the crystals are, what is to be predicted, and how they are split.
         experts: Those that embed the crystals.
+        classes: Those that a model knows; of a new model the data have them, see `find_classes`.
         trainable: What is trained of them.
         device: Where they compute.
 
@@ -66,6 +70,7 @@ class CrystalDataModule(EmbeddingDataModule):
         settings: DataSettings,
         *,
         experts: str | list[str] = "default",
+        classes: list[str] | None = None,
         trainable: Trainable = "none",
         device: Device = "auto",
     ) -> None:
@@ -77,7 +82,7 @@ class CrystalDataModule(EmbeddingDataModule):
             settings = replace(settings, dataset=QUICKSTART, target=settings.target or QUICKSTART_TARGET)
         nothing = torch.empty(0)
         super().__init__(nothing, nothing, {}, ids=[], batch_size=settings.batch_size, device=device)
-        self.settings, self.experts, self.trainable = settings, experts, trainable
+        self.settings, self.experts, self.classes, self.trainable = settings, experts, classes, trainable
         self.name = Path(settings.path).stem if settings.path else str(settings.dataset)
         target = settings.target
         self.target_columns = [target] if isinstance(target, str) else list(target or [])
@@ -112,14 +117,21 @@ class CrystalDataModule(EmbeddingDataModule):
             self.experts = [card.reference for card in cards]
         return [card.reference for card in cards]
 
+    def find_classes(self) -> list[str] | None:
+        """The classes of the target, in order; ``None`` where the targets are numbers.
+
+        Raises:
+            ValueError: When they cannot be learned, see `moe_mat.mixture.class_targets.classes_of`.
+        """
+        if self.classes is None:
+            self._read = self._read or self._read_crystals()
+            self.classes = classes_of(self._read[1], self.target_columns, place=self.place)
+        return self.classes
+
     def n_learned_rows(self) -> int:
         """Training and validation rows, before anything is embedded: crystals that are refused then are counted."""
         self._read = self._read or self._read_crystals()
-        table, settings = self._read[1], self.settings
-        if settings.splits is None:
-            return round((1 - settings.fractions[2]) * len(table))
-        split = read_split(settings.splits, settings.split, table, left_out={one.material_id for one in self.left_out})
-        return len(split.train) + len(split.val)
+        return n_learned_rows(self._read[1], self.settings, left_out={one.material_id for one in self.left_out})
 
     def _read_crystals(self) -> tuple[list[Structure], pd.DataFrame]:
         if not self.target_columns:
@@ -128,6 +140,7 @@ class CrystalDataModule(EmbeddingDataModule):
         structures, table = read_structures(
             self.source,
             targets=self.target_columns,
+            kind="class" if self.classes else settings.kind,
             id_column=settings.id_column,
             structure_column=settings.structure_column,
             on_error=settings.on_error,
@@ -153,7 +166,8 @@ class CrystalDataModule(EmbeddingDataModule):
         rows = {part: torch.as_tensor(of_part) for part, of_part in self._split(structures, table)._asdict().items()}
         self.divide(rows)
         if stage == "fit":
-            found = check_data(structures, self.ids, self.targets, self.rows, self.target_columns)
+            names = column_names(self.target_columns, self.classes)
+            found = check_data(structures, self.ids, self.targets, self.rows, names)
             weightless = weightless_rows(rows, self.rows)
             self.checks = replace(found, warnings=(*self._experts_left_out, *weightless, *found.warnings))
         self._loaded = True
@@ -162,7 +176,7 @@ class CrystalDataModule(EmbeddingDataModule):
         """Read and embed; returns the crystals that all experts can represent, and their rows."""
         structures, table = self._embed(*(self._read or self._read_crystals()))
         self._read = None
-        self.targets = torch.tensor(table[self.target_columns].to_numpy(dtype=np.float32))
+        self.targets = targets_of(table, self.target_columns, self.classes, place=self.place)
         self.ids = table["material_id"].astype(str).tolist()
         column = self.settings.weight_column
         self.given_weights = None if column is None else torch.tensor(table[column].to_numpy(dtype=float))
@@ -176,18 +190,13 @@ class CrystalDataModule(EmbeddingDataModule):
         if self.settings.group != "cluster":
             return None if self.settings.group is None else group_labels(self.settings.group, structures, table)
         cards = find_cards(self.experts)
-        parts = self.embeddings.split([card.dim for card in cards], dim=1)
-        return cluster_labels({card.tag: part.numpy() for card, part in zip(cards, parts, strict=True)}).tolist()
+        parts = zip(cards, self.embeddings.split([card.dim for card in cards], dim=1), strict=True)
+        return cluster_labels({card.tag: part.numpy() for card, part in parts}).tolist()
 
     def _split(self, structures: list[Structure], table: pd.DataFrame) -> Split:
-        settings = self.settings
-        if settings.splits:
-            left_out = {left.material_id for left in self.left_out}
-            return read_split(settings.splits, settings.split, table, left_out=left_out)
-        groups = self.groups(structures, table)
-        if groups is None:
-            return random_split(len(table), fractions=settings.fractions, seed=settings.split)
-        return group_split(groups, fractions=settings.fractions, seed=settings.split)
+        labels = labels_of(self.targets).tolist() if self.classes else None
+        groups, left_out = self.groups(structures, table), {left.material_id for left in self.left_out}
+        return split_rows(table, self.settings, groups=groups, classes=labels, left_out=left_out)
 
     @property
     def place(self) -> str:

@@ -23,12 +23,18 @@ from moe_mat.zoo.unknown_elements import KnowingExperts
 logger = logging.getLogger(__name__)
 
 
-def given_settings(estimator: object, experts: list[str], targets: list[str]) -> MixtureSettings:
+# Settings that are no arguments.
+SET_BY_DATA = ("targets", "classes")
+
+
+def given_settings(
+    estimator: object, experts: list[str], targets: list[str], classes: list[str] | None
+) -> MixtureSettings:
     """What an estimator's constructor was given, as the model's settings; sequences as plain data."""
-    given = {one.name: getattr(estimator, one.name) for one in fields(MixtureSettings) if one.name != "targets"}
+    given = {one.name: getattr(estimator, one.name) for one in fields(MixtureSettings) if one.name not in SET_BY_DATA}
     given |= {"experts": experts, "hidden": tuple(given["hidden"])}
     given |= {name: dict(given[name]) for name in ("initial_gate", "head_settings") if given[name] is not None}
-    return MixtureSettings(**given, targets=targets)
+    return MixtureSettings(**given, targets=targets, classes=classes)
 
 
 def given_experts(

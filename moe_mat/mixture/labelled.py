@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from pymatgen.core import Structure
 
 from moe_mat.crystals.given import Crystals, File, given_crystals, is_file
 from moe_mat.crystals.readers import read_structures
-from moe_mat.crystals.splits import Split, random_split
+from moe_mat.crystals.splits import Split, random_split, stratified_split
+from moe_mat.crystals.target_kinds import TargetKind
+from moe_mat.mixture.class_probabilities import labels_of
 from moe_mat.mixture.crystal_inputs import EmbeddedCrystals
 from moe_mat.mixture.weights import given_weights, joined_weights, weights_of_column
 
@@ -61,13 +63,16 @@ class Labelled:
         return Labelled([self.structures[row] for row in kept], values, self.weights[kept])
 
 
-def labelled(crystals: Crystals, y: Targets, weights: Weights = None, *, gaps: bool = False) -> Labelled:
+def labelled(
+    crystals: Crystals, y: Targets, weights: Weights = None, *, kind: TargetKind = "number", gaps: bool = False
+) -> Labelled:
     """Crystals with targets and weights.
 
     Args:
         crystals: See `moe_mat.crystals.given.given_crystals`.
         y: Values of the targets; of a file or folder also the name of its column, or several.
         weights: ``[n]``, or of a file or folder the name of its column.
+        kind: What the targets of a file are.
         gaps: Whether crystals of a file may have no target at all.
 
     Raises:
@@ -80,7 +85,7 @@ def labelled(crystals: Crystals, y: Targets, weights: Weights = None, *, gaps: b
         structures = given_structures(crystals)
         return Labelled(structures, y, given_weights(weights, len(structures)))
     names = _columns(y)
-    structures, table = read_structures(cast(File, crystals), targets=() if gaps else names)
+    structures, table = read_structures(cast(File, crystals), targets=() if gaps else names, kind=kind)
     if unknown := [name for name in names if name not in table]:
         raise ValueError(
             f"{crystals} has no column {unknown[0]!r}: its columns are {', '.join(map(str, table.columns))}"
@@ -90,8 +95,8 @@ def labelled(crystals: Crystals, y: Targets, weights: Weights = None, *, gaps: b
         for row, reason in problems.items():
             name = table["material_id"].iloc[row]
             raise ValueError(f"{crystals}, crystal {name!r}: {reason}: a weight is a number that is not negative")
-    numbers = table[names].apply(pd.to_numeric, errors="coerce")
-    values = numbers[y] if isinstance(y, str) else numbers if names else y
+    columns = table[names] if kind == "class" else table[names].apply(pd.to_numeric, errors="coerce")
+    values = columns[y] if isinstance(y, str) else columns if names else y
     return Labelled(structures, values, given_weights(weights, len(structures)))
 
 
@@ -103,29 +108,34 @@ def _columns(y: Targets) -> list[str]:
     return [str(one) for one in y] if named else []  # type: ignore[union-attr]
 
 
+def labelled_parts(
+    crystals: Crystals, y: Targets, weights: Weights, validation: Validation | None, *, kind: TargetKind = "number"
+) -> list[Labelled]:
+    """Crystals of a weight above 0, and those of ``validation``, if there are any; see `labelled`."""
+    parts = [labelled(crystals, y, weights, kind=kind)]
+    parts += [] if validation is None else [labelled(*validation, kind=kind)]
+    return [part.with_weight() for part in parts]
+
+
 class Known:
     """What a model is to learn from: crystals of a weight above 0, and others that choose epoch and settings.
 
     Args:
-        crystals: As for `labelled`.
-        y: As for `labelled`.
-        weights: As for `labelled`.
-        validation: The others; ``None`` where a random part of the crystals chooses.
+        parts: The crystals, and the others where a random part of the crystals does not choose.
+        targets: Of both, what is learned of them ``[n, n_targets]``, NaN where there is no value.
 
     Attributes:
         structures: Of all crystals ``[n]``, the others last.
-        targets: ``[n, n_targets]``, NaN where there is no value.
+        targets: As they were given.
         weights: ``[n]``; ``None`` for all alike.
         names: Of the targets.
         one_dimensional: Whether the targets were given as ``[n]``.
     """
 
-    def __init__(self, crystals: Crystals, y: Targets, weights: Weights, validation: Validation | None) -> None:
-        parts = [labelled(crystals, y, weights).with_weight()]
-        parts += [] if validation is None else [labelled(*validation).with_weight()]
+    def __init__(self, parts: Sequence[Labelled], targets: torch.Tensor) -> None:
         self._sizes = [len(part.structures) for part in parts]
         self.structures = [structure for part in parts for structure in part.structures]
-        self.targets = torch.cat([part.targets for part in parts])
+        self.targets = targets
         self.weights = joined_weights([part.weights for part in parts], self._sizes)
         self.names = target_names(parts[0].values, self.targets.shape[1])
         self.one_dimensional = np.ndim(parts[0].values) == 1
@@ -135,12 +145,15 @@ class Known:
         own = embed(self.structures[: self._sizes[0]])
         return own if len(self._sizes) == 1 else own.joined(embed(self.structures[self._sizes[0] :]))
 
-    def split(self, validation_fraction: float, seed: int) -> Split:
-        """The given one, or a random one."""
+    def split(self, validation_fraction: float, seed: int, *, by_class: bool = False) -> Split:
+        """The given one, or a random one, in which each part has its share of every class."""
         n, n_own = len(self.targets), self._sizes[0]
         if len(self._sizes) > 1:
             return Split(np.arange(n_own), np.arange(n_own, n), np.arange(0))
-        return random_split(n, fractions=(1 - validation_fraction, validation_fraction, 0.0), seed=seed)
+        fractions = (1 - validation_fraction, validation_fraction, 0.0)
+        if by_class:
+            return stratified_split(labels_of(self.targets).tolist(), fractions=fractions, seed=seed)
+        return random_split(n, fractions=fractions, seed=seed)
 
 
 def given_structures(crystals: Crystals) -> list[Structure]:
@@ -172,3 +185,17 @@ def given_targets(y: ArrayLike, n_crystals: int) -> torch.Tensor:
     if np.isnan(columns).all(1).any():
         raise ValueError(f"crystal {int(np.isnan(columns).all(1).argmax())} has no target value: leave it out")
     return torch.as_tensor(columns)
+
+
+def given_labels(y: ArrayLike, n_crystals: int) -> NDArray[Any]:
+    """Class labels ``[n]``.
+
+    Raises:
+        ValueError: When there are more or fewer than crystals, or a crystal has none.
+    """
+    labels = np.asarray(y)
+    if labels.shape != (n_crystals,):
+        raise ValueError(f"{n_crystals} crystals need class labels [n], not of shape {labels.shape}")
+    if (missing := pd.isna(labels)).any():
+        raise ValueError(f"crystal {int(missing.argmax())} has no class label: leave it out")
+    return labels

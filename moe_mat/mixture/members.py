@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from moe_mat.encoders import Device, choose_device
 from moe_mat.mixture.batch import AT_ONCE, Batch
+from moe_mat.mixture.class_probabilities import ClassProbabilities
 from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.intervals import Intervals
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
@@ -25,16 +26,20 @@ class Members(nn.Module):
 
     Args:
         models: Trained.
-        validation_mae: Mean of theirs.
+        validation_error: Mean of theirs, see `moe_mat.mixture.training.train_in_memory`.
     """
 
-    def __init__(self, models: Sequence[MixtureOfExperts], *, validation_mae: float) -> None:
+    def __init__(self, models: Sequence[MixtureOfExperts], *, validation_error: float) -> None:
         super().__init__()
         self.models = nn.ModuleList(models)
-        self.validation_mae = validation_mae
+        self.validation_error = validation_error
         held_out = HeldOut.mean([cast(HeldOut, model.held_out) for model in models])
         self.intervals = Intervals(held_out.targets.shape[1])
         self.intervals.fit(held_out)
+        classes = models[0].classes
+        self.probabilities = ClassProbabilities(len(classes)) if classes else None
+        if self.probabilities is not None:
+            self.probabilities.fit(held_out)
         for model in models:
             model.held_out = None  # what was learned from it is all that remains
 
@@ -59,7 +64,7 @@ class Members(nn.Module):
             model = new_model(settings, seed=seed)
             scores.append(train_in_memory(model, data_of(seed), training, seed=seed))
             models.append(model)
-        return cls(models, validation_mae=float(np.mean(scores)))
+        return cls(models, validation_error=float(np.mean(scores)))
 
     def __iter__(self) -> Iterator[MixtureOfExperts]:
         return (cast(MixtureOfExperts, model) for model in self.models)

@@ -15,6 +15,7 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, 
 from moe_mat.encoders import choose_device
 from moe_mat.mixture.batch import AT_ONCE, Batch
 from moe_mat.mixture.checkpoints import FINISHED
+from moe_mat.mixture.class_probabilities import ClassProbabilities
 from moe_mat.mixture.composition_range import CompositionRange
 from moe_mat.mixture.data_digest import DataDigest
 from moe_mat.mixture.domain import Domain
@@ -24,10 +25,12 @@ from moe_mat.mixture.heads.choice import settled
 from moe_mat.mixture.intervals import Intervals
 from moe_mat.mixture.outcome import Outcome
 from moe_mat.mixture.predicted import HeldOut, Said
-from moe_mat.mixture.settings import MixtureSettings, settings_of_head
+from moe_mat.mixture.settings import MixtureSettings, column_names, settings_of_head
 from moe_mat.mixture.transforms import TargetTransform
 from moe_mat.zoo.card_files import CardError
 from moe_mat.zoo.find import find_cards
+
+MONITORED = "val_mae"
 
 
 class MixtureOfExperts(pl.LightningModule):
@@ -53,20 +56,20 @@ class MixtureOfExperts(pl.LightningModule):
         self.cards = find_cards(settings.experts)
         # Names instead of patterns, so that a checkpoint does not change its meaning when an expert is added.
         self.save_hyperparameters({**asdict(settings), "experts": [card.reference for card in self.cards]})
-        self.transform = TargetTransform(settings.target_transform, settings.targets)
+        self.classes, columns = settings.classes, column_names(settings.targets, settings.classes)
+        self.transform = TargetTransform("indicator" if self.classes else settings.target_transform, columns)
         head = get_head(settings.head)
         self.head = head(self.cards, self.transform, settings_of_head(head.Settings, settings))
         self.head.start_gates([card.tag for card in self.cards])
-        self.intervals = Intervals(len(settings.targets))
+        self.intervals = Intervals(len(columns))
+        self.probabilities = ClassProbabilities(len(self.classes)) if self.classes else None
         self.composition_range = CompositionRange(self.cards)
-        self.domains = nn.ModuleList(Domain() for _ in settings.targets)
+        self.domains = nn.ModuleList(Domain() for _ in columns)
         self.held_out: HeldOut | None = None
         self.data_digest: DataDigest | None = None
         self.outcome: Outcome | None = None
         self.val_metrics, self.test_metrics = (
-            nn.ModuleList(
-                _metrics(stage, f"/{target}" if len(settings.targets) > 1 else "") for target in settings.targets
-            )
+            nn.ModuleList(_metrics(stage, f"/{column}" if len(columns) > 1 else "") for column in columns)
             for stage in ("val", "test")
         )
 
@@ -78,6 +81,8 @@ class MixtureOfExperts(pl.LightningModule):
         """Learn how far to trust predictions from what was said of crystals that the model had not learned from."""
         self.held_out = held_out
         self.intervals.fit(held_out)
+        if self.probabilities is not None:
+            self.probabilities.fit(held_out)
 
     def measure_from(self, learned_from: Iterable[Batch]) -> None:
         """Measure how far crystals are away from these, which the model has learned from."""
@@ -91,7 +96,8 @@ class MixtureOfExperts(pl.LightningModule):
         of_targets = zip(self.domains, predicted.distances.unbind(1), strict=True)
         percentiles = [cast(Domain, domain).percentile(distances) for domain, distances in of_targets]
         beyond = self.composition_range.beyond(batch.embeddings)
-        return Said(predicted, torch.stack(percentiles, dim=1), beyond)
+        together = torch.stack(percentiles, dim=1)
+        return Said(predicted, together.mean(1, keepdim=True) if self.classes else together, beyond)
 
     def setup(self, stage: str) -> None:
         """Set the constants from the training rows, before anything is restored from a checkpoint."""
@@ -161,7 +167,7 @@ class MixtureOfExperts(pl.LightningModule):
             cast(MetricCollection, collection).update(predicted[present, column], batch.targets[present, column])
 
     def _log(self, stage: str, metrics: nn.ModuleList) -> None:
-        maes = []
+        maes, rmses = [], []
         for column, collection in enumerate(metrics):
             collection = cast(MetricCollection, collection)
             n = int(cast(Any, collection["mae"]).total)
@@ -177,9 +183,17 @@ class MixtureOfExperts(pl.LightningModule):
             self.log_dict(values)
             mae = next(value for name, value in values.items() if name.startswith(f"{stage}_mae"))
             maes.append(mae if len(metrics) == 1 else mae / self.transform.spread[column])
+            rmses.append(next(value for name, value in values.items() if name.startswith(f"{stage}_rmse")))
         if len(metrics) > 1 and maes:
             # Several targets have several units: what is selected on is the mean MAE in units of the training spread.
             self.log(f"{stage}_mae", torch.stack(maes).mean())
+            if self.classes:
+                self.log(f"{stage}_rmse", torch.stack(rmses).square().mean().sqrt())
+
+    @property
+    def monitored(self) -> str:
+        """The validation metric that chooses the epoch: of the scores of classes the root of the Brier score."""
+        return "val_rmse" if self.classes else MONITORED
 
     def configure_optimizers(self) -> Any:  # noqa: D102
         optimizer = self.head.optimizer()

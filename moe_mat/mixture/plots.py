@@ -36,7 +36,7 @@ def parity_plot(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], *, label: st
     axes.plot(limits, limits, color="black", linewidth=0.8, zorder=0)
     axes.set(xlabel=f"true {label}", ylabel=f"predicted {label}", aspect="equal")
     axes.legend(frameon=False, fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def calibration_plot(parts: Mapping[str, pd.DataFrame], *, label: str, path: Path) -> None:
@@ -59,7 +59,7 @@ def calibration_plot(parts: Mapping[str, pd.DataFrame], *, label: str, path: Pat
     covered.legend(frameon=False, fontsize=8)
     for axes in (covered, retained):
         axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def gate_plot(weights: Mapping[str, float], *, path: Path) -> None:
@@ -75,9 +75,10 @@ def gate_plot(weights: Mapping[str, float], *, path: Path) -> None:
     axes.barh([tag for tag, _ in ordered], [weight for _, weight in ordered], color=COLOURS["test"])
     axes.set(xlabel="gate weight (sums to 1)")
     axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
     with mpl.rc_context({"font.size": 9}), whole_file(path) as part:
         figure.savefig(part, dpi=160, format="png")

@@ -15,6 +15,7 @@ import torch
 from moe_mat.encoders import choose_device
 from moe_mat.mixture.batch import AT_ONCE
 from moe_mat.mixture.checkpoints import read_run_checkpoint
+from moe_mat.mixture.class_report import FoundOfPart, SaidOfPart, classes_of_part
 from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
 from moe_mat.mixture.predicted import Said
@@ -33,12 +34,16 @@ class RunReport:
         rows: Number of rows of each part.
         metrics: One row a target, part and whether the model had learned from its crystals (``in_sample``): ``mae``,
             ``rmse``, ``r2`` and ``median_mae``, the MAE of always predicting the training median, in the target's unit;
-            of crystals that it had not learned from also what `uncertainty_scores.scores_of_intervals` gives.
+            of crystals that it had not learned from also what `uncertainty_scores.scores_of_intervals` gives. Of
+            classes what `moe_mat.mixture.class_scores.JudgedClasses` has, and ``prior_log_loss`` and
+            ``prior_accuracy``, those of always saying how frequent the classes are in the training rows.
         gate_weights: Expert tag to weight; sums to 1.
         predictions: ``material_id``, ``part``, ``in_sample``, and of each target the true value, the predicted one, its
-            standard deviation, the bounds of its interval, and whether the crystal is outside of what was learned.
+            standard deviation, the bounds of its interval, and whether the crystal is outside of what was learned; of
+            classes their probabilities in place of deviation and bounds.
         calibration: Of crystals that were not learned from, one row a ``target``, ``part`` and ``level``: ``coverage``
-            of the intervals, and ``mae`` of the share ``level`` of the crystals that have the narrowest.
+            of the intervals, and ``mae`` of the share ``level`` of the crystals that have the narrowest; of classes the
+            reliability curve.
         notes: What must be known to read the numbers, one line each.
     """
 
@@ -76,6 +81,19 @@ class RunReport:
         predictions = predictions.astype({name: np.float32 for name in predictions.select_dtypes("float")})
         return cls(content["rows"], metrics, content["gate_weights"], predictions, calibration, notes)
 
+    @property
+    def of_classes(self) -> bool:
+        """Whether the target is a class."""
+        return "log_loss" in self.metrics
+
+    @property
+    def classes(self) -> list[str]:
+        """Their names in order; none where targets are numbers."""
+        if not self.of_classes:
+            return []
+        beginning = f"{self.metrics['target'][0]}_p_"
+        return [name.removeprefix(beginning) for name in self.predictions if name.startswith(beginning)]
+
     def metrics_records(self) -> list[dict[str, Any]]:
         """The metrics as JSON has them."""
         return json.loads(self.metrics.to_json(orient="records", double_precision=15))
@@ -101,38 +119,52 @@ def evaluate(
     model.eval()
     device = choose_device(data.device)
     frames, scores, calibrations = [], [], []
-    medians = torch.nanmedian(data.targets[data.rows["train"]], dim=0).values.numpy()
     for part in parts:
         with torch.no_grad(), model.head.tuned_on(device):
             some = (one for batch in data.evaluation_loader(part) for one in batch.parts(AT_ONCE))
             seen = [(batch.ids, batch.targets, model.say(batch)) for batch in some]
         if not seen:
             continue
-        in_sample = _in_sample(model, data, part)
+        true = torch.cat([values for _, values, _ in seen if values is not None])
+        of_part = SaidOfPart(true, Said.joined([said for _, _, said in seen]), _in_sample(model, data, part))
         ids = [name for names, _, _ in seen for name in names]
-        frame = pd.DataFrame({"material_id": ids, "part": part, "in_sample": in_sample})
-        true = torch.cat([values for _, values, _ in seen if values is not None]).numpy()
-        said = Said.joined([one for _, _, one in seen])
-        for column, target in enumerate(targets):
-            values, columns = true[:, column], prediction_columns(model, said, column, level)
-            frame[target] = values
-            for kind, written in columns.items():
-                frame[f"{target}_{kind}"] = written
-            for learned in sorted(set(in_sample.tolist())):
-                some = (in_sample == learned) & np.isfinite(values)
-                numbers = _scores(values[some], columns["predicted"][some], medians[column])
-                if not learned and some.any() and np.isfinite(columns["std"][some]).all():
-                    judged = _judge(model, said, values, column, some)
-                    numbers |= judged.scores
-                    calibrations.append(judged.calibration.assign(target=target, part=part))
-                scores.append({"target": target, "part": part, "in_sample": learned, **numbers})
-        frames.append(frame)
+        known = data.targets[data.rows["train"]]
+        if model.probabilities is not None:
+            found = classes_of_part(model, of_part, str(targets[0]), known)
+        else:
+            found = _numbers_of_part(model, of_part, targets, known, level)
+        beginning = pd.DataFrame({"material_id": ids, "part": part, "in_sample": of_part.in_sample})
+        frames.append(pd.concat([beginning, found.predictions], axis=1))
+        scores += [{"target": row.pop("target"), "part": part, **row} for row in found.scores]
+        calibrations += [frame.assign(part=part) for frame in found.calibrations]
     weights = gate_weights(model, data.embeddings, data.rows["train"])
     rows = {part: len(of_part) for part, of_part in data.rows.items()}
     predictions, calibration = (
         pd.concat(some, ignore_index=True) if some else pd.DataFrame() for some in (frames, calibrations)
     )
     return RunReport(rows, pd.DataFrame(scores), weights, predictions, calibration)
+
+
+def _numbers_of_part(
+    model: MixtureOfExperts, of_part: SaidOfPart, targets: Sequence[str], known: torch.Tensor, level: float
+) -> FoundOfPart:
+    """Predictions and scores of targets that are numbers; ``known`` are those of the training rows."""
+    said, in_sample = of_part.said, of_part.in_sample
+    medians = torch.nanmedian(known, dim=0).values.numpy()
+    written: dict[str, np.ndarray] = {}
+    scores, calibrations = [], []
+    for column, target in enumerate(targets):
+        values, columns = of_part.true[:, column].numpy(), prediction_columns(model, said, column, level)
+        written |= {target: values, **{f"{target}_{kind}": one for kind, one in columns.items()}}
+        for learned in sorted(set(in_sample.tolist())):
+            some = (in_sample == learned) & np.isfinite(values)
+            numbers = _scores(values[some], columns["predicted"][some], medians[column])
+            if not learned and some.any() and np.isfinite(columns["std"][some]).all():
+                judged = _judge(model, said, values, column, some)
+                numbers |= judged.scores
+                calibrations.append(judged.calibration.assign(target=target))
+            scores.append({"target": target, "in_sample": learned, **numbers})
+    return FoundOfPart(pd.DataFrame(written), scores, calibrations)
 
 
 def prediction_columns(model: MixtureOfExperts, said: Said, column: int, level: float) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from moe_mat.crystals.errors import LeftOut
 from moe_mat.files.whole import write_text
+from moe_mat.mixture.class_plots import confusion_plot, reliability_plot
 from moe_mat.mixture.data_checks import DataChecks
 from moe_mat.mixture.plots import calibration_plot, gate_plot, parity_plot
 from moe_mat.mixture.report import RunReport
@@ -26,6 +27,8 @@ def write_run(
     checks: DataChecks | None = None,
 ) -> None:
     """Write ``metrics.json``, ``predictions.csv``, ``gate_weights.csv``, ``left_out.csv`` and the plots.
+
+    The plots are of parity, calibration and gate weights; of classes, of reliability, confusion and gate weights.
 
     Where crystals occur more than once, ``repeated_crystals.csv`` lists them.
     """
@@ -52,6 +55,9 @@ def write_run(
         return
     targets = list(dict.fromkeys(report.metrics["target"]))
     shown = report.predictions[~report.predictions["in_sample"] | (report.predictions["part"] == "train")]
+    if report.of_classes:
+        _plot_classes(folder, report, targets[0], shown)
+        return
     for target in targets:
         ending = "" if len(targets) == 1 else f"_{target.replace('/', '_')}"
         parts = _by_part(shown.dropna(subset=[target]))
@@ -61,6 +67,19 @@ def write_run(
         if len(report.calibration):
             curves = _by_part(report.calibration[report.calibration["target"] == target])
             calibration_plot(curves, label=target, path=folder / f"calibration{ending}.png")
+
+
+def _plot_classes(folder: Path, report: RunReport, target: str, shown: pd.DataFrame) -> None:
+    classes = report.classes
+    label = f"{target} = {classes[1]}" if len(classes) == 2 else f"each {target}"
+    if len(report.calibration):
+        reliability_plot(_by_part(report.calibration), label=label, path=folder / "reliability.png")
+    parts = _by_part(shown)
+    part, frame = next((part, parts[part]) for part in ("test", "val", "train") if part in parts)
+    label = f"{target} of {part} rows"
+    confusion_plot(
+        frame[target], frame[f"{target}_predicted"], classes=classes, label=label, path=folder / "confusion.png"
+    )
 
 
 def _by_part(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:

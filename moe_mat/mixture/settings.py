@@ -6,11 +6,12 @@ of a command can be shown at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeVar
 
 from moe_mat.crystals.errors import OnError, OnUnknownElement
+from moe_mat.crystals.target_kinds import TargetKind
 from moe_mat.encoders.devices import Device
 
 # Of the intervals that are written.
@@ -27,6 +28,7 @@ class ModelSettings:
     Attributes:
         experts: Tags, patterns, folders of cards, or the tiers ``light``, ``default`` and ``all``.
         targets: Names of the target columns; set by the data.
+        classes: Of the target, where it is a class and no number; set by the data.
         head: ``kernel`` (Gaussian process and support vector machines on the gated distance and on descriptors),
             ``inducing`` (the same kernels by landmarks, for many labels), ``auto`` (``kernel`` up to 5,000 training and
             validation rows, and ``inducing`` beyond), ``mlp`` (multilayer perceptron on the mixed embedding), or one of
@@ -37,9 +39,26 @@ class ModelSettings:
 
     experts: str | list[str] = "default"
     targets: list[str] = field(default_factory=lambda: ["target"])
+    classes: list[str] | None = None
     head: str = "auto"
     target_transform: Transform = "auto"
     head_settings: dict[str, object] | None = None
+
+    def __post_init__(self) -> None:
+        if self.classes and self.target_transform != "auto":
+            raise ValueError(f"target_transform is {self.target_transform!r}: classes have none, leave it out")
+
+
+def column_names(targets: Sequence[str], classes: Sequence[str] | None) -> list[str]:
+    """What a head learns: the targets; of a class, whether a crystal is of each, or of two, of the second.
+
+    Example:
+        >>> column_names(["gap", "eform"], None), column_names(["metal"], ["False", "True"])
+        (['gap', 'eform'], ['metal=True'])
+    """
+    if not classes:
+        return list(targets)
+    return [f"{targets[0]}={name}" for name in (classes[1:] if len(classes) == 2 else classes)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,10 +138,11 @@ class DataSettings:
             docs/data.md.
         dataset: Name of a matminer data set to download, or ``dcdft``.
         target: Target column, or several.
+        kind: What the target is: ``number``, ``class``, or ``auto``: a class where the column holds text or booleans.
         splits: JSON file with splits: ``{"0": {"train": [...], "val": [...], "test": [...]}, ...}``, entries being
             material ids or row numbers. Without it, rows are split at random.
         split: Which of the splits; without ``splits``, the seed of the random one.
-        fractions: Shares of train, validation and test rows in a random split.
+        fractions: Shares of train, validation and test rows in a random split; each has its share of every class.
         weight_column: Column that says how much each crystal counts in learning; 0 leaves it out there.
         group: Rows that a random split keeps in one part: those of one ``formula``, ``structure``, ``chemical_system``
             or ``cluster`` of embeddings, or of one value of a column (its name, or ``column:NAME``).
@@ -138,6 +158,7 @@ class DataSettings:
     path: str | None = None
     dataset: str | None = None
     target: str | list[str] | None = None
+    kind: TargetKind = "auto"
     splits: str | None = None
     split: int = 0
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)

@@ -16,11 +16,13 @@ from numpy.random import RandomState
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from sklearn.utils import check_random_state
 from torch import Tensor
+from torch.nn.functional import nll_loss
 
 from moe_mat.encoders import Device, choose_device
 from moe_mat.mixture.batch import AT_ONCE
 from moe_mat.mixture.batched_rows import BatchedRows
 from moe_mat.mixture.checkpoints import DIGEST, read_run_checkpoint
+from moe_mat.mixture.class_probabilities import labels_of
 from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.heads.base import Head
 from moe_mat.mixture.module import MixtureOfExperts
@@ -28,8 +30,6 @@ from moe_mat.mixture.outcome import Outcome
 from moe_mat.mixture.report import RunReport
 from moe_mat.mixture.settings import MixtureSettings, TrainingSettings
 from moe_mat.zoo.checkpoints import read_checkpoint
-
-MONITORED = "val_mae"
 
 Report = TypeVar("Report")
 
@@ -114,7 +114,9 @@ def train(
         torch.manual_seed(seed)
         trainer.fit(model, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
         best = next(
-            one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint) and one.monitor == MONITORED
+            one
+            for one in trainer.checkpoint_callbacks
+            if isinstance(one, ModelCheckpoint) and one.monitor == model.monitored
         )
         model.cpu().load_state_dict(_weights(Path(best.best_model_path)))
         model.head.refits = refit
@@ -153,7 +155,8 @@ def train_in_memory(
     """Train without a run folder and without a word.
 
     Returns:
-        The validation MAE: in the target's unit, or for several targets the mean in units of their training spread.
+        The validation MAE: in the target's unit, or for several targets the mean in units of their training spread. Of
+        classes the log loss.
     """
     plan = schedule(type(model.head), settings)
     with tempfile.TemporaryDirectory() as folder, _quiet():
@@ -162,7 +165,7 @@ def train_in_memory(
             devices=1,
             max_epochs=plan.max_epochs,
             check_val_every_n_epoch=plan.validate_every,
-            callbacks=_callbacks(Path(folder), plan),
+            callbacks=_callbacks(Path(folder), plan, model.monitored),
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -180,10 +183,10 @@ def train_in_memory(
     return error
 
 
-def _callbacks(folder: Path, plan: Schedule) -> list[Callback]:
+def _callbacks(folder: Path, plan: Schedule, monitored: str) -> list[Callback]:
     return [
-        ModelCheckpoint(folder, monitor=MONITORED, mode="min", save_weights_only=True),
-        EarlyStopping(MONITORED, mode="min", patience=plan.patience),
+        ModelCheckpoint(folder, monitor=monitored, mode="min", save_weights_only=True),
+        EarlyStopping(monitored, mode="min", patience=plan.patience),
     ]
 
 
@@ -191,8 +194,12 @@ def _error(model: MixtureOfExperts, data: EmbeddingDataModule) -> float:
     """The validation MAE, of some thousand crystals at a time."""
     rows, some = BatchedRows(data, data.rows["val"]), torch.arange(len(data.rows["val"])).split(AT_ONCE)
     with torch.no_grad():
-        batches = (rows.__getitems__(numbers.tolist()) for numbers in some)
-        errors = torch.cat([(model(one) - cast(Tensor, one.targets)).abs() for one in batches]).nanmean(0)
+        batches = [rows.__getitems__(numbers.tolist()) for numbers in some]
+        predicted = torch.cat([model(one) for one in batches])
+        targets = torch.cat([cast(Tensor, one.targets) for one in batches])
+        if model.probabilities is not None:
+            return float(nll_loss(model.probabilities(predicted).clamp_min(1e-15).log(), labels_of(targets)))
+        errors = (predicted - targets).abs().nanmean(0)
     return float(errors[0] if len(errors) == 1 else (errors / model.transform.spread).nanmean())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ class TargetTransform(nn.Module):
     ``asinh``                 asinh(y / median of abs(y)), standardised; for heavy tails of either sign
     ``auto``                  for each column: ``standardise``, or for skewed training values ``log`` where all are
                               positive and ``asinh`` where not
+    ``indicator``             (y - mean) / std, outliers or not; for 0 and 1, and no setting
     ========================  =====================================================
 
     Mean and standard deviation are those of the values without outliers.
@@ -53,9 +54,9 @@ class TargetTransform(nn.Module):
     spread: Tensor
     limits: Tensor
 
-    def __init__(self, kind: Transform, names: Sequence[str]) -> None:
+    def __init__(self, kind: Transform | Literal["indicator"], names: Sequence[str]) -> None:
         super().__init__()
-        if kind not in get_args(Transform):
+        if kind not in (*get_args(Transform), "indicator"):
             raise ValueError(f"unknown transform {kind!r}; known: {', '.join(get_args(Transform))}")
         self.kind, self.names, n_targets = kind, tuple(names), len(names)
         self.register_buffer("function", torch.zeros(n_targets, dtype=torch.long))
@@ -90,6 +91,9 @@ class TargetTransform(nn.Module):
             if self.kind == "none":
                 continue
             mapped = self._mapped(values, column)
+            if self.of_indicators:  # a rare class is no outlier
+                self.mean[column], self.std[column] = mapped.mean(), mapped.std(correction=0).clamp_min(1e-6)
+                continue
             low, middle, high = mapped.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.double))
             width = OUTLIER * torch.maximum((high - low) / 1.349, 0.25 * mapped.std(correction=0))
             mapped = mapped.clamp(middle - width, middle + width)
@@ -112,6 +116,11 @@ class TargetTransform(nn.Module):
     def of(self, values: Tensor, column: int) -> Tensor:
         """One target ``[n]`` in its unit to what the head learns of it."""
         return (self._mapped(values, column) - self.mean[column]) / self.std[column]
+
+    @property
+    def of_indicators(self) -> bool:
+        """Whether the targets are 0 and 1, and what is said of them are scores of classes."""
+        return self.kind == "indicator"
 
     def is_nonlinear(self, column: int) -> bool:
         """Whether the map of a column is more than a change of scale."""

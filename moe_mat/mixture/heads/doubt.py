@@ -10,7 +10,6 @@ from torch import Tensor
 
 from moe_mat.mixture.distances import nearest
 from moe_mat.mixture.heads.ensemble import select
-from moe_mat.mixture.heads.gaussian_process import GaussianProcess
 from moe_mat.mixture.heads.learners import TargetColumn
 from moe_mat.mixture.inner_folds import folds
 from moe_mat.mixture.predicted import Predicted
@@ -48,7 +47,7 @@ class Doubt(NamedTuple):
 
 @torch.no_grad()
 def out_of_fold_doubt(
-    process: GaussianProcess,
+    target: TargetColumn,
     covariance: Tensor,
     mixed: Sequence[Tensor],
     predicted: Tensor,
@@ -58,13 +57,14 @@ def out_of_fold_doubt(
     """The same of crystals in cross-validation, each by what the other folds know, from which the shares come as well.
 
     Args:
-        process: That has learned the kernel.
+        target: With the process that has learned the kernel.
         covariance: Of the crystals ``[n, n]``.
         mixed: Each gate's mixed embeddings ``[n, width]``.
         predicted: What each learner says of them by the other folds ``[n_learners, n]``.
         targets: Their values ``[n]``.
         weights: How much they count ``[n]``.
     """
+    process, squared = target.process, target.transform.of_indicators
     gated = process.gated(mixed)
     deviation, distances, shares = torch.empty(len(gated)), torch.empty(len(gated)), torch.empty_like(predicted)
     for held, kept in folds(len(gated)):
@@ -72,5 +72,5 @@ def out_of_fold_doubt(
         factor = process.factorise(covariance[kept][:, kept], weights=of_kept)
         deviation[held] = process.deviation(factor, covariance[held][:, kept])
         distances[held] = nearest(gated[held], gated[kept])
-        shares[:, held] = select(predicted[:, kept], targets[kept], of_kept)[:, None]
+        shares[:, held] = select(predicted[:, kept], targets[kept], of_kept, squared=squared)[:, None]
     return Doubt(predicted, shares, deviation, distances)

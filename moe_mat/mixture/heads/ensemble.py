@@ -37,13 +37,15 @@ def out_of_fold(learners: Sequence[Learner], examples: Examples, target: TargetC
     return predicted
 
 
-def select(predicted: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+def select(predicted: Tensor, targets: Tensor, weights: Tensor | None = None, *, squared: bool = False) -> Tensor:
     """Shares of learners ``[n_learners]``, which sum to 1, by ensemble selection.
 
     Args:
         predicted: Of crystals that the learners have not seen ``[n_learners, n]``.
         targets: Their values ``[n]``.
         weights: How much their errors count ``[n]``.
+        squared: Whether errors count by their squares: the mean absolute error of a score between 0 and 1 is lowest
+            where it is the more likely of them, and no probability.
 
     Example:
         >>> select(torch.tensor([[0.0, 2.0], [2.0, 0.0], [9.0, 9.0]]), torch.tensor([1.0, 1.0]))
@@ -51,7 +53,8 @@ def select(predicted: Tensor, targets: Tensor, weights: Tensor | None = None) ->
     """
     taken, total = torch.zeros(len(predicted)), torch.zeros_like(targets)
     for step in range(1, N_STEPS + 1):
-        errors = weighted_mean(((total + predicted) / step - targets).abs(), weights)
+        errors = (total + predicted) / step - targets
+        errors = weighted_mean(errors.square() if squared else errors.abs(), weights)
         best = int(errors.argmin())
         taken[best] += 1
         total = total + predicted[best]

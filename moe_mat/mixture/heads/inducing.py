@@ -125,7 +125,8 @@ class InducingHead(KernelHead):
                     predicted[number] = Solution(weights.float(), constants).predict(of_judges, target)
         assert train.targets is not None
         values = train.targets[judges, column]
-        shares = select(predicted, values, None if train.weights is None else train.weights[judges])
+        judged = None if train.weights is None else train.weights[judges]
+        shares = select(predicted, values, judged, squared=self.transform.of_indicators)
         ensemble.choose(learners, shares)
         if not ensemble.uses("descriptors"):
             ensemble.described = torch.zeros(0)

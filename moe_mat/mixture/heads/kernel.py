@@ -91,16 +91,21 @@ class KernelHead(Head):
         if self.descriptors.experts:
             self.descriptors.fit(self._described(embeddings[order[:MAX_ROWS]]))
         self._seen = []
+        before: Tensor | None = None
         for column, values in enumerate(targets.unbind(1)):
             rows = order[values[order].isfinite()]
             self._bound(column, values[rows])
             rows = rows[:MAX_ROWS]
-            parts = self.scaling(embeddings[rows])
-            distances = torch.stack([squared_distances(part, part) for part in parts])
+            if before is None or not torch.equal(rows, before):
+                parts = self.scaling(embeddings[rows])
+                distances = torch.stack([squared_distances(part, part) for part in parts])
+                before = rows
             clipped = self.transform.without_outliers_of(outputs[rows, column], column)
             self._seen.append(Seen(parts, distances, clipped, None if train.weights is None else train.weights[rows]))
 
     def _bound(self, column: int, values: Tensor) -> None:
+        if self.transform.of_indicators:  # scores tell crystals apart beyond 0 and 1 too
+            return
         low, high = values.aminmax()
         self.bounds[:, column] = torch.stack([low, high + 0.1 * (high - low)])
 
@@ -258,16 +263,14 @@ class KernelHead(Head):
         predicted = out_of_fold(learners, examples, target)
         if predicted is None:
             return None
-        shares = select(predicted, rows.targets, rows.weights)
+        shares = select(predicted, rows.targets, rows.weights, squared=self.transform.of_indicators)
         self._ensemble(column).choose(learners, shares)
         errors = (predicted - rows.targets).abs().mean(1)
         self.tried += [
             {"target": column, **learner._asdict(), "cv_mae": error, "share": round(share, 3)}
             for learner, error, share in zip(learners, errors.tolist(), shares.tolist(), strict=True)
         ]
-        return out_of_fold_doubt(
-            target.process, covariances["gated"], rows.mixed, predicted, rows.targets, rows.weights
-        )
+        return out_of_fold_doubt(target, covariances["gated"], rows.mixed, predicted, rows.targets, rows.weights)
 
     @torch.no_grad()
     def refit(self, batch: Batch) -> None:

@@ -1,0 +1,5 @@
+"""What a target can be."""
+
+from typing import Literal
+
+TargetKind = Literal["auto", "number", "class"]
