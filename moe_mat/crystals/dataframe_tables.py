@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pymatgen.core import Composition
 
+from moe_mat.crystals.formula_tables import formula_column, formula_row, is_formula
 from moe_mat.crystals.structures import as_structure
 from moe_mat.crystals.tables import Row, Table, UnreadableError, in_order
 from moe_mat.files.compressed import open_text
@@ -68,7 +70,7 @@ def _is_structure(value: Any) -> bool:
 
 
 def dataframe_table(source: str, table: pd.DataFrame, structure_column: str | None) -> Table:
-    """Rows of a DataFrame with a column of structures; its index gives the names."""
+    """Rows of a DataFrame with a column of structures, or of formulas; its index gives the names."""
     columns, names = list(map(str, table.columns)), list(map(str, table.index))
     if len(set(columns)) < len(columns):
         raise UnreadableError(f"{source} names a column twice: {', '.join(columns)}")
@@ -79,15 +81,19 @@ def dataframe_table(source: str, table: pd.DataFrame, structure_column: str | No
         raise ValueError(f"{source} has no column {structure_column!r}: it has {', '.join(columns)}")
     if len(set(names)) < len(names):
         names = list(map(str, range(len(names))))
+    formulas = any(map(is_formula, table[structure_column].head(_PROBE_ROWS)))
 
     def rows() -> Iterator[Row]:
         for number, record in enumerate(table.itertuples(index=False, name=None)):
             values = dict(zip(columns, record, strict=True))
+            if formulas and isinstance(values[structure_column], str | Composition | float | None):
+                yield formula_row(f"{source}, row {number}", names[number], values, structure_column)
+                continue
             crystal = values.pop(structure_column)
             yield Row(f"{source}, row {number}", names[number], values, partial(as_structure, crystal))
 
-    others = [name for name in columns if name != structure_column]
-    return Table(source, others, in_order(rows))
+    others = [name for name in columns if formulas or name != structure_column]
+    return Table(source, others, in_order(rows), has_structures=not formulas)
 
 
 def _object_column(source: str, table: pd.DataFrame) -> str:
@@ -95,9 +101,13 @@ def _object_column(source: str, table: pd.DataFrame) -> str:
         return "structure"
     for name in table.columns:
         for value in table[name].head(_PROBE_ROWS):
+            if isinstance(value, str | Composition):
+                continue
             try:
                 as_structure(value)
             except (TypeError, ValueError):
                 continue
             return name
-    raise ValueError(f"no column of {source} holds structures: its columns are {', '.join(map(str, table.columns))}")
+    if (column := formula_column(table.columns)) is not None:
+        return column
+    raise ValueError(f"no column of {source} holds structures, and none is called formula: its columns are {', '.join(map(str, table.columns))}")

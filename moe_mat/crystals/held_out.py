@@ -37,7 +37,11 @@ class HeldOut:
         self._tolerance = math.inf if any_volume else VOLUME_TOLERANCE
         self._volumes: dict[int, set[float]] = {}
         for structure in structures:
-            self._volumes.setdefault(formula_hash(structure), set()).add(structure.volume / len(structure))
+            self._volumes.setdefault(formula_hash(structure), set()).add(self._volume(structure))
+
+    def _volume(self, structure: Structure) -> float:
+        """Of an atom; any where the formula decides alone."""
+        return 1.0 if math.isinf(self._tolerance) else structure.volume / len(structure)
 
     @classmethod
     def read(cls, paths: Iterable[Path], *, any_volume: bool = False) -> HeldOut:
@@ -59,6 +63,6 @@ class HeldOut:
     def __contains__(self, structure: object) -> bool:
         if not isinstance(structure, Structure):
             return False
-        volume = structure.volume / len(structure)
+        volume = self._volume(structure)
         known = self._volumes.get(formula_hash(structure), ())
         return any(abs(volume - other) < self._tolerance * other for other in known)

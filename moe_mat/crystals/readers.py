@@ -23,9 +23,10 @@ from pymatgen.core import Structure
 from moe_mat.crystals.dataframe_tables import dataframe_table, json_table
 from moe_mat.crystals.errors import LeftOut, OnError
 from moe_mat.crystals.file_tables import csv_table, file_row, folder_table
+from moe_mat.crystals.formula_tables import parquet_formulas
 from moe_mat.crystals.frame_tables import frames_table
 from moe_mat.crystals.ids import as_id, find_id_column, id_of
-from moe_mat.crystals.parquet_tables import is_parquet, parquet_table
+from moe_mat.crystals.parquet_tables import OPTIMADE_COLUMNS, is_parquet, parquet_table
 from moe_mat.crystals.structure_files import KNOWN_NAMES, is_web_page, structure_format
 from moe_mat.crystals.structures import Crystal, CrystalFilter
 from moe_mat.crystals.tables import Table, UnreadableError, Wanted, in_order
@@ -104,13 +105,16 @@ def iter_crystals(
     whose comment lines give the columns; a single structure file; and a DataFrame with a column of structures. A folder
     without structure files may hold Parquet, which is read as one table in the order of the files' names.
 
+    CSV, Parquet, JSON and DataFrames without structures may have a column of formulas, called ``formula``,
+    ``composition`` or alike: crystals are each a `Formula` then, which experts of compositions embed.
+
     Args:
         path: File, folder or DataFrame.
         targets: Columns that must hold numbers. A crystal that has none of them cannot be used; one that has some gets
             NaN for the others.
         id_column: Column of the ids. Where None: one of ``ids.ID_COLUMNS``, else the file stem, else the row number.
-        structure_column: Column of the structures (JSON, DataFrame) or of their file names (CSV). Where None it is
-            found by its content.
+        structure_column: Column of the structures (JSON, DataFrame) or of their file names (CSV), or of formulas. Where
+            None it is found by its content, that of formulas by its name.
         on_error: "raise" stops at the first bad crystal, "skip" leaves it out.
         left_out: Receives what "skip" leaves out.
         only: Ids of the crystals that are wanted. Those of the others are not built, which is many times faster.
@@ -182,7 +186,7 @@ def open_table(path: Source, *, structure_column: str | None = None) -> Table:
     if structure_column is not None:
         raise ValueError(f"structure_column does not apply to {path}: only CSV, JSON and DataFrames have one")
     if is_parquet(path):
-        return parquet_table(path, [path])
+        return parquet_formulas(path, OPTIMADE_COLUMNS) or parquet_table(path, [path])
     if suffix in (".xyz", ".extxyz"):
         return frames_table(path)
     if structure_format(path) is not None:

@@ -54,11 +54,13 @@ class Table:
         source: the file or folder.
         columns: names of the columns beside the structure.
         read: starts the stream of wanted rows anew.
+        has_structures: whether rows are crystals, or formulas alone.
     """
 
     source: str
     columns: list[str]
     read: Callable[[Wanted], Iterator[Row]]
+    has_structures: bool = True
 
     def rows(self, wanted: Wanted = Wanted()) -> Iterator[Row]:
         """Start the stream of rows anew."""
