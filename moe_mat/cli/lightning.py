@@ -151,7 +151,7 @@ class MoeMatCLI(LightningCLI):
         (self.seed,) = member_seeds(seed if isinstance(seed, int) else torch.initial_seed() % 2**31, 1)
         device = self._get(self.config, "device")
         self.datamodule = CrystalDataModule(data, experts=settings.experts, trainable=settings.trainable, device=device)
-        if self.command == "fit" and data.on_unknown_element == "drop_expert":
+        if self.command == "fit":
             settings = replace(settings, experts=self.datamodule.choose_experts())
             self.config[self.command]["model"]["experts"] = settings.experts
         if self.command == "fit":

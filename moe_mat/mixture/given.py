@@ -11,21 +11,23 @@ import pandas as pd
 import torch
 from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
 
 from moe_mat.crystals.errors import OnUnknownElement
+from moe_mat.crystals.formula_tables import formula_column
 from moe_mat.crystals.splits import Split
 from moe_mat.crystals.structures import crystals_from_objects
 from moe_mat.encoders import Device
 from moe_mat.mixture.crystal_inputs import EmbeddedCrystals
 from moe_mat.mixture.data import EmbeddingDataModule
 from moe_mat.zoo.cards import ExpertCard
+from moe_mat.zoo.compositions import are_formulas, check_formulas, experts_of_formulas
 from moe_mat.zoo.find import find_cards
 from moe_mat.zoo.unknown_elements import KnowingExperts
 
 logger = logging.getLogger(__name__)
 
-Crystals = Sequence[Structure] | Sequence[Atoms] | pd.Series | pd.DataFrame | NDArray[Any]
+Crystals = Sequence[Structure] | Sequence[Atoms] | Sequence[Composition] | Sequence[str] | pd.Series | pd.DataFrame | NDArray[Any]
 
 
 def given_structures(crystals: Crystals) -> list[Structure]:
@@ -33,13 +35,16 @@ def given_structures(crystals: Crystals) -> list[Structure]:
 
     Raises:
         CrystalError: When one cannot be used; names its position.
-        ValueError: When a DataFrame has no column of structures.
+        ValueError: When a DataFrame has no column of structures or formulas.
     """
     if isinstance(crystals, pd.DataFrame):
-        if "structure" not in crystals:
+        column = "structure" if "structure" in crystals else formula_column(map(str, crystals.columns))
+        if column is None:
             columns = ", ".join(map(str, crystals.columns))
-            raise ValueError(f"the DataFrame has no column 'structure' but {columns}: pass its column of crystals")
-        crystals = crystals["structure"]
+            raise ValueError(
+                f"the DataFrame has no column 'structure' or 'formula' but {columns}: pass its column of crystals"
+            )
+        crystals = crystals[column]
     return [crystal.structure for crystal in crystals_from_objects(list(crystals))]
 
 
@@ -72,13 +77,15 @@ def given_targets(y: ArrayLike, n_crystals: int) -> torch.Tensor:
 def given_experts(
     experts: str | Sequence[str], structures: Sequence[Structure], on_unknown_element: OnUnknownElement
 ) -> list[ExpertCard]:
-    """Cards of the experts that are used for some crystals.
+    """Cards of the experts that are used for some crystals; a tier means those that can embed them.
 
     Raises:
-        CardError: When a name finds no expert.
+        CardError: When a name finds no expert, or one that needs structures where there are formulas.
         ValueError: When no expert is left.
     """
-    cards = find_cards(experts if isinstance(experts, str) else list(experts))
+    names = experts_of_formulas(experts) if are_formulas(structures) else experts
+    cards = find_cards(names if isinstance(names, str) else list(names))
+    check_formulas(cards, structures)
     if on_unknown_element == "drop_expert":
         knowing = KnowingExperts.of(cards, structures)
         for line in knowing.left_out:
