@@ -41,7 +41,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
-    structures = [crystal.structure for crystal in iter_crystals(arguments.data)]
+    formulas = arguments.only == ["elements"]
+    structures = [crystal.structure for crystal in iter_crystals(arguments.data, formulas=formulas)]
     chosen = np.random.default_rng(arguments.seed).permutation(len(structures))[: arguments.crystals]
     for name in arguments.only:
         encoder = ENCODERS[name]()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
 
+from moe_mat.crystals.formulas import as_formula
 from moe_mat.crystals.structures import structure_from_arrays
 from moe_mat.crystals.tables import Row, Table, UnreadableError, Wanted
 
@@ -90,6 +92,8 @@ def _rows_of(file: _File, start: int, stop: int, before: int, wanted: Wanted) ->
     """Rows of a file; batches before the first of them are decoded and no more."""
     others = [name for name in file.others if wanted.columns is None or name in wanted.columns]
     structures = OPTIMADE_COLUMNS if wanted.structures else () if others else OPTIMADE_COLUMNS[:1]
+    if wanted.formulas:
+        structures = OPTIMADE_COLUMNS[2:]
     number = start
     try:
         # With buffers ahead, all of the file would be kept.
@@ -104,7 +108,8 @@ def _rows_of(file: _File, start: int, stop: int, before: int, wanted: Wanted) ->
                 records = batch.select(others).to_pylist() if others else [{} for _ in range(len(batch))]
                 for record, crystal in zip(records, _crystals(batch, wanted), strict=True):
                     name, place = str(before + number), f"{file.path}, row {number}"
-                    yield Row(place, name, record, partial(_structure, *crystal))
+                    load = partial(_formula if wanted.formulas else _structure, *crystal)
+                    yield Row(place, name, record, load)
                     number += 1
             if number != stop:  # headers of pages have no checksum
                 raise ValueError(f"the file gives {file.n_rows} rows, and has {number}")
@@ -124,9 +129,11 @@ def _groups(metadata: Any, start: int, stop: int) -> tuple[int, list[int]]:
     return first, groups
 
 
-def _crystals(batch: pa.RecordBatch, wanted: Wanted) -> Iterator[tuple[Any, Any, Any]]:
+def _crystals(batch: pa.RecordBatch, wanted: Wanted) -> Iterator[tuple[Any, ...]]:
     if not wanted.structures:
         return iter([(None, None, None)] * len(batch))
+    if wanted.formulas:
+        return zip(batch.column(OPTIMADE_COLUMNS[2]).to_pylist(), strict=True)
     lattices, positions, species = (batch.column(name) for name in OPTIMADE_COLUMNS)
     return zip(_vectors(lattices), _vectors(positions), species.to_pylist(), strict=True)
 
@@ -152,13 +159,27 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _structure(lattice: Any, positions: Any, species: Any) -> Structure:
-    for name, value in zip(OPTIMADE_COLUMNS, (lattice, positions, species), strict=True):
+    _check_lists(zip(OPTIMADE_COLUMNS, (lattice, positions, species), strict=True))
+    _check_symbols(species)
+    return structure_from_arrays(lattice, species, positions)
+
+
+def _formula(species: Any) -> Structure:
+    _check_lists([(OPTIMADE_COLUMNS[2], species)])
+    _check_symbols(species)
+    return as_formula(Composition(Counter(species)))
+
+
+def _check_lists(columns: Iterable[tuple[str, Any]]) -> None:
+    for name, value in columns:
         if value is None:
             raise ValueError(f"{name} is missing")
         if isinstance(value, str) or not hasattr(value, "__len__"):
             raise ValueError(f"{name} is {str(value)[:40]!r} and no list")
+
+
+def _check_symbols(species: Sequence[Any]) -> None:
     if not all(isinstance(symbol, str) for symbol in species):
         site = next(site for site, symbol in enumerate(species) if not isinstance(symbol, str))
         gap = "a gap" if species[site] is None else f"{str(species[site])[:40]!r}, which is no symbol,"
         raise ValueError(f"species_at_sites has {gap} at site {site}")
-    return structure_from_arrays(lattice, species, positions)

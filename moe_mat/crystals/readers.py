@@ -12,8 +12,9 @@ import math
 import os
 import reprlib
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from moe_mat.crystals.dataframe_tables import dataframe_table, json_table
 from moe_mat.crystals.errors import LeftOut, OnError
 from moe_mat.crystals.file_tables import csv_table, file_row, folder_table
 from moe_mat.crystals.formula_tables import parquet_formulas
+from moe_mat.crystals.formulas import Formula, as_formula
 from moe_mat.crystals.frame_tables import frames_table
 from moe_mat.crystals.ids import as_id, find_id_column, id_of
 from moe_mat.crystals.parquet_tables import OPTIMADE_COLUMNS, is_parquet, parquet_table
@@ -97,6 +99,7 @@ def iter_crystals(
     left_out: list[LeftOut] | None = None,
     only: Container[str] | None = None,
     columns: Sequence[str] | None = None,
+    formulas: bool = False,
 ) -> Iterator[Crystal]:
     """Read crystals one after the other.
 
@@ -119,6 +122,8 @@ def iter_crystals(
         left_out: Receives what "skip" leaves out.
         only: Ids of the crystals that are wanted. Those of the others are not built, which is many times faster.
         columns: Columns whose values are wanted, beside targets and ids; None for all. More may come.
+        formulas: Whether compositions alone are wanted, each a `Formula`. Of Parquet no structure is built then, nor
+            checked, which is many times faster.
 
     Raises:
         CrystalError: A crystal or its targets cannot be used; the message names file, id, column and reason.
@@ -134,7 +139,7 @@ def iter_crystals(
     if columns is not None:
         columns = tuple(dict.fromkeys([*columns, *targets, *([] if id_column is None else [id_column])]))
     crystal_filter = CrystalFilter(table.source, on_error=on_error, left_out=left_out)
-    found = _checked(table, Wanted(columns=columns), targets, id_column, crystal_filter, only)
+    found = _checked(table, Wanted(columns=columns, formulas=formulas), targets, id_column, crystal_filter, only)
     return _to_the_end(found, crystal_filter)
 
 
@@ -229,7 +234,8 @@ def _checked(
             column, reason = ", ".join(reasons), "; ".join(dict.fromkeys(reasons.values()))
             crystal_filter.refuse(row.source, material_id, column, f"{reason}: a finite number is needed")
             continue
-        crystal = crystal_filter.accept(row.source, material_id, row.values | numbers, row.load)
+        load = partial(_composition_of, row.load) if wanted.formulas else row.load
+        crystal = crystal_filter.accept(row.source, material_id, row.values | numbers, load)
         if crystal is not None:
             spoiled.update(target for target, reason in reasons.items() if reason != _NO_VALUE)
             yield crystal
@@ -237,6 +243,11 @@ def _checked(
         logger.warning(
             "%s: column %r: %d values are no finite numbers and count as missing", table.source, target, count
         )
+
+
+def _composition_of(load: Callable[[], Structure]) -> Structure:
+    structure = load()
+    return structure if isinstance(structure, Formula) else as_formula(structure.composition)
 
 
 _NO_VALUE = "no value"

@@ -38,12 +38,14 @@ class Wanted:
         stop: the row after the last one; None for all.
         columns: those beside the structure; None for all.
         structures: whether any row's structure will be built.
+        formulas: whether a `Formula` is enough in place of each structure; structures may come all the same.
     """
 
     start: int = 0
     stop: int | None = None
     columns: tuple[str, ...] | None = None
     structures: bool = True
+    formulas: bool = False
 
 
 @dataclass(frozen=True, slots=True)

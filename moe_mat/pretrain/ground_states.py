@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Structure
 
-from moe_mat.crystals.formulas import as_formula
 from moe_mat.pretrain.sources import SourceData
 
 
@@ -17,26 +14,24 @@ def ground_states(source: SourceData, *, energy: int) -> SourceData:
     """The formulas of a source; the values are those of the crystal of lowest energy that has one.
 
     Args:
-        source: Whose samples are crystals, and whose parts have no formula in common.
+        source: Whose samples are formulas, one a crystal, and whose parts have no formula in common.
         energy: The column of values that is the energy; crystals without one come last.
 
     Returns:
-        Formulas in the order of their first crystals, called by that crystal's name. What was left out, and the training
-        crystals, are those of the crystals.
+        Each formula once, in the order of their first crystals, called by that crystal's name. The training crystals are
+        those of before.
     """
-    structures: Sequence[Structure] = source.samples
-    formulas = np.array([one.composition.element_composition.reduced_formula for one in structures], dtype=object)
+    formulas = np.array([one.reduced_formula for one in source.samples], dtype=object)
     table = pd.DataFrame(source.values).assign(formula=formulas)
     lowest = table.iloc[np.argsort(source.values[:, energy], kind="stable")].groupby("formula", sort=False).first()
     _, first = np.unique(formulas.astype(str), return_index=True)
     rows = np.sort(first)
     values = lowest.loc[formulas[rows]].to_numpy(dtype=float)
-    samples = [as_formula(structures[row].composition) for row in rows.tolist()]
     return replace(
         source,
         ids=[source.ids[row] for row in rows.tolist()],
-        samples=samples,
+        samples=[source.samples[row] for row in rows.tolist()],
         values=values,
         parts=source.parts[rows],
-        rows=source.rows | {"other_polymorphs": len(structures) - len(rows)},
+        rows=source.rows | {"other_polymorphs": len(formulas) - len(rows)},
     )

@@ -96,7 +96,9 @@ def read_source(
     left_out: list[LeftOut] = []
     reader = _SourceReader(recipe, targets=targets, max_atoms=max_atoms, prepare=prepare, exclude=exclude)
     with Progress(f"reading {recipe.file}") as progress:
-        for chunk in _chunks(iter_crystals(path, targets=reader.columns, on_error="skip", left_out=left_out)):
+        formulas = recipe.ground_state is not None
+        crystals = iter_crystals(path, targets=reader.columns, on_error="skip", left_out=left_out, formulas=formulas)
+        for chunk in _chunks(crystals):
             progress.advance(len(chunk))
             reader.add(chunk)
     data = reader.finish(n_unusable=len(left_out))
