@@ -16,7 +16,6 @@ from pymatgen.core import Composition, Lattice, Structure
 from moe_mat import MoERegressor, load_expert, read_structures
 from moe_mat.crystals import (
     CrystalError,
-    Formula,
     UnsupportedCrystalError,
     as_formula,
     crystals_from_objects,
@@ -29,7 +28,9 @@ from moe_mat.crystals.held_out import HeldOut
 from moe_mat.zoo import CardError, embed, find_cards
 
 SALT = Structure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0, 0, 0], [0.5] * 3])
-OXIDES = [f"{metal}{oxide}" for metal in ("Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Ni", "Co") for oxide in ("O", "S", "Se", "Te")]
+OXIDES = [
+    f"{metal}{oxide}" for metal in ("Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Ni", "Co") for oxide in ("O", "S", "Se", "Te")
+]
 
 
 @pytest.mark.parametrize(
@@ -127,14 +128,15 @@ def test_every_table_may_have_formulas(kind: str, table: pd.DataFrame, tmp_path:
     assert read["material_id"].tolist() == ["0", "1", "4"]
     assert read["gap"].tolist() == [8.5, 2.2, 8.4]
     reasons = [one["reason"] for one in read.attrs["left_out"]]
-    assert reasons == ["'Foo' is no formula: it is read as symbols, amounts and brackets, as in Ca(OH)2"] + [
-        "the formula is missing"
+    assert reasons == [
+        "'Foo' is no formula: it is read as symbols, amounts and brackets, as in Ca(OH)2",
+        "the formula is missing",
     ]
 
 
 def test_a_csv_of_lost_files_is_no_table_of_formulas(tmp_path: Path) -> None:
     pd.DataFrame({"file": ["a.cif"], "formula": ["NaCl"], "y": [1.0]}).to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(ValueError, match="no column of .* names structure files"):
+    with pytest.raises(ValueError, match=r"no column of .* names structure files"):
         read_structures(tmp_path / "t.csv")
     structures, _ = read_structures(tmp_path / "t.csv", structure_column="formula")
     assert structures == [as_formula("NaCl")]
@@ -143,7 +145,7 @@ def test_a_csv_of_lost_files_is_no_table_of_formulas(tmp_path: Path) -> None:
 def test_crystals_with_and_without_sites_are_not_mixed(tmp_path: Path) -> None:
     for mixed in (["NaCl", SALT], [SALT, Composition("NaCl")]):
         for on_error in ("raise", "skip"):
-            with pytest.raises(CrystalError, match="number 1.*with and without sites are not mixed"):
+            with pytest.raises(CrystalError, match=r"number 1.*with and without sites are not mixed"):
                 crystals_from_objects(mixed, on_error=on_error)
     SALT.to_file(str(tmp_path / "salt.cif"))
     rows = pd.DataFrame({"file": ["salt.cif", None], "formula": ["CsCl", "NaCl"], "y": [1.0, 2.0]})
@@ -159,7 +161,9 @@ def test_experts_of_formulas_embed_them_as_the_crystals() -> None:
         np.testing.assert_allclose(formula.values[tag], values, atol=1e-6)
     with pytest.raises(UnsupportedCrystalError, match="number 0: only the composition CsCl is known"):
         load_expert("structure_features").embed([as_formula("CsCl")])
-    with pytest.raises(CardError, match="chgnet, mp_band_gap cannot embed a formula such as CsCl.*experts: composition"):
+    with pytest.raises(
+        CardError, match=r"chgnet, mp_band_gap cannot embed a formula such as CsCl.*experts: composition"
+    ):
         embed(find_cards(["chgnet", "magpie", "mp_band_gap"]), [as_formula("CsCl")])
     refused = embed(find_cards("magpie"), [as_formula("OgCl")]).refused
     assert "element Og of " in refused[0]
@@ -180,6 +184,8 @@ def test_the_regressor_takes_formulas(tmp_path: Path) -> None:
     np.testing.assert_array_equal(model.predict(frame), model.predict(OXIDES[:3]))
     with pytest.raises(CardError, match="chgnet cannot embed a formula such as MgO"):
         MoERegressor(experts=["magpie", "chgnet"]).fit(OXIDES, y)
-    fitted = MoERegressor(experts="structure_features", n_members=1, max_epochs=3).fit([SALT * (1, 1, n) for n in range(1, 13)], y[:12])
+    fitted = MoERegressor(experts="structure_features", n_members=1, max_epochs=3).fit(
+        [SALT * (1, 1, n) for n in range(1, 13)], y[:12]
+    )
     with pytest.raises(CardError, match="structure_features cannot embed"):
         fitted.predict(["MgO"])

@@ -36,8 +36,8 @@ def build(results: Sequence[Result], reference: Sequence[Result]) -> Document:
     splits = {task: sorted(found[OURS][task]) for task in tasks}
     document = Document("Formulas alone")
     document.add(
-        "Test MAE, mean over the published splits ± standard deviation over them; all methods are fitted on training and "
-        f"validation rows in the end. In brackets, the change against `{FOREST}` on the same rows."
+        "Test MAE, mean over the published splits ± standard deviation over them; all methods are fitted on training "
+        f"and validation rows in the end. In brackets, the change against `{FOREST}` on the same rows."
     )
     known = {**found, **{method: _cells(reference, method) for method in WITH_STRUCTURES}}
     shown = [method for method in ("median", FOREST, "formula-magpie", OURS, *WITH_STRUCTURES) if known.get(method)]
@@ -55,8 +55,8 @@ def build(results: Sequence[Result], reference: Sequence[Result]) -> Document:
         header = ["experts", "what", *(f"{task}, {part}" for task in tasks for part in ("validation", "test"))]
         document.add(
             (2, "Which experts"),
-            f"Change of the MAE against `{OURS}` on splits {' and '.join(map(str, CHOSEN_BY))}; experts were chosen by the "
-            "validation rows of these.",
+            f"Change of the MAE against `{OURS}` on splits {' and '.join(map(str, CHOSEN_BY))}; experts were chosen by "
+            "the validation rows of these.",
             Table(header, compared, text=["what"]),
         )
     return document

@@ -5,8 +5,8 @@ From the root of the repository, with the JARVIS-DFT 3D crystals as prepared dat
     python experts/recipes/fit_descriptors.py DATA/pretrain/jarvis_dft_3d.parquet experts
 
 It writes ``magpie.safetensors``, ``elements.safetensors``, ``structure_features.safetensors`` and
-``local_environment.safetensors`` (the experts of an encoder's layers share its file) and prints their SHA-256 for the cards. The result depends on the crystals, their
-number and the seed only.
+``local_environment.safetensors`` (the experts of an encoder's layers share its file) and prints their SHA-256 for the
+cards. The result depends on the crystals, their number and the seed only.
 """
 
 from __future__ import annotations

@@ -110,4 +110,5 @@ def _object_column(source: str, table: pd.DataFrame) -> str:
             return name
     if (column := formula_column(table.columns)) is not None:
         return column
-    raise ValueError(f"no column of {source} holds structures, and none is called formula: its columns are {', '.join(map(str, table.columns))}")
+    columns = ", ".join(map(str, table.columns))
+    raise ValueError(f"no column of {source} holds structures, and none is called formula: its columns are {columns}")

@@ -76,7 +76,9 @@ class Formula(Structure):
         return tuple(element.Z for element in self._composition)
 
     def _refuse(self) -> NoReturn:
-        raise UnsupportedCrystalError(f"only the composition {self.reduced_formula} is known, and a structure is needed")
+        raise UnsupportedCrystalError(
+            f"only the composition {self.reduced_formula} is known, and a structure is needed"
+        )
 
     # All that pymatgen computes begins with these two.
     _sites = property(_refuse)  # type: ignore[assignment]

@@ -57,7 +57,11 @@ class HeldOut:
                 raise FileNotFoundError(f"there is no {path} with crystals to leave out: take it out of the recipe")
             files += found
         left_out: list[LeftOut] = []
-        crystals = (one for file in files for one in iter_crystals(file, on_error="skip", left_out=left_out, formulas=any_volume))
+        crystals = (
+            one
+            for file in files
+            for one in iter_crystals(file, on_error="skip", left_out=left_out, formulas=any_volume)
+        )
         return cls((crystal.structure for crystal in crystals), any_volume=any_volume)
 
     def __contains__(self, structure: object) -> bool:

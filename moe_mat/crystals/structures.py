@@ -183,8 +183,8 @@ def as_structure(crystal: Structure | Atoms | Composition | Mapping[str, Any] | 
     site properties here, and decoding those of a dict would import whatever module a file names.
 
     Args:
-        crystal: Structure (returned as it is), ASE Atoms, or the dict of ``Structure.as_dict()``; a pymatgen Composition
-            or a formula such as ``"Fe2O3"``.
+        crystal: Structure (returned as it is), ASE Atoms, or the dict of ``Structure.as_dict()``; a pymatgen
+            Composition or a formula such as ``"Fe2O3"``.
 
     Raises:
         TypeError: for any other type.
@@ -206,7 +206,9 @@ def as_structure(crystal: Structure | Atoms | Composition | Mapping[str, Any] | 
         return _structure_from_dict(crystal)
     kind = f"{type(crystal).__module__}.{type(crystal).__qualname__}"
     hint = ": it has no periodic cell" if isinstance(crystal, SiteCollection) else ""
-    raise TypeError(f"{kind} is not a crystal{hint}; use a pymatgen Structure, ASE Atoms or the dict of a Structure; or a formula")
+    raise TypeError(
+        f"{kind} is not a crystal{hint}; use a pymatgen Structure, ASE Atoms or the dict of a Structure; or a formula"
+    )
 
 
 def _structure_from_dict(crystal: Mapping[str, Any]) -> Structure:

@@ -168,13 +168,13 @@ class CrystalDataModule(EmbeddingDataModule):
             structures, table = load_quickstart()
             self.left_out = [LeftOut(**row) for row in table.attrs["left_out"]]
             return table.assign(structure=pd.Series(structures, dtype=object))
-        return load_matminer(str(dataset))
+        return load_matminer(str(dataset), require_structures=False)
 
     def choose_experts(self) -> str | list[str]:
         """The experts that a model on these data is to use, as names that find them; the others are left out.
 
-        These are all of them, unless the settings want those left out that do not know some element. Of formulas, a tier
-        is that of the experts which need no structure.
+        These are all of them, unless the settings want those left out that do not know some element. Of formulas, a
+        tier is that of the experts which need no structure.
 
         Raises:
             CardError: When there is no such expert, or one needs structures where there are formulas.

@@ -27,7 +27,15 @@ from moe_mat.zoo.unknown_elements import KnowingExperts
 
 logger = logging.getLogger(__name__)
 
-Crystals = Sequence[Structure] | Sequence[Atoms] | Sequence[Composition] | Sequence[str] | pd.Series | pd.DataFrame | NDArray[Any]
+Crystals = (
+    Sequence[Structure]
+    | Sequence[Atoms]
+    | Sequence[Composition]
+    | Sequence[str]
+    | pd.Series
+    | pd.DataFrame
+    | NDArray[Any]
+)
 
 
 def given_structures(crystals: Crystals) -> list[Structure]:

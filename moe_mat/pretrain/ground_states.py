@@ -18,8 +18,8 @@ def ground_states(source: SourceData, *, energy: int) -> SourceData:
         energy: The column of values that is the energy; crystals without one come last.
 
     Returns:
-        Each formula once, in the order of their first crystals, called by that crystal's name. The training crystals are
-        those of before.
+        Each formula once, in the order of their first crystals, called by that crystal's name. The training crystals
+        are those of before.
     """
     formulas = np.array([one.reduced_formula for one in source.samples], dtype=object)
     table = pd.DataFrame(source.values).assign(formula=formulas)

@@ -111,8 +111,10 @@ def _source_recipe(content: dict[str, Any]) -> SourceRecipe:
     if recipe.ground_state is not None and (
         recipe.cgcnn is not None or recipe.networks is None or recipe.ground_state not in recipe.networks.targets
     ):
-        raise RecipeError(f"ground_state is {recipe.ground_state}: it is one of the networks' targets, and only networks "
-            "learn from formulas")
+        raise RecipeError(
+            f"ground_state is {recipe.ground_state}: it is one of the networks' targets, and only networks "
+            "learn from formulas"
+        )
     return recipe
 
 

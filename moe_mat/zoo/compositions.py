@@ -45,12 +45,10 @@ def check_formulas(cards: Sequence[ExpertCard], structures: Sequence[Structure])
     """
     if not are_formulas(structures):
         return
-    needing = [
-        card.tag for card in cards if not all(map(reads_formulas, EmbeddingOrder.of([card]).roots.values()))
-    ]
+    needing = [card.tag for card in cards if not all(map(reads_formulas, EmbeddingOrder.of([card]).roots.values()))]
     if needing:
         named = ", ".join(needing[:3]) + (f" and {len(needing) - 3} more" if len(needing) > 3 else "")
         raise CardError(
-            f"{named} cannot embed a formula such as {structures[0].reduced_formula}: a structure is needed. Give structures, or "
-            f"fit with the experts of formulas alone (experts: {COMPOSITION_TIER})"
+            f"{named} cannot embed a formula such as {structures[0].reduced_formula}: a structure is needed. Give "
+            f"structures, or fit with the experts of formulas alone (experts: {COMPOSITION_TIER})"
         )

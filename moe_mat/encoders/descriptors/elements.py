@@ -31,7 +31,9 @@ def text_vectors() -> np.ndarray:
     data = MatscholarElementData(impute_nan=False)
     missing = dict.fromkeys(data.prop_names, np.nan)
     of_elements = [data.all_element_data.get(Element.from_Z(number).symbol, missing) for number in KNOWN_ELEMENTS]
-    return np.array([[np.nan] * len(data.prop_names), *([one[name] for name in data.prop_names] for one in of_elements)])
+    return np.array(
+        [[np.nan] * len(data.prop_names), *([one[name] for name in data.prop_names] for one in of_elements)]
+    )
 
 
 def fractions(numbers: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -103,8 +105,8 @@ class ElementEncoder(StandardisedEncoder):
     """Numbers of the composition, standardised; there are no atom features.
 
     Layers of the crystal: ``fractions``, the share of each element; ``text``, statistics of `text_vectors`; and
-    ``ionic``, see `ionic_features`. They depend on the ratios of the elements alone. A value that does not exist, such as
-    the electronegativity of argon, becomes the mean of the crystals that the standardisation was fitted on.
+    ``ionic``, see `ionic_features`. They depend on the ratios of the elements alone. A value that does not exist, such
+    as the electronegativity of argon, becomes the mean of the crystals that the standardisation was fitted on.
     """
 
     composition_layers = frozenset(LAYERS)
