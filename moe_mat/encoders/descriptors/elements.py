@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import lru_cache
-from itertools import product
 
 import numpy as np
 from pymatgen.core import Element, Structure
@@ -15,8 +14,8 @@ from moe_mat.encoders.descriptors.standardised import StandardisedEncoder
 from moe_mat.encoders.registry import register_encoder
 
 NORMS = (2, 3, 5, 7)
-# Assignments of oxidation states that are looked at: of many elements with many states each, the common ones first.
-_MOST_ASSIGNMENTS = 20_000
+# Charges that are followed at once: of very many elements, those next to none.
+_MOST_TOTALS = 10_000
 
 
 @lru_cache(maxsize=1)
@@ -83,14 +82,15 @@ def ionic_features(numbers: np.ndarray, counts: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=10_000)  # polymorphs share their formula
 def _charge_left(numbers: tuple[int, ...], counts: tuple[int, ...], anion: int | None) -> float:
     """Smallest total charge per atom over the elements' common oxidation states."""
-    states = []
-    for place, number in enumerate(numbers):
+    if len(numbers) == 1:
+        return 0.0
+    totals = {0}
+    for place, (number, count) in enumerate(zip(numbers, counts, strict=True)):
         common = Element.from_Z(number).common_oxidation_states or (0,)
-        wanted = [one for one in common if anion is None or (one < 0) == (place == anion)]
-        states.append(np.array(wanted or [0]) * counts[place])
-    if np.prod([len(one) for one in states]) > _MOST_ASSIGNMENTS:
-        states = [one[:2] for one in states]
-    return min(abs(sum(charges)) for charges in product(*states)) / sum(counts) if len(numbers) > 1 else 0.0
+        wanted = [one for one in common if anion is None or (one < 0) == (place == anion)] or [0]
+        totals = {total + count * state for total in totals for state in wanted}
+        totals = set(sorted(totals, key=abs)[:_MOST_TOTALS])
+    return min(map(abs, totals)) / sum(counts)
 
 
 LAYERS: dict[str, tuple[int, Callable[[np.ndarray, np.ndarray], np.ndarray]]] = {
