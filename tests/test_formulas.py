@@ -25,6 +25,7 @@ from moe_mat.crystals import (
     structure_key,
 )
 from moe_mat.crystals.held_out import HeldOut
+from moe_mat.mixture.given import given_experts
 from moe_mat.zoo import CardError, embed, find_cards
 
 SALT = Structure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0, 0, 0], [0.5] * 3])
@@ -169,11 +170,9 @@ def test_experts_of_formulas_embed_them_as_the_crystals() -> None:
     assert "element Og of " in refused[0]
 
 
-def test_the_regressor_takes_formulas(tmp_path: Path) -> None:
+def test_the_regressor_takes_formulas() -> None:
     y = np.arange(len(OXIDES), dtype=float)
-    model = MoERegressor(n_members=1, max_epochs=3, random_state=0).fit(OXIDES, y)
-    assert "magpie" in model.gate_weights_
-    assert not any("chgnet" in tag for tag in model.gate_weights_.index)
+    model = MoERegressor(["magpie", "ionic"], n_members=1, max_epochs=3, random_state=0).fit(OXIDES, y)
     mean, lower, upper = model.predict([Composition("MgO"), Composition("HgTe")], interval=0.9)
     assert (lower < mean).all()
     assert (mean < upper).all()
@@ -183,9 +182,12 @@ def test_the_regressor_takes_formulas(tmp_path: Path) -> None:
     frame = pd.DataFrame({"composition": OXIDES[:3]})
     np.testing.assert_array_equal(model.predict(frame), model.predict(OXIDES[:3]))
     with pytest.raises(CardError, match="chgnet cannot embed a formula such as MgO"):
-        MoERegressor(experts=["magpie", "chgnet"]).fit(OXIDES, y)
-    fitted = MoERegressor(experts="structure_features", n_members=1, max_epochs=3).fit(
-        [SALT * (1, 1, n) for n in range(1, 13)], y[:12]
-    )
-    with pytest.raises(CardError, match="structure_features cannot embed"):
-        fitted.predict(["MgO"])
+        MoERegressor(["magpie", "chgnet"]).fit(OXIDES, y)
+
+
+def test_a_tier_means_the_experts_of_formulas() -> None:
+    formulas = [as_formula(text) for text in OXIDES]
+    assert given_experts("default", formulas, "refuse") == find_cards("composition")
+    assert given_experts(["light", "ionic"], formulas, "refuse") == find_cards("composition")
+    assert given_experts("default", [SALT], "refuse") == find_cards("default")
+    assert [card.tag for card in given_experts(["magpie"], formulas, "drop_expert")] == ["magpie"]
