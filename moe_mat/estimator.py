@@ -48,7 +48,8 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
     each on another random part of the data, and averaged. Intervals come from errors that they made on new crystals.
 
     Args:
-        experts: Tags, patterns or folders of cards, or the tiers ``"light"``, ``"default"`` and ``"all"``.
+        experts: Tags, patterns or folders of cards, or the tiers ``"light"``, ``"default"`` and ``"all"``;
+            of formulas each of these means ``"composition"``, the experts that need no structure.
         head: ``"kernel"``, ``"inducing"``, ``"auto"`` for either by the number of labels, ``"mlp"``, or another one.
         n_members: Number of gates and heads.
         target_transform: What the head learns of the target: ``auto``, ``none``, ``standardise``, ``log`` or ``asinh``.
@@ -175,7 +176,8 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
         """Train on crystals.
 
         Args:
-            X: pymatgen structures or ASE atoms ``[n]``, or a DataFrame with a column ``structure``.
+            X: pymatgen structures, ASE atoms, formulas or pymatgen compositions ``[n]``, or a DataFrame with a column
+                ``structure`` or ``formula``.
             y: Targets ``[n]`` or ``[n, n_targets]``; NaN means no value.
             validation: Crystals and targets that choose epoch and settings; without them, each member sets a random
                 part of ``X`` aside.
@@ -228,7 +230,8 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
         hold for crystals that are drawn as those of the training were; `domain` says which are not.
 
         Args:
-            X: pymatgen structures or ASE atoms ``[n]``, or a DataFrame with a column ``structure``.
+            X: pymatgen structures, ASE atoms, formulas or pymatgen compositions ``[n]``, or a DataFrame with a column
+                ``structure`` or ``formula``.
             return_std: Also return standard deviations: half the width of the interval at 68.3 %.
             interval: Also return the bounds between which the values of this share of new crystals lie, such as 0.9; or
                 of several shares.
