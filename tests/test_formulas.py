@@ -72,6 +72,8 @@ def test_formulas_are_read(text: str, reduced: str) -> None:
         ("Na0Cl", "amount of 0"),
         ("Na٣", "no formula"),
         ("Na" * 200, "no formula"),
+        ("Al2Cr0.00001", "too small"),
+        ("common measure",),
         ("Fe0.12345Ni0.54321Co0.33334Mn0.98761", "no common measure"),
     ],
 )
@@ -141,6 +143,9 @@ def test_a_csv_of_lost_files_is_no_table_of_formulas(tmp_path: Path) -> None:
         read_structures(tmp_path / "t.csv")
     structures, _ = read_structures(tmp_path / "t.csv", structure_column="formula")
     assert structures == [as_formula("NaCl")]
+    pd.DataFrame({"formula": ["Foo"]}).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(CrystalError, match=r"line 2.*'Foo' is no formula"):
+        read_structures(tmp_path / "t.csv")
 
 
 def test_crystals_with_and_without_sites_are_not_mixed(tmp_path: Path) -> None:

@@ -81,7 +81,8 @@ def dataframe_table(source: str, table: pd.DataFrame, structure_column: str | No
         raise ValueError(f"{source} has no column {structure_column!r}: it has {', '.join(columns)}")
     if len(set(names)) < len(names):
         names = list(map(str, range(len(names))))
-    formulas = any(map(is_formula, table[structure_column].head(_PROBE_ROWS)))
+    formulas = structure_column == formula_column(columns)
+    formulas = formulas or any(map(is_formula, table[structure_column].head(_PROBE_ROWS)))
 
     def rows() -> Iterator[Row]:
         for number, record in enumerate(table.itertuples(index=False, name=None)):

@@ -46,16 +46,18 @@ def csv_table(path: Path, structure_column: str | None, *, with_unnamed: bool = 
     if structure_column not in (None, *columns):
         raise ValueError(f"{path} has no column {structure_column!r}: its columns are {', '.join(columns)}")
     probed = [record for _, record in islice(_csv_records(path), _PROBE_LINES)]
-    column = structure_column or _file_column(probed, columns, folder)
+    column, formulas = structure_column or _file_column(probed, columns, folder), False
     if column is None and not with_unnamed and not _names_files(probed):
-        column = formula_column(columns)
+        column, formulas = formula_column(columns), True
     if column is None:
         raise ValueError(
             f"no column of {path} names structure files in {folder.path}, and none is called formula: add one, or pass "
             f"structure_column; its columns are {', '.join(columns)} (the first line must name them)"
         )
-    cells = [record.get(column) for record in probed]
-    if not with_unnamed and not any(folder.find(cell or "") for cell in cells) and any(map(is_formula, cells)):
+    if column == structure_column and not with_unnamed:
+        cells = [record.get(column) for record in probed]
+        formulas = any(map(is_formula, cells)) and not any(folder.find(cell or "") for cell in cells)
+    if formulas:
         return Table(str(path), columns, in_order(lambda: _formula_rows(path, column)), has_structures=False)
     return Table(str(path), columns, in_order(lambda: _csv_rows(path, column, folder, with_unnamed)))
 

@@ -59,8 +59,8 @@ class Formula(Structure):
         whole = {element: number // divisor for element, number in sorted(whole.items(), key=lambda one: one[0].Z)}
         if sum(whole.values()) > _MOST_ATOMS:
             raise ValueError(
-                f"its amounts have no common measure: a formula unit of whole numbers has {sum(whole.values()):.3g} "
-                "atoms; round them to two or three digits"
+                f"its amounts have no common measure: whole numbers of atoms would be more than {_MOST_ATOMS}; round "
+                "them to two or three digits"
             )
         self._composition = Composition(whole)
         self._charge = None
@@ -107,7 +107,10 @@ class Formula(Structure):
 def _fraction(amount: float) -> Fraction:
     if not math.isfinite(amount) or amount <= 0:
         raise ValueError(f"the amount {amount} is not a positive number")
-    return Fraction(amount).limit_denominator(_FINEST)
+    fraction = Fraction(float(amount)).limit_denominator(_FINEST)
+    if not fraction:
+        raise ValueError(f"the amount {amount} is too small to be told from 0")
+    return fraction
 
 
 def as_formula(given: str | Composition) -> Formula:
