@@ -19,5 +19,6 @@ _DEFAULT: tuple[str, ...] = (
 TIERS: dict[str, tuple[str, ...]] = {
     "light": ("chgnet", "chgnet_conv?", "magpie", "symmetry", "packing", "light_*"),
     "default": _DEFAULT,
+    "composition": ("magpie", "element_fractions", "element_text", "ionic", "formula_*"),
     "all": (*_DEFAULT, "polar_springs", "elasticity_chgnet", "phonons_sevennet0", "boltztrap_*", "perovskites_*"),
 }

@@ -25,7 +25,8 @@ class MoERegressor(RegressorMixin, MixtureEstimator):
     each on another random part of the data, and averaged. Intervals come from errors that they made on new crystals.
 
     Args:
-        experts: Tags, patterns or folders of cards, or the tiers ``"light"``, ``"default"`` and ``"all"``.
+        experts: Tags, patterns or folders of cards, or the tiers ``"light"``, ``"default"`` and ``"all"``;
+            of formulas each of these means ``"composition"``, the experts that need no structure.
         head: ``"kernel"``, ``"inducing"``, ``"auto"`` for either by the number of labels, ``"mlp"``, or another one.
         n_members: Number of gates and heads.
         target_transform: What the head learns of the target: ``auto``, ``none``, ``standardise``, ``log`` or ``asinh``.
@@ -83,8 +84,9 @@ class MoERegressor(RegressorMixin, MixtureEstimator):
         """Train on crystals.
 
         Args:
-            X: Structures, atoms or paths of structure files ``[n]``; one of these; a DataFrame with a column
-                ``structure``; or a path of crystals, as `moe_mat.read_structures` reads them.
+            X: Structures, atoms, formulas, compositions or paths of structure files ``[n]``; one of these; a DataFrame
+                with a column ``structure`` or ``formula``; or a path of crystals, as `moe_mat.read_structures` reads
+                them.
             y: Targets ``[n]`` or ``[n, n_targets]``, NaN where there is no value; or columns of a file.
             sample_weight: How much each crystal counts in learning ``[n]``, or a column of a file. Only ratios matter;
                 0 leaves a crystal out. See docs/training.md.

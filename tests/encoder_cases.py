@@ -63,6 +63,7 @@ CASES = {
     "m3gnet": matgl_case("M3GNet-MatPES-PBE-v2025.1-PES"),
     "qet": matgl_case("QET-MatQ-PES"),
     "descriptors": Case("descriptors", tolerance=1e-6),
+    "elements": Case("elements", tolerance=1e-6),
     "local_environment": Case("local_environment", tolerance=1e-6),
     "layer_stack": Case("layer_stack", tolerance=1e-4, examples=("graphene in vacuum", "MoS2 layered")),
     "elasticity": Case("elasticity", {"potential": "7net-0"}, tolerance=3e-3),

@@ -16,6 +16,7 @@ from moe_mat.crystals.once import once_a_crystal, one_crystal
 from moe_mat.encoders import get_encoder
 from moe_mat.encoders.descriptors.bonding import bonding_features
 from moe_mat.encoders.descriptors.composition import magpie_statistics
+from moe_mat.encoders.descriptors.elements import fractions, ionic_features, text_statistics
 from moe_mat.encoders.descriptors.encoders import LocalEnvironmentEncoder
 from moe_mat.encoders.descriptors.environment import environment_features
 from moe_mat.encoders.descriptors.geometry import geometry_features
@@ -39,6 +40,25 @@ def test_magpie_statistics_are_those_of_matminer() -> None:
         found = magpie_statistics(np.array(structure.atomic_numbers))
         expected = np.array(reference.featurize(structure.composition))
         np.testing.assert_allclose(found, expected, rtol=1e-12, err_msg=structure.formula)
+
+
+def test_what_elements_say_of_a_composition() -> None:
+    from matminer.utils.data import MatscholarElementData
+
+    numbers, counts = np.array([8, 26]), np.array([3, 2])
+    shares = fractions(numbers, counts)
+    assert (shares[7], shares[25], shares.sum()) == (0.6, 0.4, 1)
+    table, text = MatscholarElementData(), text_statistics(numbers, counts)
+    oxygen, iron = ([table.get_elemental_property(one, name) for name in table.prop_names] for one in ("O", "Fe"))
+    np.testing.assert_allclose(text[:200], 0.6 * np.array(oxygen) + 0.4 * np.array(iron))
+    np.testing.assert_allclose(text[200:], np.abs(np.subtract(oxygen, iron)) * np.sqrt(0.24))
+    of_salt = ionic_features(np.array([11, 17]), np.array([1, 1]))
+    # Electronegativities 0.93 and 3.16; eight valence electrons for each Cl, an even number of all, no charge left.
+    np.testing.assert_allclose(of_salt[5], 1 - np.exp(-((3.16 - 0.93) ** 2) / 4))
+    assert of_salt[8:].tolist() == [8, 0, 0, 0]
+    assert ionic_features(np.array([11, 17]), np.array([2, 1]))[-1] == pytest.approx(1 / 3)
+    assert ionic_features(np.arange(19, 51), np.arange(1, 33) ** 3).shape == (12,)  # as many as nobody mixes
+    assert np.isfinite(ionic_features(np.arange(3, 9), np.arange(1, 7))).all()
 
 
 def test_structure_features_of_known_crystals() -> None:

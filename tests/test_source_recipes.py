@@ -48,6 +48,7 @@ def test_expressions_are_arithmetic_and_nothing_else():
         ({"targets": {"hardness": {"units": "GPa"}}}, "targets.hardness: .*'units' was unexpected"),
         ({"cgcnn": {"targets": ["hardness"], "encoder": {"widht": 8}}}, "cgcnn.encoder: .*'widht' was unexpected"),
         ({"cgcnn": {"targets": ["softness"]}}, "softness: no such target; there are hardness"),
+        ({"ground_state": "hardness"}, "ground_state is hardness: .* only networks learn from formulas"),
         ({"networks": {"trunk": ["nobody"], "groups": {"all": ["hardness"]}}}, "nobody.yaml"),
     ],
 )

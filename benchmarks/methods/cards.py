@@ -43,6 +43,7 @@ KINDS = {
     "concatenation": "benchmarks.methods.baselines:concatenation",
     "ensemble": "benchmarks.methods.baselines:ensemble",
     "mixture": "benchmarks.methods.mixtures:mixture",
+    "formulas": "benchmarks.methods.mixtures:formulas",
     "transfer": "benchmarks.methods.mixtures:transfer",
     "merged": "benchmarks.methods.modular:merged",
     "gated": "benchmarks.methods.modular:gated",

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.methods.problem import Outcome, Problem
 from moe_mat import MoERegressor
+from moe_mat.crystals import as_formula
 from moe_mat.mixture import ALL_LEVELS
 from moe_mat.zoo import EmbeddingCache, EncoderCard, embed, find_cards
 
@@ -67,6 +68,18 @@ def mixture(
         chosen=chosen,
         tried=[*(tried if len(tried) > 1 else ()), *(one for of_member in best.tried_ for one in of_member)],
     )
+
+
+def formulas(
+    problem: Problem,
+    experts: Sequence[str],
+    settings: Mapping[str, Any],
+    candidates: Sequence[Mapping[str, Any]] = (),
+) -> Outcome:
+    """`mixture` with the structures taken away: the estimator sees formulas alone."""
+    (x, y), (x_val, y_val) = problem.train, problem.val
+    train, val, test = ([as_formula(one.composition) for one in part] for part in (x, x_val, problem.test))
+    return mixture(Problem((train, y), (val, y_val), test, problem.seed), experts, settings, candidates)
 
 
 def transfer(

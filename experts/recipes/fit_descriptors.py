@@ -4,9 +4,9 @@ From the root of the repository, with the JARVIS-DFT 3D crystals as prepared dat
 
     python experts/recipes/fit_descriptors.py DATA/pretrain/jarvis_dft_3d.parquet experts
 
-It writes ``magpie.safetensors``, ``structure_features.safetensors`` and ``local_environment.safetensors`` (which the
-experts of its four layers share) and prints their SHA-256 for the cards. The result depends on the crystals, their
-number and the seed only.
+It writes ``magpie.safetensors``, ``elements.safetensors``, ``structure_features.safetensors`` and
+``local_environment.safetensors`` (the experts of an encoder's layers share its file) and prints their SHA-256 for the
+cards. The result depends on the crystals, their number and the seed only.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from moe_mat.crystals.readers import iter_crystals
+from moe_mat.encoders.descriptors.elements import ElementEncoder
 from moe_mat.encoders.descriptors.encoders import DescriptorEncoder, LocalEnvironmentEncoder
 from moe_mat.zoo.weights import write_weights
 
 ENCODERS = {
     "magpie": lambda: DescriptorEncoder(layers=["composition"]),
+    "elements": ElementEncoder,
     "structure_features": lambda: DescriptorEncoder(layers=["structure"]),
     "local_environment": LocalEnvironmentEncoder,
 }
@@ -39,7 +41,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
-    structures = [crystal.structure for crystal in iter_crystals(arguments.data)]
+    formulas = arguments.only == ["elements"]
+    structures = [crystal.structure for crystal in iter_crystals(arguments.data, formulas=formulas)]
     chosen = np.random.default_rng(arguments.seed).permutation(len(structures))[: arguments.crystals]
     for name in arguments.only:
         encoder = ENCODERS[name]()

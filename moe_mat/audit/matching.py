@@ -22,6 +22,7 @@ from pymatgen.core import Element, Structure
 
 from moe_mat.audit.exposure import Exposure, TrainingSet, group
 from moe_mat.audit.quantities import determines, quantity_of
+from moe_mat.crystals.formulas import Formula
 from moe_mat.crystals.readers import iter_crystals
 from moe_mat.crystals.structure_arrays import structure_from_arrays
 from moe_mat.crystals.structures import structure_key
@@ -203,6 +204,8 @@ def _same(
     paths: Sequence[Path],
 ) -> tuple[np.ndarray, str | None]:
     """Which pairs are the same crystal ``[n_pairs]``, and why that is estimated, if it is."""
+    if crystals and isinstance(crystals[0], Formula):
+        return np.ones(len(pairs), dtype=bool), None  # of a formula there is nothing else to compare
     ids = training_crystals.material_ids[pairs[:, 1]].tolist()
     structures, estimated = _read_source(paths, frozenset(ids)) if ids else ({}, None)
     bare = {row: _bare(crystals[row]) for row in set(pairs[:, 0].tolist())}

@@ -45,9 +45,9 @@ def audit(
     if output is not None:
         tags = [experts] if isinstance(experts, str) else experts
         check_output(output, [path, predictions, sources, *tags])
-    cards = zoo.find_cards(experts)
-    learned = [name for exposure in auditing.group(cards) for name in exposure.quantities]
     subject = read_subject(path, target, reading)
+    cards = zoo.find_cards(zoo.experts_of_formulas(experts) if zoo.are_formulas(subject.structures) else experts)
+    learned = [name for exposure in auditing.group(cards) for name in exposure.quantities]
     meant = quantity or subject.quantity or subject.target
     if meant is None:
         raise ValueError(f"what is predicted of {path}? Name its column by --target, or what it measures by --quantity")

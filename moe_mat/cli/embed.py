@@ -37,6 +37,8 @@ def embed(
     """
     from moe_mat.shards import Embedder, Embedding, parquet_writer
 
+    if not crystals.open_table(path, structure_column=reading.structure_column).has_structures:
+        experts = zoo.experts_of_formulas(experts)
     cards = zoo.find_cards(experts)
     work, what = Embedding.by(cards, device), "embedding crystals"
     if is_sharded(sharding):

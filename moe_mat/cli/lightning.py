@@ -155,7 +155,7 @@ class MoeMatCLI(LightningCLI):
         self.datamodule = CrystalDataModule(
             data, experts=settings.experts, classes=settings.classes, trainable=settings.trainable, device=device
         )
-        if self.command == "fit" and data.on_unknown_element == "drop_expert":
+        if self.command == "fit":
             settings = replace(settings, experts=self.datamodule.choose_experts())
             self.config[self.command]["model"]["experts"] = settings.experts
         if self.command == "fit":

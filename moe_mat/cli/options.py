@@ -37,7 +37,7 @@ class CrystalOptions:
 
     Attributes:
         id_column: Column with the crystals' names.
-        structure_column: Column with structures or their files.
+        structure_column: Column with structures, their files or formulas.
         on_error: ``raise`` stops at the first crystal that cannot be used, ``skip`` leaves it out and lists it.
     """
 

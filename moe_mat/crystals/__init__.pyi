@@ -3,9 +3,10 @@ from .datasets import fetch_matminer, list_matminer, load_matminer, load_quickst
 from .duplicates import same_crystals
 from .errors import CrystalError, FetchError, LeftOut, OnError, UnsupportedCrystalError
 from .folds import Fold, make_folds, times_of
+from .formulas import Formula, as_formula
 from .grouping import chemical_system_groups, formula_groups, group_labels
 from .held_out import HeldOut
-from .readers import iter_crystals, read_structures
+from .readers import iter_crystals, open_table, read_structures
 from .splits import PARTS, Split, group_split, random_split, read_split
 from .structure_arrays import structure_from_arrays
 from .structures import Crystal, as_structure, crystals_from_objects, structure_key
@@ -17,12 +18,14 @@ __all__ = [
     "CrystalError",
     "FetchError",
     "Fold",
+    "Formula",
     "HeldOut",
     "LeftOut",
     "OnError",
     "Split",
     "TrainingCrystals",
     "UnsupportedCrystalError",
+    "as_formula",
     "as_structure",
     "chemical_system_groups",
     "crystals_from_objects",
@@ -36,6 +39,7 @@ __all__ = [
     "load_matminer",
     "load_quickstart",
     "make_folds",
+    "open_table",
     "part_of",
     "random_split",
     "read_matminer",

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import DummySpecies, Lattice, Structure
+from pymatgen.core import DummySpecies, Element, Lattice, Structure
 from scipy.spatial import cKDTree
 
 from moe_mat.crystals.errors import UnsupportedCrystalError
+from moe_mat.crystals.formulas import Formula
 from moe_mat.crystals.neighbours import search
 from moe_mat.crystals.sites import sites_of
 
@@ -30,8 +31,11 @@ def structure_problem(structure: Structure) -> str | None:
     """What makes a structure unusable, in words that name the site; None for a good one.
 
     Found are: no sites, a lattice that is not finite, flat or not periodic in three directions, non-finite coordinates,
-    disordered sites, dummy species, more or less space than any crystal has, and atoms closer than in any crystal.
+    disordered sites, dummy species, more or less space than any crystal has, and atoms closer than in any crystal. A
+    formula has been checked when it was read.
     """
+    if isinstance(structure, Formula):
+        return None
     if not len(structure):
         return "the cell is empty: it has no sites"
     problem = lattice_problem(structure.lattice) or periodicity_problem(structure.lattice.pbc)
@@ -52,10 +56,12 @@ def check_elements(structure: Structure, *, known: Collection[int], encoder: str
     Raises:
         UnsupportedCrystalError: When an element is not among ``known``; names the element and its first site.
     """
-    for i, number in enumerate(sites_of(structure).atomic_numbers.tolist()):
+    formula = isinstance(structure, Formula)
+    for i, number in enumerate(structure.atomic_numbers if formula else sites_of(structure).atomic_numbers.tolist()):
         if number not in known:
+            place = f"of {structure.reduced_formula}" if formula else f"(site {i})"
             raise UnsupportedCrystalError(
-                f"element {structure[i].specie.symbol} (site {i}) is not among the {len(known)} elements of {encoder}; "
+                f"element {Element.from_Z(number).symbol} {place} is not among the {len(known)} elements of {encoder}; "
                 "leave this crystal out, or fit without this expert (on_unknown_element: drop_expert)"
             )
 

@@ -3,7 +3,8 @@
 Two crystals are the same when their reduced formulas are equal, their volumes per atom differ by less than 10 %, the
 distances between their atoms by less than 2.5 % of the mean spacing, and pymatgen's `StructureMatcher` fits one onto
 the other with its default tolerances. Choice of cell, order of sites and small relaxations make no difference; another
-decoration of the same sites does, and so does another stacking of the same layers.
+decoration of the same sites does, and so does another stacking of the same layers. Formulas without structures are the
+same when they are equal.
 
 The distances come first: they cost a hundredth of a match, and leave few pairs to it. Cells of as many atoms whose
 distances are equal need none.

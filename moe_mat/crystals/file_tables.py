@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from pymatgen.core import Structure
 
+from moe_mat.crystals.formula_tables import formula_column, formula_row, is_formula
 from moe_mat.crystals.json_tables import is_json, pages_of_folder, pages_table
 from moe_mat.crystals.parquet_tables import is_parquet, parquet_table
 from moe_mat.crystals.structure_files import KNOWN_NAMES, read_structure_file, structure_format, structure_stem
@@ -24,6 +25,7 @@ from moe_mat.files.compressed import open_text
 logger = logging.getLogger(__name__)
 
 _PROBE_LINES = 50
+_RAGGED = "the line has more or fewer cells than the first line names columns"
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
@@ -33,37 +35,48 @@ def file_row(path: Path, values: Mapping[str, Any]) -> Row:
 
 
 def csv_table(path: Path, structure_column: str | None, *, with_unnamed: bool = False) -> Table:
-    """Rows of a CSV whose cells name structure files, relative to the CSV or by their stem.
+    """Rows of a CSV whose cells name structure files, relative to the CSV or by their stem, or are formulas.
 
     Args:
         path: The CSV.
-        structure_column: The column of file names; found by its content where None.
+        structure_column: The column of file names or formulas; where None, found by its content, or by its name.
         with_unnamed: Whether the files beside the CSV that it does not name follow, without values.
     """
     folder = _Folder(path.parent)
     columns = _csv_header(path)
-    if structure_column is not None:
-        column = structure_column
-        if column not in columns:
-            raise ValueError(f"{path} has no column {column!r}: its columns are {', '.join(columns)}")
-    else:
-        column = _file_column(path, columns, folder)
+    if structure_column not in (None, *columns):
+        raise ValueError(f"{path} has no column {structure_column!r}: its columns are {', '.join(columns)}")
+    probed = [record for _, record in islice(_csv_records(path), _PROBE_LINES)]
+    column, formulas = structure_column or _file_column(probed, columns, folder), False
+    if column is None and not with_unnamed and not _names_files(probed):
+        column, formulas = formula_column(columns), True
+    if column is None:
+        raise ValueError(
+            f"no column of {path} names structure files in {folder.path}, and none is called formula: add one, or pass "
+            f"structure_column; its columns are {', '.join(columns)} (the first line must name them)"
+        )
+    if column == structure_column and not with_unnamed:
+        cells = [record.get(column) for record in probed]
+        formulas = any(map(is_formula, cells)) and not any(folder.find(cell or "") for cell in cells)
+    if formulas:
+        return Table(str(path), columns, in_order(lambda: _formula_rows(path, column)), has_structures=False)
     return Table(str(path), columns, in_order(lambda: _csv_rows(path, column, folder, with_unnamed)))
 
 
-def _file_column(path: Path, columns: list[str], folder: _Folder) -> str:
-    """The column most of whose first values name files."""
+def _file_column(records: Sequence[Mapping[Any, Any]], columns: list[str], folder: _Folder) -> str | None:
+    """The column most of whose values name files."""
     found = dict.fromkeys(columns, 0)
-    for _, record in islice(_csv_records(path), _PROBE_LINES):
+    for record in records:
         for column in columns:
             found[column] += bool(record.get(column)) and folder.find(record[column]) is not None
     best = max(columns, key=found.__getitem__)
-    if not found[best]:
-        raise ValueError(
-            f"no column of {path} names structure files in {folder.path}: add one, or pass structure_column; "
-            f"its columns are {', '.join(columns)} (the first line must name them)"
-        )
-    return best
+    return best if found[best] else None
+
+
+def _names_files(records: Sequence[Mapping[Any, Any]]) -> bool:
+    """Whether there are names of structure files, be the files there or not."""
+    cells = (cell for record in records for cell in record.values() if isinstance(cell, str))
+    return any(structure_format(Path(cell)) is not None for cell in cells)
 
 
 class _Folder:
@@ -92,7 +105,10 @@ class _Folder:
 
     def read(self, name: str | None) -> Structure:
         if not name:
-            raise ValueError("no structure file is named")
+            raise ValueError(
+                "no structure file is named: crystals with and without structures are not mixed; leave this row out "
+                "(on_error: skip), or pass the column of formulas as structure_column, and no structure is read"
+            )
         if (file := self.find(name)) is None:
             raise ValueError(f"there is no structure file {name!r} in {self.path}, or there are several of this stem")
         try:
@@ -131,10 +147,19 @@ def _csv_records(path: Path) -> Iterator[tuple[int, dict[Any, Any]]]:
         raise UnreadableError(f"{path} is damaged after line {line} ({error})") from error
 
 
+def _formula_rows(path: Path, column: str) -> Iterator[Row]:
+    for number, (line, record) in enumerate(_csv_records(path)):
+        values = {name: value or None for name, value in record.items() if name is not None}
+        yield formula_row(f"{path}, line {line}", str(number), values, column, _RAGGED if _is_ragged(record) else None)
+
+
+def _is_ragged(record: Mapping[Any, Any]) -> bool:
+    return None in record or None in record.values()
+
+
 def _csv_rows(path: Path, column: str, folder: _Folder, with_unnamed: bool) -> Iterator[Row]:
     named: set[Path | None] = set()
     for line, record in _csv_records(path):
-        ragged = None in record or None in record.values()
         values = {name: value or None for name, value in record.items() if name is not None}
         name = values[column]
         if with_unnamed and name:
@@ -144,7 +169,7 @@ def _csv_rows(path: Path, column: str, folder: _Folder, with_unnamed: bool) -> I
             structure_stem(Path(name)) if name else f"line {line}",
             values,
             partial(folder.read, name),
-            "the line has more or fewer cells than the first line names columns" if ragged else None,
+            _RAGGED if _is_ragged(record) else None,
         )
     if with_unnamed:
         yield from (file_row(file, {}) for file in folder.files if file not in named)

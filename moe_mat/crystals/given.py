@@ -10,17 +10,18 @@ from typing import Any
 import pandas as pd
 from ase import Atoms
 from numpy.typing import NDArray
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
 from pymatgen.core.structure import SiteCollection
 
+from moe_mat.crystals.formula_tables import formula_column
 from moe_mat.crystals.readers import iter_crystals
 from moe_mat.crystals.structure_files import read_structure_file, structure_format
 from moe_mat.crystals.structures import Crystal, crystals_from_objects
 
 File = str | os.PathLike[str]
-OneCrystal = Structure | Atoms | Mapping[str, Any]
+OneCrystal = Structure | Atoms | Composition | Mapping[str, Any]
 Crystals = File | OneCrystal | Sequence[OneCrystal | File] | pd.Series | pd.DataFrame | NDArray[Any]
-"""A file or folder of crystals, a crystal, several, or a DataFrame with a column ``structure``."""
+"""A file or folder of crystals, a crystal, several, or a DataFrame with a column ``structure`` or ``formula``."""
 
 
 def is_file(crystals: object) -> bool:
@@ -43,11 +44,14 @@ def given_crystals(crystals: Crystals) -> list[Crystal]:
     if isinstance(crystals, (str, os.PathLike)):
         return list(iter_crystals(crystals, columns=()))
     if isinstance(crystals, pd.DataFrame):
-        if "structure" not in crystals:
+        column = "structure" if "structure" in crystals else formula_column(map(str, crystals.columns))
+        if column is None:
             columns = ", ".join(map(str, crystals.columns))
-            raise ValueError(f"the DataFrame has no column 'structure' but {columns}: pass its column of crystals")
-        crystals = crystals["structure"]
-    several: Any = [crystals] if isinstance(crystals, SiteCollection | Atoms | Mapping) else crystals
+            raise ValueError(
+                f"the DataFrame has no column 'structure' or 'formula' but {columns}: pass its column of crystals"
+            )
+        crystals = crystals[column]
+    several: Any = [crystals] if isinstance(crystals, SiteCollection | Atoms | Mapping | Composition) else crystals
     return crystals_from_objects([_opened(one) for one in several])
 
 

@@ -37,7 +37,11 @@ class HeldOut:
         self._tolerance = math.inf if any_volume else VOLUME_TOLERANCE
         self._volumes: dict[int, set[float]] = {}
         for structure in structures:
-            self._volumes.setdefault(formula_hash(structure), set()).add(structure.volume / len(structure))
+            self._volumes.setdefault(formula_hash(structure), set()).add(self._volume(structure))
+
+    def _volume(self, structure: Structure) -> float:
+        """Of an atom; any where the formula decides alone."""
+        return 1.0 if math.isinf(self._tolerance) else structure.volume / len(structure)
 
     @classmethod
     def read(cls, paths: Iterable[Path], *, any_volume: bool = False) -> HeldOut:
@@ -53,12 +57,16 @@ class HeldOut:
                 raise FileNotFoundError(f"there is no {path} with crystals to leave out: take it out of the recipe")
             files += found
         left_out: list[LeftOut] = []
-        crystals = (one for file in files for one in iter_crystals(file, on_error="skip", left_out=left_out))
+        crystals = (
+            one
+            for file in files
+            for one in iter_crystals(file, on_error="skip", left_out=left_out, formulas=any_volume)
+        )
         return cls((crystal.structure for crystal in crystals), any_volume=any_volume)
 
     def __contains__(self, structure: object) -> bool:
         if not isinstance(structure, Structure):
             return False
-        volume = structure.volume / len(structure)
+        volume = self._volume(structure)
         known = self._volumes.get(formula_hash(structure), ())
         return any(abs(volume - other) < self._tolerance * other for other in known)

@@ -5,7 +5,7 @@ The names are those of the specification (Evans et al., Digital Discovery 3, 150
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pymatgen.core import Structure
@@ -34,17 +34,27 @@ def structure_from_columns(lattice: Any, positions: Any, species_at_sites: Any) 
     Raises:
         ValueError: With the column and the site that is wrong.
     """
-    for name, value in zip(OPTIMADE_COLUMNS, (lattice, positions, species_at_sites), strict=True):
+    check_lists(zip(OPTIMADE_COLUMNS, (lattice, positions, species_at_sites), strict=True))
+    check_symbols(species_at_sites)
+    return structure_from_arrays(lattice, species_at_sites, positions)
+
+
+def check_lists(columns: Iterable[tuple[str, Any]]) -> None:
+    """Refuse what is missing or no list, of columns by name."""
+    for name, value in columns:
         if value is None:
             raise ValueError(f"{name} is missing")
         if isinstance(value, str) or not hasattr(value, "__len__"):
             raise ValueError(f"{name} is {str(value)[:40]!r} and no list")
+
+
+def check_symbols(species_at_sites: Sequence[Any]) -> None:
+    """Refuse sites that are not called by text."""
     if not all(isinstance(symbol, str) for symbol in species_at_sites):
         site = next(site for site, symbol in enumerate(species_at_sites) if not isinstance(symbol, str))
         name = species_at_sites[site]
         gap = "a gap" if name is None else f"{str(name)[:40]!r}, which is no symbol,"
         raise ValueError(f"species_at_sites has {gap} at site {site}")
-    return structure_from_arrays(lattice, species_at_sites, positions)
 
 
 def structure_from_attributes(attributes: Mapping[str, Any]) -> Structure:

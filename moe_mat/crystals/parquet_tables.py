@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,8 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pymatgen.core import Composition, Structure
 
-from moe_mat.crystals.optimade import OPTIMADE_COLUMNS, structure_from_columns
+from moe_mat.crystals.formulas import as_formula
+from moe_mat.crystals.optimade import OPTIMADE_COLUMNS, check_lists, check_symbols, structure_from_columns
 from moe_mat.crystals.tables import Row, Table, UnreadableError, Wanted
 
 _ROWS_AT_ONCE = 512
@@ -88,6 +91,8 @@ def _rows_of(file: _File, start: int, stop: int, before: int, wanted: Wanted) ->
     """Rows of a file; batches before the first of them are decoded and no more."""
     others = [name for name in file.others if wanted.columns is None or name in wanted.columns]
     structures = OPTIMADE_COLUMNS if wanted.structures else () if others else OPTIMADE_COLUMNS[:1]
+    if wanted.formulas:
+        structures = OPTIMADE_COLUMNS[2:]
     number = start
     try:
         # With buffers ahead, all of the file would be kept.
@@ -102,7 +107,8 @@ def _rows_of(file: _File, start: int, stop: int, before: int, wanted: Wanted) ->
                 records = batch.select(others).to_pylist() if others else [{} for _ in range(len(batch))]
                 for record, crystal in zip(records, _crystals(batch, wanted), strict=True):
                     name, place = str(before + number), f"{file.path}, row {number}"
-                    yield Row(place, name, record, partial(structure_from_columns, *crystal))
+                    load = partial(_formula if wanted.formulas else structure_from_columns, *crystal)
+                    yield Row(place, name, record, load)
                     number += 1
             if number != stop:  # headers of pages have no checksum
                 raise ValueError(f"the file gives {file.n_rows} rows, and has {number}")
@@ -122,9 +128,11 @@ def _groups(metadata: Any, start: int, stop: int) -> tuple[int, list[int]]:
     return first, groups
 
 
-def _crystals(batch: pa.RecordBatch, wanted: Wanted) -> Iterator[tuple[Any, Any, Any]]:
+def _crystals(batch: pa.RecordBatch, wanted: Wanted) -> Iterator[tuple[Any, ...]]:
     if not wanted.structures:
         return iter([(None, None, None)] * len(batch))
+    if wanted.formulas:
+        return zip(batch.column(OPTIMADE_COLUMNS[2]).to_pylist(), strict=True)
     lattices, positions, species = (batch.column(name) for name in OPTIMADE_COLUMNS)
     return zip(_vectors(lattices), _vectors(positions), species.to_pylist(), strict=True)
 
@@ -147,3 +155,9 @@ def _vectors(column: pa.Array) -> list[Any]:
 
 def _is_list(kind: pa.DataType) -> bool:
     return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _formula(species: Any) -> Structure:
+    check_lists([(OPTIMADE_COLUMNS[2], species)])
+    check_symbols(species)
+    return as_formula(Composition(Counter(species)))

@@ -11,8 +11,9 @@ import difflib
 import logging
 import os
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,12 @@ from moe_mat.crystals.ase_tables import ase_table, is_sqlite
 from moe_mat.crystals.dataframe_tables import dataframe_table, objects_table
 from moe_mat.crystals.errors import LeftOut, OnError
 from moe_mat.crystals.file_tables import csv_table, file_row, folder_table
+from moe_mat.crystals.formula_tables import parquet_formulas
+from moe_mat.crystals.formulas import Formula, as_formula
 from moe_mat.crystals.frame_tables import frames_table
 from moe_mat.crystals.ids import as_id, find_id_column, id_of
 from moe_mat.crystals.json_tables import is_json, json_table
+from moe_mat.crystals.optimade import OPTIMADE_COLUMNS
 from moe_mat.crystals.parquet_tables import is_parquet, parquet_table
 from moe_mat.crystals.structure_files import KNOWN_NAMES, is_web_page, structure_format
 from moe_mat.crystals.structures import Crystal, CrystalFilter
@@ -106,6 +110,7 @@ def iter_crystals(
     left_out: list[LeftOut] | None = None,
     only: Container[str] | None = None,
     columns: Sequence[str] | None = None,
+    formulas: bool = False,
 ) -> Iterator[Crystal]:
     """Read crystals one after the other.
 
@@ -115,6 +120,9 @@ def iter_crystals(
     whose comment lines give the columns; a single structure file; and a DataFrame with a column of structures. A folder
     without structure files may hold Parquet, which is read as one table in the order of the files' names.
 
+    CSV, Parquet, JSON and DataFrames without structures may have a column of formulas, called ``formula``,
+    ``composition`` or alike: crystals are each a `Formula` then, which experts of compositions embed.
+
     Args:
         path: File, folder or DataFrame; or crystals, one or several, such as structures and documents as dicts.
         targets: Columns that must hold numbers, or classes. A crystal that has none of them cannot be used; one that
@@ -122,12 +130,14 @@ def iter_crystals(
         kind: What the targets are: ``number``, ``class``, or ``auto`` for classes where a column holds text or booleans
             and no number.
         id_column: Column of the ids. Where None: one of ``ids.ID_COLUMNS``, else the file stem, else the row number.
-        structure_column: Column of the structures (JSON, DataFrame) or of their file names (CSV). Where None it is
-            found by its content.
+        structure_column: Column of the structures (JSON, DataFrame) or of their file names (CSV), or of formulas. Where
+            None it is found by its content, that of formulas by its name.
         on_error: "raise" stops at the first bad crystal, "skip" leaves it out.
         left_out: Receives what "skip" leaves out.
         only: Ids of the crystals that are wanted. Those of the others are not built, which is many times faster.
         columns: Columns whose values are wanted, beside targets and ids; None for all. More may come.
+        formulas: Whether compositions alone are wanted, each a `Formula`. Of Parquet no structure is built then, nor
+            checked, which is many times faster.
 
     Raises:
         CrystalError: A crystal or its targets cannot be used; the message names file, id, column and reason.
@@ -144,7 +154,7 @@ def iter_crystals(
         columns = tuple(dict.fromkeys([*columns, *targets, *([] if id_column is None else [id_column])]))
     crystal_filter = CrystalFilter(table.source, on_error=on_error, left_out=left_out)
     kinds = {target: kind_of(table, target) if kind == "auto" else kind for target in targets}
-    found = _checked(table, Wanted(columns=columns), kinds, id_column, crystal_filter, only)
+    found = _checked(table, Wanted(columns=columns, formulas=formulas), kinds, id_column, crystal_filter, only)
     return _to_the_end(found, crystal_filter)
 
 
@@ -198,7 +208,7 @@ def open_table(path: Source, *, structure_column: str | None = None) -> Table:
     if structure_column is not None:
         raise ValueError(f"structure_column does not apply to {path}: only CSV, JSON and DataFrames have one")
     if is_parquet(path):
-        return parquet_table(path, [path])
+        return parquet_formulas(path, OPTIMADE_COLUMNS) or parquet_table(path, [path])
     if is_sqlite(path):
         return ase_table(path)
     if suffix in (".xyz", ".extxyz"):
@@ -247,7 +257,8 @@ def _checked(
             needed = "a class" if "class" in targets.values() else "a finite number"
             crystal_filter.refuse(row.source, material_id, column, f"{reason}: {needed} is needed")
             continue
-        crystal = crystal_filter.accept(row.source, material_id, row.values | values, row.load)
+        load = partial(_composition_of, row.load) if wanted.formulas else row.load
+        crystal = crystal_filter.accept(row.source, material_id, row.values | values, load)
         if crystal is not None:
             spoiled.update(target for target, reason in reasons.items() if reason != NO_VALUE)
             yield crystal
@@ -255,6 +266,11 @@ def _checked(
         logger.warning(
             "%s: column %r: %d values are no finite numbers and count as missing", table.source, target, count
         )
+
+
+def _composition_of(load: Callable[[], Structure]) -> Structure:
+    structure = load()
+    return structure if isinstance(structure, Formula) else as_formula(structure.composition)
 
 
 def _as_numbers(column: pd.Series) -> pd.Series:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
+from moe_mat.crystals.formulas import Formula
 from moe_mat.crystals.once import once_a_crystal
 
 
@@ -41,3 +42,12 @@ def sites_of(structure: Structure) -> Sites:
     return Sites(
         np.array(numbers, dtype=np.int64), structure.frac_coords, structure.cart_coords, structure.lattice.matrix
     )
+
+
+def element_counts(structure: Structure) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Atomic numbers, ascending, and how many atoms of each a formula unit has: two of ``[n_elements]``."""
+    if isinstance(structure, Formula):
+        counts = [int(count) for count in structure.composition.values()]
+        return np.array(structure.atomic_numbers, dtype=np.int64), np.array(counts, dtype=np.int64)
+    numbers, counts = np.unique(sites_of(structure).atomic_numbers, return_counts=True)
+    return numbers, counts // np.gcd.reduce(counts)

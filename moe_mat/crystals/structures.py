@@ -1,7 +1,8 @@
 """Crystals as objects: conversion, checks and identity.
 
 Everything a file or a caller hands over passes through here once. What comes out is an ordered, three-dimensionally
-periodic ``pymatgen.core.Structure`` with finite coordinates; what cannot become one is named with its reason.
+periodic ``pymatgen.core.Structure`` with finite coordinates, or a `Formula` where only the composition is known; what
+cannot become one is named with its reason.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from typing import Any, get_args
 
 import numpy as np
 from ase import Atoms
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
 from pymatgen.core.structure import IStructure, SiteCollection
 
 from moe_mat.crystals.checks import structure_problem
 from moe_mat.crystals.errors import CrystalError, LeftOut, OnError
+from moe_mat.crystals.formulas import Formula, as_formula
 from moe_mat.crystals.sites import sites_of
 from moe_mat.crystals.structure_dicts import structure_from_atoms, structure_from_dict
 
@@ -36,7 +38,7 @@ class Crystal:
 
     Attributes:
         material_id: its name, unique among the crystals read together.
-        structure: ordered and periodic, positions in Å.
+        structure: ordered and periodic, positions in Å; or a `Formula`.
         values: the other columns of its row; requested targets are floats, NaN where missing.
         source: where it was read, for messages.
     """
@@ -73,6 +75,7 @@ class CrystalFilter:
         self._before = len(self._left_out)
         self._ids: set[str] = set()
         self._taken = taken
+        self._formulas: bool | None = None  # whether those so far are formulas
 
     def refuse(self, source: str, material_id: str | None, column: str | None, reason: str) -> None:
         """Leave a crystal out, or raise ``CrystalError``."""
@@ -98,8 +101,20 @@ class CrystalFilter:
         if problem is not None:
             self.refuse(source, material_id, None, problem)
             return None
+        self._refuse_mixed(source, material_id, structure)
         self._ids.add(material_id)
         return Crystal(material_id, structure, dict(values), source)
+
+    def _refuse_mixed(self, source: str, material_id: str, structure: Structure) -> None:
+        formula = isinstance(structure, Formula)
+        if self._formulas not in (None, formula):
+            kinds = ("a formula", "have structures") if formula else ("a structure", "are formulas")
+            reason = (
+                f"it is {kinds[0]} and those before it {kinds[1]}: crystals with and without sites are not mixed; keep "
+                "them in two files, or give the formulas of all"
+            )
+            raise CrystalError(LeftOut(source, material_id, None, reason))
+        self._formulas = formula
 
     def close(self) -> None:
         """Say how many were left out, so that a list nobody asked for is not a silence."""
@@ -111,19 +126,22 @@ class CrystalFilter:
             )
 
 
-def as_structure(crystal: Structure | Atoms | Mapping[str, Any]) -> Structure:
-    """Structure from a pymatgen, ASE or dict object.
+def as_structure(crystal: Structure | Atoms | Composition | Mapping[str, Any] | str) -> Structure:
+    """Structure from a pymatgen, ASE or dict object, or a `Formula` from a composition.
 
     Only lattice, species (with oxidation states) and positions are taken from Atoms and dicts: nothing computes with
     site properties here, and decoding those of a dict would import whatever module a file names.
 
     Args:
-        crystal: Structure (returned as it is), ASE Atoms, or a dict, see `structure_dicts.structure_from_dict`.
+        crystal: Structure (returned as it is), ASE Atoms, or a dict, see `structure_dicts.structure_from_dict`; a
+            pymatgen Composition or a formula such as ``"Fe2O3"``.
 
     Raises:
         TypeError: for any other type.
-        ValueError: for Atoms without a periodic cell and for dicts that hold no structure.
+        ValueError: for Atoms without a periodic cell, dicts that hold no structure, and text that is no formula.
     """
+    if isinstance(crystal, str | Composition):
+        return as_formula(crystal)
     if isinstance(crystal, Structure):
         return crystal
     if isinstance(crystal, IStructure):
@@ -134,15 +152,19 @@ def as_structure(crystal: Structure | Atoms | Mapping[str, Any]) -> Structure:
         return structure_from_dict(crystal)
     kind = f"{type(crystal).__module__}.{type(crystal).__qualname__}"
     hint = ": it has no periodic cell" if isinstance(crystal, SiteCollection) else ""
-    raise TypeError(f"{kind} is not a crystal{hint}; use a pymatgen Structure, ASE Atoms or the dict of a Structure")
+    raise TypeError(
+        f"{kind} is not a crystal{hint}; use a pymatgen Structure, ASE Atoms or the dict of a Structure; or a formula"
+    )
 
 
 def structure_key(structure: Structure) -> bytes:
     """Content of an ordered structure as 16 bytes, the same in every process.
 
     Lattice and Cartesian positions count to about 1e-8 Å, species as atomic numbers, sites in their order. Ids, site
-    properties and oxidation states do not count.
+    properties and oxidation states do not count. Of a formula, the composition counts.
     """
+    if isinstance(structure, Formula):
+        return hashlib.blake2b(f"formula {structure.reduced_formula}".encode(), digest_size=16).digest()
     sites = sites_of(structure)
     lengths = np.concatenate([sites.lattice, sites.fractional.reshape(-1, 3) @ sites.lattice])
     digest = hashlib.blake2b(np.rint(lengths / _KEY_STEP).astype("<i8").tobytes(), digest_size=16)
@@ -151,7 +173,7 @@ def structure_key(structure: Structure) -> bytes:
 
 
 def crystals_from_objects(
-    objects: Iterable[Structure | Atoms | Mapping[str, Any]],
+    objects: Iterable[Structure | Atoms | Composition | Mapping[str, Any] | str],
     *,
     ids: Sequence[str] | None = None,
     on_error: OnError = "raise",

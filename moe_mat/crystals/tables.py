@@ -38,12 +38,14 @@ class Wanted:
         stop: the row after the last one; None for all.
         columns: those beside the structure; None for all.
         structures: whether any row's structure will be built.
+        formulas: whether a `Formula` is enough in place of each structure; structures may come all the same.
     """
 
     start: int = 0
     stop: int | None = None
     columns: tuple[str, ...] | None = None
     structures: bool = True
+    formulas: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,13 @@ class Table:
         source: the file or folder.
         columns: names of the columns beside the structure.
         read: starts the stream of wanted rows anew.
+        has_structures: whether rows are crystals, or formulas alone.
     """
 
     source: str
     columns: list[str]
     read: Callable[[Wanted], Iterator[Row]]
+    has_structures: bool = True
 
     def rows(self, wanted: Wanted = Wanted()) -> Iterator[Row]:
         """Start the stream of rows anew."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from pymatgen.core import Structure
 
+from moe_mat.crystals.formulas import Formula
 from moe_mat.files.whole import whole_file
 
 PARTS = ("train", "val", "test")
@@ -40,7 +41,7 @@ class TrainingCrystals:
         material_ids: ``[n]``, the source's names.
         formulas: Hashes of the reduced formulas, ascending ``[n]`` uint64, see `formula_hash`.
         n_atoms: Atoms in the cell as given ``[n]`` uint16.
-        volumes: Volume in Å³ per atom ``[n]`` float32.
+        volumes: Volume in Å³ per atom ``[n]`` float32; NaN of formulas.
         parts: Index in `PARTS` ``[n]`` uint8.
         has_value: Whether a crystal has a value of a property after cleaning ``[n, n_properties]``.
         properties: What its columns are.
@@ -75,7 +76,7 @@ class TrainingCrystals:
             material_ids=np.array(material_ids, dtype=np.str_),
             formulas=np.array([formula_hash(s) for s in structures], dtype=np.uint64),
             n_atoms=np.array([len(s) for s in structures], dtype=np.uint16),
-            volumes=np.array([s.volume / len(s) for s in structures], dtype=np.float32),
+            volumes=np.array([_volume(s) for s in structures], dtype=np.float32),
             parts=np.array(parts, dtype=np.uint8),
             has_value=np.stack([np.isfinite(v) for v in values.values()], axis=1),
             properties=tuple(values),
@@ -136,6 +137,10 @@ class TrainingCrystals:
             return cls(**arrays, properties=properties)
         except Exception as error:  # zipfile and numpy fail on damaged files in many ways
             raise ValueError(f"{path} is not a usable file of training crystals: {error}") from error
+
+
+def _volume(structure: Structure) -> float:
+    return np.nan if isinstance(structure, Formula) else structure.volume / len(structure)
 
 
 _ROWS = ("material_ids", "formulas", "n_atoms", "volumes", "parts", "has_value")

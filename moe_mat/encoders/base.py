@@ -52,12 +52,15 @@ class Encoder(nn.Module, ABC):
 
     Attributes:
         name: What cards call it.
+        composition_layers: Those of its layers that the composition alone gives: they can be read of a
+            `moe_mat.crystals.formulas.Formula`.
         learned: Whether its weights were fitted to values of properties, which the leakage audit must then know of.
         moves: Whether it computes on a GPU as well: it makes its tensors where those of the batch are, and batches have
             a method ``to``. Others stay on the CPU.
     """
 
     name: ClassVar[str]
+    composition_layers: ClassVar[frozenset[str]] = frozenset()
     learned: ClassVar[bool] = True
     moves: ClassVar[bool] = False
 

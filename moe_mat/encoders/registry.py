@@ -16,6 +16,7 @@ ENCODERS: Registry[Encoder] = Registry(
         "table": "moe_mat.encoders.table",
         "descriptors": "moe_mat.encoders.descriptors.encoders",
         "local_environment": "moe_mat.encoders.descriptors.encoders",
+        "elements": "moe_mat.encoders.descriptors.elements",
         "polar_springs": "moe_mat.encoders.physics.polar_springs",
         "phonons": "moe_mat.encoders.physics.phonons",
         "layer_stack": "moe_mat.encoders.physics.layer_stack",

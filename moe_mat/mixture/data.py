@@ -33,6 +33,7 @@ from moe_mat.mixture.settings import DataSettings, Trainable, column_names
 from moe_mat.mixture.weights import weighed, weightless_rows
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.clusters import cluster_labels
+from moe_mat.zoo.compositions import are_formulas, check_formulas, experts_of_formulas
 from moe_mat.zoo.find import find_cards
 from moe_mat.zoo.unknown_elements import KnowingExperts
 
@@ -102,20 +103,29 @@ class CrystalDataModule(EmbeddingDataModule):
             structures, table = load_quickstart()
             self.left_out = [LeftOut(**row) for row in table.attrs["left_out"]]
             return table.assign(structure=pd.Series(structures, dtype=object))
-        return load_matminer(str(dataset))
+        return load_matminer(str(dataset), require_structures=False)
 
-    def choose_experts(self) -> list[str]:
+    def choose_experts(self) -> str | list[str]:
         """The experts that a model on these data is to use, as names that find them; the others are left out.
 
-        These are all of them, unless the settings want those left out that do not know some element.
+        These are all of them, unless the settings want those left out that do not know some element. Of formulas, a
+        tier is that of the experts which need no structure.
+
+        Raises:
+            CardError: When there is no such expert, or one needs structures where there are formulas.
         """
+        find_cards(self.experts)  # before the crystals are read, which may take long
+        self._read = self._read or self._read_crystals()
+        structures = self._read[0]
+        if are_formulas(structures):
+            self.experts = experts_of_formulas(self.experts)
         cards = find_cards(self.experts)
+        check_formulas(cards, structures)
         if self.settings.on_unknown_element == "drop_expert":
-            self._read = self._read or self._read_crystals()
-            knowing = KnowingExperts.of(cards, self._read[0])
-            cards, self._experts_left_out = knowing.cards, knowing.left_out
-            self.experts = [card.reference for card in cards]
-        return [card.reference for card in cards]
+            knowing = KnowingExperts.of(cards, structures)
+            self._experts_left_out = knowing.left_out
+            self.experts = [card.reference for card in knowing.cards]
+        return self.experts
 
     def find_classes(self) -> list[str] | None:
         """The classes of the target, in order; ``None`` where the targets are numbers.

@@ -17,6 +17,7 @@ from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.labelled import Known
 from moe_mat.mixture.settings import MixtureSettings
 from moe_mat.zoo.cards import ExpertCard
+from moe_mat.zoo.compositions import are_formulas, check_formulas, experts_of_formulas
 from moe_mat.zoo.find import find_cards
 from moe_mat.zoo.unknown_elements import KnowingExperts
 
@@ -40,13 +41,15 @@ def given_settings(
 def given_experts(
     experts: str | Sequence[str], structures: Sequence[Structure], on_unknown_element: OnUnknownElement
 ) -> list[ExpertCard]:
-    """Cards of the experts that are used for some crystals.
+    """Cards of the experts that are used for some crystals; a tier means those that can embed them.
 
     Raises:
-        CardError: When a name finds no expert.
+        CardError: When a name finds no expert, or one that needs structures where there are formulas.
         ValueError: When no expert is left.
     """
-    cards = find_cards(experts if isinstance(experts, str) else list(experts))
+    names = experts_of_formulas(experts) if are_formulas(structures) else experts
+    cards = find_cards(names if isinstance(names, str) else list(names))
+    check_formulas(cards, structures)
     if on_unknown_element == "drop_expert":
         knowing = KnowingExperts.of(cards, structures)
         for line in knowing.left_out:

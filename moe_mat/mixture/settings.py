@@ -26,7 +26,8 @@ class ModelSettings:
     """What is mixed, into what, by which head.
 
     Attributes:
-        experts: Tags, patterns, folders of cards, or the tiers ``light``, ``default`` and ``all``.
+        experts: Tags, patterns, folders of cards, or the tiers ``light``, ``default``, ``all`` and ``composition``;
+            of formulas, any of these is the last.
         targets: Names of the target columns; set by the data.
         classes: Of the target, where it is a class and no number; set by the data.
         head: ``kernel`` (Gaussian process and support vector machines on the gated distance and on descriptors),
@@ -148,7 +149,7 @@ class DataSettings:
             or ``cluster`` of embeddings, or of one value of a column (its name, or ``column:NAME``).
         batch_size: Crystals in a batch.
         id_column: Column with the crystals' names; found when not given.
-        structure_column: Column with structures or their files; found when not given.
+        structure_column: Column with structures, their files or formulas; found when not given.
         on_error: ``raise`` stops at the first crystal that cannot be used, ``skip`` leaves it out and lists it.
         on_unknown_element: ``refuse`` takes a crystal with an element that some expert does not know for one that
             cannot be used; ``drop_expert`` fits without that expert, and says so. A fitted model needs all its experts.

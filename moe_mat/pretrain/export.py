@@ -139,6 +139,7 @@ class Experts:
             "crystals": len(self.source.ids),
             "left_out": {reason: n for reason, n in self.source.rows.items() if reason != "read" and n},
             "max_atoms": self.training.max_atoms,
+            **({"ground_state": self.recipe.ground_state} if self.recipe.ground_state is not None else {}),
         }
 
     def _training(self, targets: Mapping[str, SourceTarget]) -> dict[str, object]:

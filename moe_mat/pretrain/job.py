@@ -21,6 +21,7 @@ from moe_mat.encoders import Device
 from moe_mat.files.locks import only_writer
 from moe_mat.pretrain.batches import SourceBatches, SourceInputs
 from moe_mat.pretrain.export import Experts, score
+from moe_mat.pretrain.ground_states import ground_states
 from moe_mat.pretrain.processes import Processes
 from moe_mat.pretrain.recipes import SourceRecipe
 from moe_mat.pretrain.settings import Training
@@ -65,6 +66,8 @@ class SourceJob:
         )
         if self.recipe.exclude_formulas:
             source = replace(source, training_crystals=source.training_crystals.of_crystals(source.ids))
+        if self.recipe.ground_state is not None:
+            source = ground_states(source, energy=list(targets).index(self.recipe.ground_state))
         logger.info("%s: %d crystals to train on; %s", self.recipe.name, len(source.ids), source.rows)
         return source
 

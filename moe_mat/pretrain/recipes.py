@@ -30,6 +30,8 @@ class SourceRecipe:
         targets: By name.
         exclude_formulas: Files or folders of crystals, relative to the folder of the data: nothing is trained on a
             crystal that has the reduced formula of one of them.
+        ground_state: Target that is an energy. Where it is named, the networks see formulas alone: of each formula the
+            values are those of its crystal of lowest energy, and all crystals of a formula are in one part.
         networks: Property networks on a trunk, in groups that share a body.
         cgcnn: CGCNN experts, one a target.
     """
@@ -41,6 +43,7 @@ class SourceRecipe:
     citation: str
     targets: dict[str, SourceTarget]
     exclude_formulas: tuple[str, ...] = ()
+    ground_state: str | None = None
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     seed: int = 0
     networks: NetworkTraining | None = None
@@ -105,6 +108,13 @@ def _source_recipe(content: dict[str, Any]) -> SourceRecipe:
     trained = [name for training in (recipe.networks, recipe.cgcnn) if training for name in training.targets]
     if unknown := sorted(set(trained) - set(targets)):
         raise RecipeError(f"{', '.join(unknown)}: no such target; there are {', '.join(targets)}")
+    if recipe.ground_state is not None and (
+        recipe.cgcnn is not None or recipe.networks is None or recipe.ground_state not in recipe.networks.targets
+    ):
+        raise RecipeError(
+            f"ground_state is {recipe.ground_state}: it is one of the networks' targets, and only networks "
+            "learn from formulas"
+        )
     return recipe
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from pymatgen.core import Structure
 
 from moe_mat.crystals.errors import LeftOut, UnsupportedCrystalError
+from moe_mat.crystals.grouping import formula_groups
 from moe_mat.crystals.readers import iter_crystals
 from moe_mat.crystals.structures import Crystal
 from moe_mat.crystals.training_crystals import PARTS, TrainingCrystals, part_of
@@ -95,7 +96,9 @@ def read_source(
     left_out: list[LeftOut] = []
     reader = _SourceReader(recipe, targets=targets, max_atoms=max_atoms, prepare=prepare, exclude=exclude)
     with Progress(f"reading {recipe.file}") as progress:
-        for chunk in _chunks(iter_crystals(path, targets=reader.columns, on_error="skip", left_out=left_out)):
+        formulas = recipe.ground_state is not None
+        crystals = iter_crystals(path, targets=reader.columns, on_error="skip", left_out=left_out, formulas=formulas)
+        for chunk in _chunks(crystals):
             progress.advance(len(chunk))
             reader.add(chunk)
     data = reader.finish(n_unusable=len(left_out))
@@ -129,7 +132,10 @@ class _SourceReader:
     def add(self, chunk: Sequence[Crystal]) -> None:
         """Clean the values of some crystals, and keep those crystals that may be trained on."""
         values = self._clean(chunk)
-        parts = [part_of(c.material_id, fractions=self.recipe.fractions, seed=self.recipe.seed) for c in chunk]
+        names = [c.material_id for c in chunk]
+        if self.recipe.ground_state is not None:
+            names = formula_groups(c.structure for c in chunk).tolist()
+        parts = [part_of(name, fractions=self.recipe.fractions, seed=self.recipe.seed) for name in names]
         self.training_crystals.append(_training_crystals(self.recipe, chunk, values, parts))
         wanted = np.stack([values[name] for name in self.targets], axis=1)
         for row, crystal in enumerate(chunk):

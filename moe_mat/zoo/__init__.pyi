@@ -3,6 +3,7 @@ from .card_files import CardError, zoo_folder
 from .card_parts import ModuleOrigin, NetworkShape, PackageWeights, Readout, WeightsFile
 from .cards import EncoderCard, ExpertCard, ModuleCard, NetworkCard, find_backbone, find_trunk, read_card, write_card
 from .clusters import cluster_groups, cluster_labels
+from .compositions import are_formulas, check_formulas, experts_of_formulas
 from .embedded import Embedded
 from .embeddings import embed, embed_stream
 from .experts import EncoderExpert, Expert, NetworkExpert, build_expert, load_expert
@@ -31,11 +32,14 @@ __all__ = [
     "Readout",
     "WeightsError",
     "WeightsFile",
+    "are_formulas",
     "build_expert",
+    "check_formulas",
     "cluster_groups",
     "cluster_labels",
     "embed",
     "embed_stream",
+    "experts_of_formulas",
     "find_backbone",
     "find_cards",
     "find_trunk",

@@ -16,6 +16,7 @@ from moe_mat.crystals.structures import Crystal, structure_key
 from moe_mat.encoders import Device
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
+from moe_mat.zoo.compositions import check_formulas
 from moe_mat.zoo.crystal_passes import Passed
 from moe_mat.zoo.embedded import Embedded
 from moe_mat.zoo.encoder_pass import EncoderPass
@@ -149,7 +150,8 @@ class _Embedding:
     """Embedding by some experts.
 
     Args:
-        order: The experts, and what they stand on.
+        cards: The experts.
+        order: The same, and what they stand on.
         loader: Where they come from.
         buffer: Where embeddings are kept.
         pass_over: Where they are computed.
@@ -158,18 +160,20 @@ class _Embedding:
 
     def __init__(
         self,
+        cards: Sequence[ExpertCard],
         order: EmbeddingOrder,
         loader: ExpertLoader,
         buffer: WriteBuffer,
         pass_over: PassOver,
         advance: Callable[[int], None] | None,
     ) -> None:
-        self.order, self.loader, self.buffer = order, loader, buffer
+        self.cards, self.order, self.loader, self.buffer = cards, order, loader, buffer
         self.pass_over, self.advance = pass_over, advance
         self._unfinished: list[_Begun] = []
 
     def begin(self, structures: Sequence[Structure]) -> _Begun:
         """Begin to embed crystals, after those with which they share one that is not yet known."""
+        check_formulas(self.cards, structures)
         keys = [structure_key(structure) for structure in structures]
         self._unfinished = [one for one in self._unfinished if one.embedded is None]
         for one in self._unfinished:
@@ -191,7 +195,7 @@ def _embedding(
 ) -> Iterator[_Embedding]:
     order = EmbeddingOrder.of(cards)
     with passes(order.passes, loader, workers=workers) as pass_over:
-        yield _Embedding(order, loader, buffer, pass_over, advance)
+        yield _Embedding(cards, order, loader, buffer, pass_over, advance)
 
 
 class _Begun:

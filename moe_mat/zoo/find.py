@@ -54,7 +54,7 @@ def find_cards(names: str | Sequence[str]) -> list[ExpertCard]:
 
     Args:
         names: Tags, patterns, folders of cards, card files, ``folder/pattern``, or one of the sets ``"light"``,
-            ``"default"`` and ``"all"``; one, or several.
+            ``"default"``, ``"all"`` and ``"composition"``; one, or several.
 
     Raises:
         CardError: When a name finds nothing, or when two different experts have the same tag.

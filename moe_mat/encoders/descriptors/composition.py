@@ -79,7 +79,12 @@ def magpie_statistics(atomic_numbers: np.ndarray) -> np.ndarray:
         atomic_numbers: ``[n_atoms]``.
     """
     numbers, counts = np.unique(atomic_numbers, return_counts=True)
-    return _statistics(tuple(numbers.tolist()), tuple((counts // np.gcd.reduce(counts)).tolist()))
+    return statistics_of_elements(numbers, counts // np.gcd.reduce(counts))
+
+
+def statistics_of_elements(numbers: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The same, from atomic numbers, ascending, and how many atoms of each a formula unit has: ``[n_elements]``."""
+    return _statistics(tuple(numbers.tolist()), tuple(counts.tolist()))
 
 
 @lru_cache(maxsize=10_000)  # polymorphs share their formula

@@ -8,9 +8,9 @@ import numpy as np
 from pymatgen.core import Lattice, Structure
 from torch import Tensor
 
-from moe_mat.crystals.sites import sites_of
+from moe_mat.crystals.sites import element_counts, sites_of
 from moe_mat.encoders.descriptors.bonding import bonding_features
-from moe_mat.encoders.descriptors.composition import check_in_table, magpie_statistics
+from moe_mat.encoders.descriptors.composition import check_in_table, statistics_of_elements
 from moe_mat.encoders.descriptors.environment import environment_features
 from moe_mat.encoders.descriptors.geometry import geometry_features
 from moe_mat.encoders.descriptors.packing import packing_features
@@ -44,6 +44,8 @@ class DescriptorEncoder(StandardisedEncoder):
         ValueError: When a layer has another name.
     """
 
+    composition_layers = frozenset({"composition"})
+
     def __init__(self, *, layers: Sequence[str] = LAYERS) -> None:
         unknown = [layer for layer in layers if layer not in LAYERS]
         if unknown or not layers:
@@ -53,16 +55,15 @@ class DescriptorEncoder(StandardisedEncoder):
 
     def describe(self, structure: Structure, layers: Collection[str]) -> dict[str, np.ndarray]:  # noqa: D102
         check_in_table(structure)
-        atomic_numbers = sites_of(structure).atomic_numbers
         described = {}
         for layer in self._layers:
             if layer not in layers:
                 continue
             if layer == "composition":
-                described[layer] = magpie_statistics(atomic_numbers)
+                described[layer] = statistics_of_elements(*element_counts(structure))
             else:
                 features = {
-                    **geometry_features(structure, atomic_numbers),
+                    **geometry_features(structure, sites_of(structure).atomic_numbers),
                     **space_group_features(find_symmetry(primitive_cell(structure))),
                     **bonding_features(hoppe_neighbours(structure)),
                 }
