@@ -3,8 +3,10 @@ from .data import CrystalDataModule, EmbeddingDataModule
 from .gate import CrystalGate, Gate, mix
 from .heads.base import HEADS, Head, get_head, register_head
 from .heads.projection import Projections
+from .learned_crystals import LearnedCrystals
 from .memory import affordable, needed_memory
 from .module import MixtureOfExperts, gate_weights
+from .nearest import nearest_training
 from .settings import (
     DataSettings,
     GateSettings,
@@ -33,6 +35,7 @@ __all__ = [
     "Head",
     "Judged",
     "KernelSettings",
+    "LearnedCrystals",
     "MixtureOfExperts",
     "MixtureSettings",
     "PerceptronSettings",
@@ -46,6 +49,7 @@ __all__ = [
     "interval_score",
     "judge",
     "mix",
+    "nearest_training",
     "needed_memory",
     "register_head",
     "train",

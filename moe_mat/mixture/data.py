@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from moe_mat.crystals.datasets import load_matminer, load_quickstart
 from moe_mat.crystals.errors import CrystalError, LeftOut
-from moe_mat.crystals.grouping import group_labels
+from moe_mat.crystals.grouping import formula_groups, group_labels
 from moe_mat.crystals.readers import read_structures
 from moe_mat.crystals.splits import Split, group_split, random_split, read_split
 from moe_mat.crystals.structures import structure_key
@@ -75,6 +75,7 @@ class EmbeddingDataModule(pl.LightningDataModule):
         self.batch_size, self.device = batch_size, device
         self.needs_partial = True  # the model says when it does not
         self.keys: list[bytes] = []  # of the structures, where they are known
+        self.formulas: list[str] = []  # likewise
 
     @property
     def digest(self) -> DataDigest:
@@ -228,6 +229,7 @@ class CrystalDataModule(EmbeddingDataModule):
         inputs = CrystalInputs(self.trainable, find_cards(self.experts), self.device)
         self.partial, self.collate = inputs(structures), inputs.collate
         self.keys = [structure_key(structure) for structure in structures]
+        self.formulas = formula_groups(structures).tolist()
         return structures, table
 
     def groups(self, structures: list[Structure], table: pd.DataFrame) -> list[object] | None:

@@ -90,10 +90,16 @@ def given_experts(
 
 
 def given_data(
-    crystals: EmbeddedCrystals, targets: torch.Tensor, split: Split, *, batch_size: int, device: Device
+    crystals: EmbeddedCrystals,
+    targets: torch.Tensor,
+    split: Split,
+    *,
+    formulas: list[str],
+    batch_size: int,
+    device: Device,
 ) -> EmbeddingDataModule:
     """Embedded crystals, targets ``[n, n_targets]`` and a split as what is trained on; crystals are called by row."""
-    return EmbeddingDataModule(
+    data = EmbeddingDataModule(
         crystals.embeddings,
         targets,
         {part: torch.as_tensor(rows) for part, rows in split._asdict().items()},
@@ -103,3 +109,5 @@ def given_data(
         batch_size=batch_size,
         device=device,
     )
+    data.formulas = formulas
+    return data
