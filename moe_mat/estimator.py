@@ -17,7 +17,6 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from moe_mat.crystals.errors import OnUnknownElement
-from moe_mat.crystals.grouping import formula_groups
 from moe_mat.crystals.splits import Split, random_split
 from moe_mat.encoders import Device
 from moe_mat.mixture.batch import Batch
@@ -199,13 +198,12 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
         batch = self._embedded(cards, structures)
         if validation is not None:
             batch = batch.joined(self._embedded(cards, others))
-        formulas = formula_groups([*structures, *others]).tolist()
         training = TrainingSettings(**{one.name: getattr(self, one.name) for one in fields(TrainingSettings)})
 
         def data_of(seed: int) -> EmbeddingDataModule:
             fractions = (1 - self.validation_fraction, self.validation_fraction, 0.0)
             split = given or random_split(len(targets), fractions=fractions, seed=seed)
-            return given_data(batch, targets, split, formulas=formulas, batch_size=self.batch_size, device=self.device)
+            return given_data(batch, targets, split, batch_size=self.batch_size, device=self.device)
 
         self.members_ = Members.trained(settings, training, member_seeds(self.random_state, self.n_members), data_of)
         self.gate_weights_ = self.members_.gate_weights(batch.embeddings)

@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from pymatgen.core import Structure
 
 from moe_mat.crystals.errors import OnUnknownElement
+from moe_mat.crystals.grouping import formula_groups
 from moe_mat.crystals.splits import Split
-from moe_mat.crystals.structures import crystals_from_objects
+from moe_mat.crystals.structures import crystals_from_objects, structure_key
 from moe_mat.encoders import Device
 from moe_mat.mixture.crystal_inputs import EmbeddedCrystals
 from moe_mat.mixture.data import EmbeddingDataModule
@@ -90,13 +91,7 @@ def given_experts(
 
 
 def given_data(
-    crystals: EmbeddedCrystals,
-    targets: torch.Tensor,
-    split: Split,
-    *,
-    formulas: list[str],
-    batch_size: int,
-    device: Device,
+    crystals: EmbeddedCrystals, targets: torch.Tensor, split: Split, *, batch_size: int, device: Device
 ) -> EmbeddingDataModule:
     """Embedded crystals, targets ``[n, n_targets]`` and a split as what is trained on; crystals are called by row."""
     data = EmbeddingDataModule(
@@ -109,5 +104,6 @@ def given_data(
         batch_size=batch_size,
         device=device,
     )
-    data.formulas = formulas
+    data.keys = [structure_key(structure) for structure in crystals.structures]
+    data.formulas = formula_groups(crystals.structures).tolist()
     return data
