@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from moe_mat.crystals.errors import OnUnknownElement
 from moe_mat.crystals.splits import Split, random_split
 from moe_mat.encoders import Device
+from moe_mat.explain.estimators import ExplainsCrystals
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.checked_pickle import CheckedPickle
 from moe_mat.mixture.crystal_inputs import EmbeddedCrystals, embed_crystals
@@ -41,7 +42,7 @@ from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.find import find_cards
 
 
-class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
+class MoERegressor(ExplainsCrystals, RegressorMixin, TransformerMixin, CheckedPickle):
     """Mixture-of-experts regression on crystals.
 
     Crystals are embedded once by frozen experts and cached; then a few gates and heads are trained on the embeddings,
@@ -206,6 +207,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
             return given_data(batch, targets, split, batch_size=self.batch_size, device=self.device)
 
         self.members_ = Members.trained(settings, training, member_seeds(self.random_state, self.n_members), data_of)
+        self._note_names(X)
         self.gate_weights_ = self.members_.gate_weights(batch.embeddings)
         self.validation_mae_ = self.members_.validation_mae
         self.tried_ = [member.head.tried for member in self.members_]

@@ -1,5 +1,7 @@
 from .batch import Batch
+from .crystal_batches import crystal_batches
 from .data import CrystalDataModule, EmbeddingDataModule
+from .finished import load_finished
 from .gate import CrystalGate, Gate, mix
 from .heads.base import HEADS, Head, get_head, register_head
 from .heads.projection import Projections
@@ -44,10 +46,12 @@ __all__ = [
     "TrainingSettings",
     "Transform",
     "affordable",
+    "crystal_batches",
     "gate_weights",
     "get_head",
     "interval_score",
     "judge",
+    "load_finished",
     "mix",
     "nearest_training",
     "needed_memory",

@@ -36,6 +36,22 @@ class LearnedCrystals:
         formulas = [data.formulas[row] for row in chosen.tolist()] if data.formulas else []
         return cls([data.ids[row] for row in chosen.tolist()], formulas, data.targets[chosen], rows)
 
+    @classmethod
+    def union(cls, several: Sequence[LearnedCrystals]) -> tuple[LearnedCrystals, list[list[Tensor]]]:
+        """All that some models have learned from, and which of these the head of each keeps, for each target."""
+        if len(several) == 1:
+            return several[0], [list(several[0].rows)]
+        places = {name: row for row, name in enumerate(dict.fromkeys(name for one in several for name in one.ids))}
+        targets, formulas = torch.empty(len(places), several[0].targets.shape[1]), [""] * len(places)
+        kept = []
+        for one in several:
+            where = torch.tensor([places[name] for name in one.ids])
+            targets[where] = one.targets
+            for row, formula in zip(where.tolist(), one.formulas, strict=bool(one.formulas)):
+                formulas[row] = formula
+            kept.append([where[rows] for rows in one.rows])
+        return cls(list(places), formulas if any(formulas) else [], targets, []), kept
+
     def to_dict(self) -> dict[str, Any]:
         """As tensors and plain data, which a checkpoint may hold."""
         return {

@@ -65,7 +65,11 @@ def nearest_training(
         >>> indices.shape, distances[:, 0].tolist(), [member.learned.formulas[i] for i in indices[:, 0]]
         ((4, 3), [0.0, 0.0, 0.0, 0.0], ['Li', 'C', 'Ne', 'Na'])
     """
-    rows = [torch.arange(len(module.head.known_positions(target))) if module.learned is None else module.learned.rows[target]]
+    rows = [
+        torch.arange(len(module.head.known_positions(target)))
+        if module.learned is None
+        else module.learned.rows[target]
+    ]
     found = nearest_of([module], rows, batch, k, target=target)
     return found.rows.numpy(), found.distances.numpy()
 
