@@ -90,7 +90,7 @@ def _show(told: Explanation, left_out: Sequence[LeftOut], output: str | None) ->
     names = told.crystals["material_id"].tolist()
     for name in names[:SHOWN]:
         for one in shown(told.of(name)):
-            screen.table(one) if isinstance(one, Table) else screen.print(one, highlight=False)
+            screen.table(one) if isinstance(one, Table) else screen.print(one, highlight=False, soft_wrap=True)
     if len(names) > SHOWN:
         more = "" if output else "; --output explained.json tells of all"
         screen.text(f"\nand {len(names) - SHOWN} other crystals{more}")

@@ -37,7 +37,7 @@ STRANGERS = (
     "which they speak: there are no neighbours; fit again to have them"
 )
 MIXED = (
-    "the head {head} mixes the experts into one embedding: no part of its distance belongs to one of them, so that they "
+    "the head {head} mixes the experts into one embedding: no part of its distance belongs to one of them, so they "
     "have a gate weight and no share"
 )
 LANDMARKS = "neighbours are the nearest of the {n} landmarks, the training crystals that the inducing head keeps"

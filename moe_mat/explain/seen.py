@@ -14,6 +14,7 @@ from moe_mat.audit import FLAGS, Overlap, group, match
 from moe_mat.audit.quantities import QUANTITIES, find_quantity, quantity_of
 from moe_mat.zoo.cards import ExpertCard
 
+MOST_NAMED = 4
 SEEN = tuple(f"same_{flag}" for flag in FLAGS)
 
 
@@ -74,20 +75,37 @@ def seen_by_experts(
     """
     matches = match(structures, cards, sources=sources)
     order = {card.tag: row for row, card in enumerate(cards)}
-    frames, notes = [], []
+    frames, notes, reasons, unlisted = [], list[str](), list[str](), dict[str, list[str]]()
     for target, quantity in quantities.items():
         for overlap in matches.overlaps(quantity or "other"):
             for frame in _of_overlap(overlap, ids, knows_quantity=quantity is not None):
                 frames.append(frame.assign(target=target))
-            notes += [f"estimated from cell and volume, because {reason}" for reason in overlap.estimated]
+            reasons += [reason for reason in overlap.estimated if reason not in reasons]
+            for one in overlap.exposure.unlisted:
+                unlisted.setdefault(str(one), []).extend(overlap.experts)
         if quantity is None:
             notes.append(f"what {target} measures is not known, so neither is who has learned it: name the quantity")
+    if reasons:
+        notes.append(
+            f"that a crystal is the same is estimated from cell and volume, because in {sources} {', '.join(reasons)}; "
+            "name the folder with these files as sources, and structures are compared"
+        )
+    for source, tags in unlisted.items():
+        several = some_of(list(dict.fromkeys(tags)))
+        notes.append(f"{several} also learned from crystals that are not known one by one: {source}")
     rows = pd.concat(frames, ignore_index=True)
     rows["material_id"] = pd.Categorical(rows["material_id"], ids, ordered=True)
     rows["order"] = rows["expert"].map(order)
     rows = rows.sort_values(["material_id", "target", "order"], kind="stable", ignore_index=True)
     rows["material_id"] = rows["material_id"].astype(object)
-    return Seen(rows[["material_id", "target", "expert", "learned", *SEEN, "not_listed"]], tuple(dict.fromkeys(notes)))
+    return Seen(rows[["material_id", "target", "expert", "learned", *SEEN, "not_listed"]], tuple(notes))
+
+
+def some_of(tags: Sequence[str]) -> str:
+    """A few of several experts by name, and the number of the others."""
+    if len(tags) <= MOST_NAMED:
+        return ", ".join(tags)
+    return f"{', '.join(tags[: MOST_NAMED - 1])} and {len(tags) - MOST_NAMED + 1} others"
 
 
 def _of_overlap(overlap: Overlap, ids: Sequence[str], *, knows_quantity: bool) -> Iterator[pd.DataFrame]:

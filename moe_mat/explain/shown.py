@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import pandas as pd
@@ -12,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from moe_mat.explain.account import Explanation
-from moe_mat.explain.seen import SEEN
+from moe_mat.explain.seen import SEEN, some_of
 from moe_mat.mixture.predicted import OUTSIDE
 
 # Experts below this share are counted together.
@@ -53,21 +54,19 @@ def _prediction(crystal: pd.Series, target: str, level: float) -> str:
     value, std, low, high = (crystal[f"{target}_{name}"] for name in ("predicted", "std", "lower", "upper"))
     interval = "; too few crystals were held out for an interval"
     if pd.notna(std):
-        interval = f"; {level:.0%} interval {low:.4g} to {high:.4g}, standard deviation {std:.2g}"
+        interval = f"; {100 * level:g} % interval {low:.4g} to {high:.4g}, standard deviation {std:.2g}"
     return f"  {target}: {value:.4g}{interval}"
 
 
 def _domain(crystal: pd.Series, target: str) -> str:
-    percentile, beyond = crystal[f"{target}_percentile"], crystal["composition_beyond"]
+    percentile = crystal[f"{target}_percentile"]
     if pd.isna(percentile):
         return "  domain: not known"
-    reasons = [f"farther than {OUTSIDE:.0f} %"] if percentile > OUTSIDE else []
-    reasons += ["its composition is beyond those of the training"] if beyond > 0 else []
-    verdict = f"outside ({' and '.join(reasons)})" if crystal[f"{target}_outside"] else "inside"
-    return (
-        f"  domain: {verdict}; percentile {percentile:.0f}, the share of training crystals that are nearer to their "
-        "nearest neighbour than this one is to its own"
-    )
+    where = "outside" if crystal[f"{target}_outside"] else "inside"
+    distance = f"farther from its nearest training crystal than {percentile:.0f} % of those are from theirs"
+    strange = "; its composition is unlike all of theirs" if crystal["composition_beyond"] > 0 else ""
+    limit = f" ({OUTSIDE:.0f} % is the limit)" if where == "inside" or not strange else ""
+    return f"  domain: {where}; {distance}{limit}{strange}"
 
 
 def _table(title: str, *columns: str, numbers: tuple[str, ...] = ()) -> Table:
@@ -89,14 +88,16 @@ def _experts(rows: pd.DataFrame, of_target: str) -> Table:
     rows = rows.sort_values(by, ascending=False)
     few = rows[rows[by] >= LEAST_SHARE].head(MOST_EXPERTS)
     others = rows.drop(few.index)
-    names = ("gate weight", "share of distance", "to the nearest")[: 3 if has_shares else 1]
-    title = f"where the distance comes from{of_target}" if has_shares else f"weights of the experts{of_target}"
-    table = _table(title, "expert", *names, numbers=names)
-    columns = ["gate_weight", "share", "share_of_nearest"][: len(names)]
+    shown = {"gate weight": "gate_weight"}
+    if has_shares:
+        shown |= {"share of the distance to the nearest": "share_of_nearest", "to all of them": "share"}
+    title = f"which experts tell it from them{of_target}" if has_shares else f"weights of the experts{of_target}"
+    table = _table(title, "expert", *shown, numbers=tuple(shown))
     for _, row in few.iterrows():
-        table.add_row(row["expert"], *(_percent(row[name]) for name in columns))
+        table.add_row(row["expert"], *(_percent(row[name]) for name in shown.values()))
     if len(others):
-        table.add_row(f"{len(others)} others", *(_percent(others[name].sum(min_count=1)) for name in columns))
+        several = f"{len(others)} other{'s' if len(others) > 1 else ''}"
+        table.add_row(several, *(_percent(others[name].sum(min_count=1)) for name in shown.values()))
     return table
 
 
@@ -118,29 +119,25 @@ def _networks(rows: pd.DataFrame) -> Table:
     for row in rows.sort_values("property", kind="stable").itertuples():
         error = "" if pd.isna(row.usual_error) else f"{row.usual_error:.2g}"
         unit = "" if pd.isna(row.unit) else str(row.unit)
-        table.add_row(row.property.replace("_", " "), f"{row.value:.3g}", unit, error, row.expert, row.source)
+        value = _as_exactly(row.value, row.usual_error)
+        table.add_row(row.property.replace("_", " "), value, unit, error, row.expert, row.source)
     return table
+
+
+def _as_exactly(value: float, error: float) -> str:
+    """A value in no more digits than its error leaves it."""
+    if not error > 0:
+        return f"{value:.3g}"
+    return f"{round(value, 1 - math.floor(math.log10(error))) + 0.0:.4g}"
 
 
 def _seen(rows: pd.DataFrame) -> Table:
     table = _table(
-        "who has been trained on it",
-        "experts",
-        "learned",
-        "this crystal",
-        "and its label",
-        "its formula",
-        "and its label ",
+        "which experts have been trained on it", "experts", "same crystal", "with label", "same formula", "with label "
     )
-    known = rows.fillna({"learned": "", "not_listed": ""})
-    for values, some in known.groupby(["learned", "not_listed", *SEEN], sort=False, dropna=False):
-        learned, not_listed, *flags = values
-        tags = some["expert"].tolist()
-        others = f" +{len(tags) - 1}" if len(tags) > 1 else ""
-        if not learned and not not_listed:
-            cells = ["-"] * len(flags)
-        else:
-            cells = ["?" if pd.isna(flag) else "yes" if flag else "no" for flag in flags]
-        what = learned or "nothing"
-        table.add_row(f"{tags[0]}{others}", what + (f" (also {not_listed})" if not_listed and learned else ""), *cells)
+    nothing = rows["learned"].eq("") & rows["not_listed"].eq("")
+    for values, some in rows.assign(nothing=nothing).groupby(["nothing", *SEEN], sort=False, dropna=False):
+        learned_nothing, *flags = values
+        cells = ["-" if learned_nothing else "?" if pd.isna(flag) else "yes" if flag else "no" for flag in flags]
+        table.add_row(some_of(some["expert"].tolist()), *cells)
     return table

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 from torch import Tensor
 
+from moe_mat.explain.seen import some_of
 from moe_mat.zoo.cards import ExpertCard, NetworkCard
 from moe_mat.zoo.learned_targets import learned_targets
 
@@ -54,15 +55,11 @@ def networks_note(cards: Sequence[ExpertCard]) -> str | None:
     towers = [card.tag for card in silent if card.target is not None and ", " not in card.target]
     if towers:
         return (
-            f"what {_some(towers)} would predict is not known: the layer that gives values is an expert of its own, called "
-            "predictions, and not among those of this model, or its card notes no scale"
+            f"what {some_of(towers)} would predict is not known: the layer that gives values is an expert of its own, "
+            "called predictions, and not among those of this model, or its card notes no scale"
         )
     return None if told else "no expert of this model is a network that predicts properties of another source"
 
 
 def _trunk(card: ExpertCard) -> Sequence[str]:
     return card.trunk if isinstance(card, NetworkCard) else ()
-
-
-def _some(tags: Sequence[str]) -> str:
-    return ", ".join(tags[:3]) + (f" and {len(tags) - 3} others" if len(tags) > 3 else "")
