@@ -48,6 +48,9 @@ class MixtureOfExperts(pl.LightningModule):
         (8,)
     """
 
+    # Which crystals distances are measured from; not known to models of older versions.
+    learned: LearnedCrystals | None = None
+
     def __init__(self, **given: Any) -> None:
         super().__init__()
         settings = settled(MixtureSettings(**given))
@@ -62,7 +65,6 @@ class MixtureOfExperts(pl.LightningModule):
         self.composition_range = CompositionRange(self.cards)
         self.domains = nn.ModuleList(Domain() for _ in settings.targets)
         self.held_out: HeldOut | None = None
-        self.learned: LearnedCrystals | None = None
         self.data_digest: DataDigest | None = None
         self.outcome: Outcome | None = None
         self.val_metrics, self.test_metrics = (
