@@ -73,7 +73,7 @@ def test_a_training_crystal_is_its_own_neighbour_with_name_and_value(
     names, values = table["material_id"].to_numpy()[known], table["bulk_modulus"].to_numpy()[known]
     assert first["neighbour"].to_numpy()[learned].tolist() == names[learned].tolist()
     np.testing.assert_allclose(first["value"].to_numpy()[learned], values[learned], rtol=1e-6)
-    np.testing.assert_allclose(first["distance"].to_numpy()[learned], 0, atol=1e-6)
+    np.testing.assert_allclose(first["distance"].to_numpy()[learned], 0, atol=1e-5)
     assert told.neighbours["formula"].isin(named.formulas).all()
 
 
@@ -148,10 +148,9 @@ def test_every_network_of_the_package_speaks_in_units(card: ExpertCard) -> None:
     found = learned_targets(card)
     assert len(found) == card.dim
     for learned in found:
-        # Its usual error is less than what it would be off by if it said one spread more than the usual value.
-        usual, far = learned.in_unit(np.array([0.0, 1.0]))
-        assert np.isfinite([usual, far]).all()
-        assert 0 < learned.usual_error(np.array([far]))[0] < 1.5 * abs(far - usual)
+        # It knows more than the mean of what it has learned.
+        mean, far = learned.in_unit(np.array([0.0, 1.0]))
+        assert 0 < learned.usual_error(np.array([mean]))[0] < far - mean
 
 
 def test_a_network_knows_metals_in_gpa() -> None:

@@ -43,6 +43,8 @@ MIXED = (
 LANDMARKS = "neighbours are the nearest of the {n} landmarks, the training crystals that the inducing head keeps"
 MEMBERS = "distances, shares and gate weights are means over {n} members"
 
+NEIGHBOURS = ["material_id", "target", "rank", "neighbour", "formula", "value", "distance"]
+
 
 class Explainer:
     """Explains what a model, or the mean of several, says of crystals.
@@ -159,7 +161,7 @@ class Explainer:
 
     def _neighbours(self, nearest: Nearest | None, ids: Sequence[str], target: int) -> pd.DataFrame:
         if nearest is None:
-            return pd.DataFrame()
+            return pd.DataFrame(columns=NEIGHBOURS)
         n, k = nearest.rows.shape
         rows, known = nearest.rows.flatten(), self.learned
         frame = pd.DataFrame({"material_id": np.repeat(np.array(ids, dtype=object), k), "target": self.targets[target]})
@@ -168,7 +170,7 @@ class Explainer:
         frame["neighbour"] = [f"number {row}" if known is None else known.ids[row] for row in numbers]
         frame["formula"] = None if known is None or not known.formulas else [known.formulas[row] for row in numbers]
         frame["value"] = np.nan if known is None else known.targets[rows, target].numpy()
-        return frame.assign(distance=nearest.distances.flatten().numpy())
+        return frame.assign(distance=nearest.distances.flatten().numpy())[NEIGHBOURS]
 
     def _gate_weights(self, batch: Batch, target: int) -> Tensor:
         """Of each expert ``[n, n_experts]``."""
@@ -214,6 +216,4 @@ def _in_order(of_targets: Sequence[pd.DataFrame], ids: Sequence[str]) -> pd.Data
     """The rows of one crystal after those of the other."""
     order = {name: row for row, name in enumerate(ids)}
     rows = pd.concat(of_targets, ignore_index=True)
-    if not len(rows):
-        return pd.DataFrame({"material_id": []})
     return rows.sort_values("material_id", key=lambda names: names.map(order), kind="stable", ignore_index=True)

@@ -26,7 +26,8 @@ class LearnedTarget:
         std: Their standard deviation.
         shift: What was added before the natural logarithm; ``None`` where none was taken.
         is_log10: Whether the source has decadic logarithms.
-        test_mae: Mean absolute error on test crystals of the source, as the source has the values; NaN if not known.
+        test_mae: Mean absolute error on test crystals of the source, of the logarithm where one is learned or the source
+            has one; NaN if not known.
     """
 
     name: str
@@ -44,8 +45,12 @@ class LearnedTarget:
         return 10**values if self.is_log10 else values
 
     def usual_error(self, values: np.ndarray) -> np.ndarray:
-        """How far values ``[n]`` in the unit are usually off ``[n]``: by as many decades, where it learned decades."""
-        return values * (10**self.test_mae - 1) if self.is_log10 else np.full(len(values), self.test_mae)
+        """How far values ``[n]`` in the unit are usually off ``[n]``; of a logarithm the error is a factor."""
+        if self.is_log10:
+            return values * (10**self.test_mae - 1)
+        if self.shift is not None:
+            return (values + self.shift) * np.expm1(self.test_mae)
+        return np.full(len(values), self.test_mae)
 
 
 def learned_targets(card: ExpertCard) -> list[LearnedTarget]:
@@ -73,5 +78,5 @@ def _learned(name: str, entry: Mapping[str, Any], metrics: Mapping[str, Any]) ->
         float(entry["std"]),
         None if log is None else float(log[1] or 0),
         log10 is not None,
-        float(metrics.get("test_mae", np.nan)),
+        float(metrics.get("test_mae" if log is None else "test_log_mae", np.nan)),
     )
