@@ -26,8 +26,8 @@ class LearnedTarget:
         std: Their standard deviation.
         shift: What was added before the natural logarithm; ``None`` where none was taken.
         is_log10: Whether the source has decadic logarithms.
-        test_mae: Mean absolute error on test crystals of the source, of the logarithm where one is learned or the source
-            has one; NaN if not known.
+        test_mae: Mean absolute error on test crystals of the source, of the logarithm where it is learned or given; NaN
+            if not known.
     """
 
     name: str
