@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import pandas as pd
 
@@ -47,14 +48,14 @@ class Explanation:
 
     def of(self, material_id: str) -> Explanation:
         """Of one crystal alone."""
-        rows = {name: table[table["material_id"] == material_id] for name, table in self.tables.items()}
+        rows: dict[str, Any] = {name: table[table["material_id"] == material_id] for name, table in self.tables.items()}
         return replace(self, **{name: table.reset_index(drop=True) for name, table in rows.items()})
 
     @classmethod
     def joined(cls, several: Sequence[Explanation]) -> Explanation:
         """Of several lists of crystals by one model, one after the other."""
         parts = [one.tables for one in several]
-        tables = {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in TABLES}
+        tables: dict[str, Any] = {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in TABLES}
         return replace(several[0], **tables, notes=tuple(dict.fromkeys(note for one in several for note in one.notes)))
 
 

@@ -71,7 +71,7 @@ def _by_crystal(table: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    columns = {name: [_plain(value) for value in values.tolist()] for name, values in table.items()}
+    columns = {str(name): [_plain(value) for value in values.tolist()] for name, values in table.items()}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
