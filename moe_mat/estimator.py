@@ -13,12 +13,13 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 
 from moe_mat.crystals.given import Crystals
+from moe_mat.explain.estimators import ExplainsCrystals
 from moe_mat.mixture.determination import r2
 from moe_mat.mixture.labelled import Known, Targets, Validation, Weights, labelled, labelled_parts
 from moe_mat.mixture_estimator import MixtureEstimator
 
 
-class MoERegressor(RegressorMixin, MixtureEstimator):
+class MoERegressor(ExplainsCrystals, RegressorMixin, MixtureEstimator):
     """Mixture-of-experts regression on crystals.
 
     Crystals are embedded once by frozen experts and cached; then a few gates and heads are trained on the embeddings,
@@ -100,6 +101,7 @@ class MoERegressor(RegressorMixin, MixtureEstimator):
         parts = labelled_parts(X, y, sample_weight, validation)
         known = Known(parts, torch.cat([part.targets for part in parts]))
         self._train(known)
+        self._note_names(parts[0].names)
         self.validation_mae_ = self.members_.validation_error
         self.n_targets_, self._targets, self._one_dimensional = len(known.names), known.names, known.one_dimensional
         return self

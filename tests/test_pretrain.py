@@ -23,6 +23,7 @@ from moe_mat.pretrain.networks import PropertyNetworks
 from moe_mat.pretrain.sources import SourceData
 from moe_mat.zoo.experts import load_expert
 from moe_mat.zoo.find import find_cards
+from moe_mat.zoo.learned_targets import learned_targets
 from moe_mat.zoo.weights import WeightsError
 
 
@@ -94,6 +95,10 @@ def test_networks_beat_the_median_and_their_experts_are_the_trained_module(recip
     hardness = np.exp(module.predict_transformed(trunk)[:, 0].detach().numpy())
     true = pd.read_parquet(data / "toy.parquet")["hardness"].iloc[10:20]
     assert np.corrcoef(hardness, true)[0, 1] > 0.8
+    # And their card says how to get back to it.
+    learned = learned_targets(cards["toy_predictions"])[0]
+    assert (learned.name, learned.unit) == ("hardness", "GPa")
+    np.testing.assert_allclose(learned.in_unit(expected["toy_predictions"][:, 0].numpy()), hardness, rtol=1e-4)
 
 
 def test_cgcnn_expert_is_the_trained_encoder(recipe, data, tmp_path):

@@ -10,6 +10,7 @@ from moe_mat.cli.compose import compose
 from moe_mat.cli.data import data_fetch, data_list, data_prepare
 from moe_mat.cli.embed import embed
 from moe_mat.cli.experts import experts_import, experts_list, experts_show, experts_verify
+from moe_mat.cli.explain import explain
 from moe_mat.cli.pretrain import pretrain
 from moe_mat.cli.run_options import COMMANDS as LIGHTNING_COMMANDS
 from moe_mat.cli.screen import Facts
@@ -23,6 +24,7 @@ COMMANDS: dict[str, Command | dict[str, Command]] = {
     "pretrain": pretrain,
     "compose": compose,
     "audit": audit,
+    "explain": explain,
     "cache": {"list": cache_list, "clear": cache_clear},
     "data": {"list": data_list, "fetch": data_fetch, "prepare": data_prepare},
 }

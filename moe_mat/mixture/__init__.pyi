@@ -1,12 +1,16 @@
 from .batch import Batch
 from .class_scores import JudgedClasses, judge_classes
+from .crystal_batches import crystal_batches
 from .data import CrystalDataModule
 from .embedding_data import EmbeddingDataModule
+from .finished import load_finished
 from .gate import CrystalGate, Gate, mix
 from .heads.base import HEADS, Head, get_head, register_head
 from .heads.projection import Projections
+from .learned_crystals import LearnedCrystals
 from .memory import affordable, needed_memory
 from .module import MixtureOfExperts, gate_weights
+from .nearest import nearest_training
 from .settings import (
     DataSettings,
     GateSettings,
@@ -36,6 +40,7 @@ __all__ = [
     "Judged",
     "JudgedClasses",
     "KernelSettings",
+    "LearnedCrystals",
     "MixtureOfExperts",
     "MixtureSettings",
     "PerceptronSettings",
@@ -44,12 +49,15 @@ __all__ = [
     "TrainingSettings",
     "Transform",
     "affordable",
+    "crystal_batches",
     "gate_weights",
     "get_head",
     "interval_score",
     "judge",
     "judge_classes",
+    "load_finished",
     "mix",
+    "nearest_training",
     "needed_memory",
     "register_head",
     "train",

@@ -19,7 +19,9 @@ from moe_mat.zoo.weights import WeightsError
 
 DIGEST = "digest"
 FINISHED = "finished"
-"""Entries of a checkpoint; the second is `None`, or what a finished model keeps of its training."""
+LEARNED = "learned_crystals"
+"""Entries of a checkpoint; the second is `None`, or what a finished model keeps of its training, the third, which older
+ones lack, the names of the crystals that distances are measured from."""
 
 
 def content_digest(content: object) -> str:

@@ -58,11 +58,13 @@ class EmbeddedCrystals:
         embeddings: The experts' embeddings side by side ``[n, sum(dims)]``.
         partial: One input of each crystal, where experts are trained.
         collate: Joins some of these.
+        structures: The crystals themselves.
     """
 
     embeddings: Tensor
     partial: list[Any] | None
     collate: Callable[[list[Any]], Any]
+    structures: Sequence[Structure]
 
     @property
     def batch(self) -> Batch:
@@ -72,7 +74,8 @@ class EmbeddedCrystals:
     def joined(self, others: EmbeddedCrystals) -> EmbeddedCrystals:
         """These, and others by the same experts."""
         both = None if self.partial is None or others.partial is None else self.partial + others.partial
-        return EmbeddedCrystals(torch.cat([self.embeddings, others.embeddings]), both, self.collate)
+        embeddings = torch.cat([self.embeddings, others.embeddings])
+        return EmbeddedCrystals(embeddings, both, self.collate, [*self.structures, *others.structures])
 
 
 def embed_crystals(
@@ -101,7 +104,7 @@ def embed_crystals(
         values, embedded = embed_rows(cards, structures, cache=known, workers=workers, device=device)
     embedded.require_all(structures)
     inputs = CrystalInputs(trainable, cards, device)
-    return EmbeddedCrystals(values, inputs(structures), inputs.collate)
+    return EmbeddedCrystals(values, inputs(structures), inputs.collate, structures)
 
 
 def embed_rows(

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from moe_mat.crystals.datasets import load_matminer, load_quickstart
 from moe_mat.crystals.errors import CrystalError, LeftOut
-from moe_mat.crystals.grouping import group_labels
+from moe_mat.crystals.grouping import formula_groups, group_labels
 from moe_mat.crystals.readers import read_structures
 from moe_mat.crystals.splits import Split
 from moe_mat.crystals.structures import structure_key
@@ -193,6 +193,7 @@ class CrystalDataModule(EmbeddingDataModule):
         inputs = CrystalInputs(self.trainable, find_cards(self.experts), self.device)
         self.partial, self.collate = inputs(structures), inputs.collate
         self.keys = [structure_key(structure) for structure in structures]
+        self.formulas = formula_groups(structures).tolist()
         return structures, table
 
     def groups(self, structures: list[Structure], table: pd.DataFrame) -> list[object] | None:

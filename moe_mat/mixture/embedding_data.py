@@ -57,6 +57,7 @@ class EmbeddingDataModule(pl.LightningDataModule):
         self.batch_size, self.device = batch_size, device
         self.needs_partial = True  # the model says when it does not
         self.keys: list[bytes] = []  # of the structures, where they are known
+        self.formulas: list[str] = []  # likewise
 
     def divide(self, rows: Mapping[str, Tensor]) -> None:
         """Set the row numbers of ``train``, ``val`` and ``test``; rows of weight 0 are not learned from."""

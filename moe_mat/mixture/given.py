@@ -10,7 +10,9 @@ import torch
 from pymatgen.core import Structure
 
 from moe_mat.crystals.errors import OnUnknownElement
+from moe_mat.crystals.grouping import formula_groups
 from moe_mat.crystals.splits import Split
+from moe_mat.crystals.structures import structure_key
 from moe_mat.encoders import Device
 from moe_mat.mixture.crystal_inputs import EmbeddedCrystals
 from moe_mat.mixture.embedding_data import EmbeddingDataModule
@@ -64,7 +66,7 @@ def given_data(
     crystals: EmbeddedCrystals, known: Known, split: Split, *, batch_size: int, device: Device
 ) -> EmbeddingDataModule:
     """Embedded crystals, with what is known of them, as what is trained on; crystals are called by row."""
-    return EmbeddingDataModule(
+    data = EmbeddingDataModule(
         crystals.embeddings,
         known.targets,
         {part: torch.as_tensor(rows) for part, rows in split._asdict().items()},
@@ -75,3 +77,6 @@ def given_data(
         device=device,
         weights=known.weights,
     )
+    data.keys = [structure_key(structure) for structure in crystals.structures]
+    data.formulas = formula_groups(crystals.structures).tolist()
+    return data

@@ -36,11 +36,13 @@ class Labelled:
 
     Attributes:
         structures: Of the crystals ``[n]``.
+        names: Of the crystals ``[n]``.
         values: Of the targets, an array, or a DataFrame that names them.
         weights: How much crystals count ``[n]``; ``None`` for all alike.
     """
 
     structures: list[Structure]
+    names: list[str]
     values: ArrayLike
     weights: torch.Tensor | None
 
@@ -60,7 +62,8 @@ class Labelled:
             if isinstance(self.values, pd.DataFrame | pd.Series)
             else np.asarray(self.values)[kept]
         )
-        return Labelled([self.structures[row] for row in kept], values, self.weights[kept])
+        structures, names = ([some[row] for row in kept] for some in (self.structures, self.names))
+        return Labelled(structures, names, values, self.weights[kept])
 
 
 def labelled(
@@ -82,8 +85,8 @@ def labelled(
     if not is_file(crystals):
         if named := [repr(one) for one in (y, weights) if isinstance(one, str)]:
             raise ValueError(f"{named[0]} names a column, and the crystals are not those of a file: pass its values")
-        structures = given_structures(crystals)
-        return Labelled(structures, y, given_weights(weights, len(structures)))
+        structures, called = named_structures(crystals)
+        return Labelled(structures, called, y, given_weights(weights, len(structures)))
     names = _columns(y)
     structures, table = read_structures(cast(File, crystals), targets=() if gaps else names, kind=kind)
     if unknown := [name for name in names if name not in table]:
@@ -97,7 +100,8 @@ def labelled(
             raise ValueError(f"{crystals}, crystal {name!r}: {reason}: a weight is a number that is not negative")
     columns = table[names] if kind == "class" else table[names].apply(pd.to_numeric, errors="coerce")
     values = columns[y] if isinstance(y, str) else columns if names else y
-    return Labelled(structures, values, given_weights(weights, len(structures)))
+    called = table["material_id"].astype(str).tolist()
+    return Labelled(structures, called, values, given_weights(weights, len(structures)))
 
 
 def _columns(y: Targets) -> list[str]:
@@ -159,6 +163,19 @@ class Known:
 def given_structures(crystals: Crystals) -> list[Structure]:
     """Checked crystals, see `moe_mat.crystals.given.given_crystals`."""
     return [crystal.structure for crystal in given_crystals(crystals)]
+
+
+def named_structures(crystals: Crystals) -> tuple[list[Structure], list[str]]:
+    """Checked crystals, and their names: pandas' ``material_id`` or index, the ids of files, or else numbers."""
+    found = given_crystals(crystals)
+    if isinstance(crystals, pd.DataFrame) and "material_id" in crystals:
+        names = crystals["material_id"].astype(str).tolist()
+    elif isinstance(crystals, pd.DataFrame | pd.Series):
+        names = crystals.index.astype(str).tolist()
+    else:
+        names = [crystal.material_id for crystal in found]
+    unique = len({*names}) == len(names)
+    return [crystal.structure for crystal in found], names if unique else [str(row) for row in range(len(found))]
 
 
 def target_names(y: ArrayLike, n_targets: int) -> list[str]:

@@ -14,7 +14,7 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, 
 
 from moe_mat.encoders import choose_device
 from moe_mat.mixture.batch import AT_ONCE, Batch
-from moe_mat.mixture.checkpoints import FINISHED
+from moe_mat.mixture.checkpoints import FINISHED, LEARNED
 from moe_mat.mixture.class_probabilities import ClassProbabilities
 from moe_mat.mixture.composition_range import CompositionRange
 from moe_mat.mixture.data_digest import DataDigest
@@ -23,6 +23,7 @@ from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.heads.base import get_head
 from moe_mat.mixture.heads.choice import settled
 from moe_mat.mixture.intervals import Intervals
+from moe_mat.mixture.learned_crystals import LearnedCrystals
 from moe_mat.mixture.outcome import Outcome
 from moe_mat.mixture.predicted import HeldOut, Said
 from moe_mat.mixture.settings import MixtureSettings, column_names, settings_of_head
@@ -49,6 +50,9 @@ class MixtureOfExperts(pl.LightningModule):
         >>> MixtureOfExperts(experts="magpie", head="mlp", hidden=(8,)).head.settings.hidden
         (8,)
     """
+
+    # Which crystals distances are measured from; not known to models of older versions.
+    learned: LearnedCrystals | None = None
 
     def __init__(self, **given: Any) -> None:
         super().__init__()
@@ -208,6 +212,7 @@ class MixtureOfExperts(pl.LightningModule):
         checkpoint["expert_digests"] = {card.tag: card.digest for card in self.cards}
         checkpoint["data"] = None if self.data_digest is None else asdict(self.data_digest)
         checkpoint[FINISHED] = None if self.outcome is None else self.outcome.to_dict()
+        checkpoint[LEARNED] = None if self.learned is None else self.learned.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint whose experts have changed since, or that does not fit what is to be done with it.
@@ -230,6 +235,8 @@ class MixtureOfExperts(pl.LightningModule):
             raise ValueError("the checkpoint is of a training that is not finished: go on with it by fit")
         if task != "fit":
             self.data_digest, self.outcome = noted, None if finished is None else Outcome.of_dict(finished)
+            learned = checkpoint.get(LEARNED)  # older ones have no names
+            self.learned = None if learned is None else LearnedCrystals.of_dict(learned)
 
     def _check_experts(self, noted: Mapping[str, str]) -> None:
         present = {card.tag: card.digest for card in self.cards}

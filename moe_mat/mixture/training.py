@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from moe_mat.mixture.checkpoints import DIGEST, read_run_checkpoint
 from moe_mat.mixture.class_probabilities import labels_of
 from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.heads.base import Head
+from moe_mat.mixture.learned_crystals import LearnedCrystals
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.outcome import Outcome
 from moe_mat.mixture.report import RunReport
@@ -136,17 +137,23 @@ def complete(model: MixtureOfExperts, data: EmbeddingDataModule, *, before_refit
     model.eval()
     parts = ("train", "val") if head.learns_from_validation else ("train",)
     with torch.no_grad(), head.tuned_on(choose_device(data.device)):
-        model.measure_from(data.evaluation_loader("train"))
+        _measure(model, data, ("train",))
         model.calibrate(head.held_out(data.evaluation_loader("val")))
         report = before_refit()
         if head.learns_from_validation:
             head.refit(data.part("train", "val", by_rows=head.by_rows))
-            model.measure_from(data.evaluation_loader(*parts))
+            _measure(model, data, parts)
     head.forget()
     rows = torch.cat([data.rows[part] for part in parts]).tolist() if data.keys else []
     validation = report.to_dict("val") if isinstance(report, RunReport) else {}
     model.outcome = Outcome(parts, frozenset(data.keys[row] for row in rows), validation)
     return report
+
+
+def _measure(model: MixtureOfExperts, data: EmbeddingDataModule, parts: Sequence[str]) -> None:
+    model.measure_from(data.evaluation_loader(*parts))
+    rows = torch.cat([data.rows[part] for part in parts])
+    model.learned = LearnedCrystals.of(data, parts, model.head.known_rows(data.targets[rows]))
 
 
 def train_in_memory(

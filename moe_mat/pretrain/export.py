@@ -159,9 +159,14 @@ class Experts:
     def _rows_and_rules(self, target: SourceTarget) -> dict[str, object]:
         column = [t.name for t in self.targets].index(target.name)
         present = np.isfinite(self.source.values[:, column])
+        learned = target.apply_transform(self.source.values[self.source.rows_of("train"), column])
         return {
             "value": target.value,
+            **({} if target.unit is None else {"unit": target.unit}),
             "transform": target.transform if not target.shift else f"ln(value + {target.shift:g})",
+            # What networks give is in units of these.
+            "mean": float(f"{np.nanmean(learned):.6g}"),
+            "std": float(f"{np.nanstd(learned):.6g}"),
             "rows": {part: int(present[self.source.rows_of(part)].sum()) for part in PARTS},
             "cleaning": self.source.cleaning[target.name],
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,9 +15,9 @@ from moe_mat.encoders import Device
 from moe_mat.files.checksum import known_sha256
 from moe_mat.mixture.checkpoints import read_run_checkpoint
 from moe_mat.mixture.crystal_batches import crystal_batches
+from moe_mat.mixture.finished import load_finished
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.prediction_table import PredictionTable
-from moe_mat.mixture.settings import MixtureSettings
 from moe_mat.shards.work import Identity, Maker, Work, absolute_reference
 from moe_mat.zoo.experts import ExpertLoader
 from moe_mat.zoo.find import find_cards
@@ -55,12 +55,7 @@ class Prediction(Work):
         }
 
     def start(self) -> Predictor:  # noqa: D102
-        content = read_run_checkpoint(Path(self.checkpoint))
-        known = {field.name for field in fields(MixtureSettings)}
-        settings = {name: value for name, value in content["hyper_parameters"].items() if name in known}
-        model = MixtureOfExperts(**{**settings, "experts": list(self.experts)})
-        model.on_load_checkpoint(content)
-        model.load_state_dict(content["state_dict"])
+        model = load_finished(Path(self.checkpoint), experts=self.experts)
         return Predictor(model, self.level, self.device)
 
 

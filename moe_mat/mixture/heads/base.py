@@ -144,6 +144,26 @@ class Head(nn.Module, ABC):
         self.reference.mixed = torch.cat([self.embed(batch)[0] for batch in learned_from])
         return [self.reference.leave_one_out()] * len(self.transform.mean)
 
+    def positions(self, batch: Batch, target: int) -> Tensor:
+        """Places of crystals ``[n, width]``, whose Euclidean distance is how far apart the head takes them to be."""
+        return self.embed(batch)[0]
+
+    def known_positions(self, target: int) -> Tensor:
+        """The same of the crystals that distances are measured from ``[n_kept, width]``."""
+        return self.reference.mixed
+
+    def known_rows(self, targets: Tensor) -> list[Tensor]:
+        """Which of the crystals that `remember` was given these are, for each target ``[n_kept]``.
+
+        Args:
+            targets: Of all of them ``[n, n_targets]``.
+        """
+        return [torch.arange(len(self.reference.mixed))] * targets.shape[1]
+
+    def experts_of_axes(self, target: int) -> Tensor | None:
+        """The expert of each axis of `positions` ``[width]``; ``None`` where experts share axes, as in a mix."""
+        return None
+
     @property
     def learns_from_validation(self) -> bool:
         """Whether a finished head has learned from the validation rows: if it has a `refit`, and `refits`."""

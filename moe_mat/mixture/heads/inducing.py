@@ -72,10 +72,11 @@ class InducingHead(KernelHead):
     def finish(self, train: Batch, val: Batch) -> None:
         """Choose landmarks and learners among the training rows, and learn from them; validation rows are not used."""
         assert train.targets is not None
-        self.tried = []
+        self.tried, self._landmarks = [], []
         for column in range(len(self.processes)):
             present = train.targets[:, column].isfinite().nonzero()[:, 0]
             order = present[torch.randperm(len(present), generator=torch.Generator().manual_seed(self.seed))]
+            self._landmarks.append(order[:LANDMARKS])
             self._place(column, train.embeddings_at(order[:LANDMARKS]))
             self._choose_learners(column, train, order.flip(0))  # landmarks judge last
         self.refit(train)
@@ -154,6 +155,10 @@ class InducingHead(KernelHead):
                         weights, constants = learn_linear(learner, examples, target)
                         solutions[learner] = Solution(features.weights_of_landmarks(weights), constants)
             ensemble.keep([solutions[learner] for learner in ensemble.learners])
+
+    def known_rows(self, targets: Tensor) -> list[Tensor]:
+        """The landmarks, all of them training rows, which come first."""
+        return self._landmarks
 
     def held_out(self, val: Iterable[Batch]) -> HeldOut:
         """What is said of the validation rows, none of which chose anything but the epoch."""

@@ -8,19 +8,18 @@ chooses their shares in the prediction (`ensemble`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from moe_mat.mixture.batch import AT_ONCE, Batch
-from moe_mat.mixture.distances import nearest_other, squared_distances
-from moe_mat.mixture.gate import Gate
-from moe_mat.mixture.heads.base import Head, register_head
+from moe_mat.mixture.distances import squared_distances
+from moe_mat.mixture.heads.base import register_head
 from moe_mat.mixture.heads.descriptor_kernel import DescriptorKernel
 from moe_mat.mixture.heads.doubt import Doubt, out_of_fold_doubt
 from moe_mat.mixture.heads.ensemble import Ensemble, out_of_fold, select
-from moe_mat.mixture.heads.gaussian_process import NEGLIGIBLE, GaussianProcess, Scaling
+from moe_mat.mixture.heads.gated import GatedHead
 from moe_mat.mixture.heads.kernel_rows import SaidOfTarget, Seen, TargetRows
 from moe_mat.mixture.heads.learners import Examples, Kernel, TargetColumn, candidates
 from moe_mat.mixture.predicted import HeldOut, Predicted
@@ -37,8 +36,8 @@ PREDICTED = 44.0
 
 
 @register_head("kernel")
-class KernelHead(Head):
-    """A gate and a `GaussianProcess` for each target, on the same scaled embeddings.
+class KernelHead(GatedHead):
+    """Several learners for each target, on the gated distance and on descriptors.
 
     The likelihood is exact and needs few steps, each of which costs less than its validation.
 
@@ -49,7 +48,6 @@ class KernelHead(Head):
     """
 
     Settings = KernelSettings
-    Process: ClassVar[type[GaussianProcess]] = GaussianProcess
     max_epochs = 60
     validate_every = 5
     full_batch = True
@@ -59,13 +57,7 @@ class KernelHead(Head):
 
     def __init__(self, cards: Sequence[ExpertCard], transform: TargetTransform, settings: KernelSettings) -> None:
         super().__init__(cards, transform, settings)
-        self.scaling = Scaling(self.dims)
-        n_targets, n_gates = len(transform.mean), settings.n_gates
-        self.gates = nn.ModuleList(
-            Gate(len(self.dims), n_gates=n_gates, top_k=settings.top_k, temperature=settings.temperature)
-            for _ in range(n_targets)
-        )
-        self.processes = nn.ModuleList(self.Process(n_gates) for _ in range(n_targets))
+        n_targets = len(transform.mean)
         self.ensembles = nn.ModuleList(Ensemble() for _ in range(n_targets))
         self.descriptors = DescriptorKernel(cards)
         # Lowest and highest prediction: an inverted logarithm must not run away.
@@ -125,24 +117,6 @@ class KernelHead(Head):
         """Adam with short memories: the likelihood is exact, and some sixty steps are all it gets."""
         return torch.optim.Adam(self.parameters(), lr=self.settings.gate_learning_rate, betas=(0.8, 0.95))
 
-    def _process(self, column: int) -> GaussianProcess:
-        return cast(GaussianProcess, self.processes[column])
-
-    def _weights(self, column: int) -> Tensor:
-        """Gate weights ``[n_gates, n_experts]`` of one target."""
-        return self.gates[column](torch.empty(1))[0]
-
-    def _mix(self, parts: Sequence[Tensor], column: int) -> list[Tensor]:
-        """Each gate's mixed embedding ``[n, width]``: its Euclidean distance is the gated distance."""
-        return [
-            torch.cat([part * w.sqrt() for part, w in zip(parts, weights, strict=True) if w > NEGLIGIBLE], dim=1)
-            for weights in self._weights(column)
-        ]
-
-    def _used(self, column: int) -> list[int]:
-        """Experts that have a weight in some gate."""
-        return (self._weights(column) > NEGLIGIBLE).any(0).nonzero()[:, 0].tolist()
-
     def _solve(
         self, column: int, parts: Sequence[Tensor], mixed: list[Tensor], outputs: Tensor, weights: Tensor | None
     ) -> Tensor:
@@ -150,30 +124,6 @@ class KernelHead(Head):
         process = self._process(column)
         process.support = torch.cat([parts[expert] for expert in self._used(column)], dim=1)
         return process.solve(mixed, outputs, weights)
-
-    def _with_support(self, column: int) -> GaussianProcess:
-        """The process of a target; after loading, the mixed embeddings of its support are made again."""
-        process, used = self._process(column), self._used(column)
-        if process.mixed is None:
-            stored = process.support.split([self.dims[expert] for expert in used], dim=1)
-            parts = [torch.empty(0)] * len(self.dims)
-            for expert, part in zip(used, stored, strict=True):
-                parts[expert] = part
-            with torch.inference_mode(False), torch.no_grad():  # they are used in whatever mode comes next
-                process.mixed = self._mix(parts, column)
-        return process
-
-    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Mixed embedding, targets and gates side by side ``[n, width]``; weights ``[n, n_targets, n_experts]``."""
-        parts = self.scaling(batch.embeddings)
-        mixed = [of_gate for column in range(len(self.processes)) for of_gate in self._mix(parts, column)]
-        weights = torch.cat([self._gate_shares(column) for column in range(len(self.processes))])
-        return torch.cat(mixed, dim=1), weights.expand(len(mixed[0]), -1, -1)
-
-    def _gate_shares(self, column: int) -> Tensor:
-        # A gate counts by its share of the covariance.
-        signal = self._process(column).log_signal.softmax(0)
-        return (signal[:, None] * self._weights(column)).sum(0, keepdim=True)
 
     def _described(self, embeddings: Tensor) -> Tensor:
         """Columns of the descriptor kernel ``[n, width]``."""
@@ -218,12 +168,6 @@ class KernelHead(Head):
         """What cross-validation over training and validation rows said, in `finish`."""
         assert self._held is not None
         return self._held
-
-    @torch.no_grad()
-    def remember(self, learned_from: Iterable[Batch]) -> list[Tensor]:
-        """Distances of the support, which is kept anyway, from each other."""
-        processes = [self._with_support(column) for column in range(len(self.processes))]
-        return [nearest_other(process.gated(process.mixed or [])) for process in processes]
 
     @torch.no_grad()
     def before_validation(self) -> None:

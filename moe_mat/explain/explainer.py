@@ -1,0 +1,219 @@
+"""From embedded crystals to what is told of their predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from pymatgen.core import Structure
+from torch import Tensor
+
+from moe_mat.crystals.grouping import formula_groups
+from moe_mat.crystals.structures import structure_key
+from moe_mat.encoders import Device, choose_device
+from moe_mat.explain.account import Explanation
+from moe_mat.explain.seen import quantities_of, seen_by_experts
+from moe_mat.explain.source_predictions import networks_note, source_predictions
+from moe_mat.files.folders import data_folder
+from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.heads.gated import GatedHead
+from moe_mat.mixture.heads.gaussian_process import NEGLIGIBLE
+from moe_mat.mixture.intervals import Intervals
+from moe_mat.mixture.learned_crystals import LearnedCrystals
+from moe_mat.mixture.module import MixtureOfExperts
+from moe_mat.mixture.nearest import Nearest, nearest_of
+from moe_mat.mixture.predicted import Said
+
+NAMELESS = (
+    "this model is of a version that did not note what its training crystals are called: neighbours are numbers in the "
+    "order in which it keeps them, without formula and value; fit again to have them named"
+)
+STRANGERS = (
+    "this model is of a version that did not note what its training crystals are called, so its members cannot say of "
+    "which they speak: there are no neighbours; fit again to have them"
+)
+MIXED = (
+    "the head {head} mixes the experts into one embedding: no part of its distance belongs to one of them, so they "
+    "have a gate weight and no share"
+)
+LANDMARKS = "neighbours are the nearest of the {n} landmarks, the training crystals that the inducing head keeps"
+MEMBERS = "distances, shares and gate weights are means over {n} members"
+
+NEIGHBOURS = ["material_id", "target", "rank", "neighbour", "formula", "value", "distance"]
+
+
+class Explainer:
+    """Explains what a model, or the mean of several, says of crystals.
+
+    Args:
+        models: Fitted, with the same experts and targets.
+        intervals: Of their mean.
+        neighbours: How many of the nearest crystals of the training are shown.
+        level: Of the intervals.
+        device: Where what is trained of the experts computes.
+
+    Raises:
+        ValueError: When the number of neighbours or the level makes no sense.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[MixtureOfExperts],
+        intervals: Intervals,
+        *,
+        neighbours: int,
+        level: float,
+        device: Device = "auto",
+    ) -> None:
+        if neighbours < 1:
+            raise ValueError(f"neighbours is {neighbours}: ask for 1 or more")
+        if not 0 < level < 1:
+            raise ValueError(f"the level of an interval is a share between 0 and 1, such as 0.9, and not {level}")
+        self.models, self.intervals, self.neighbours, self.level = models, intervals, neighbours, level
+        self.device = choose_device(device)
+        self.cards = models[0].cards
+        self.targets = tuple(str(name) for name in models[0].hparams["targets"])
+        known = [model.learned for model in models if model.learned is not None]
+        self.learned, self.rows = LearnedCrystals.union(known) if len(known) == len(models) else (None, [])
+
+    def explain(
+        self,
+        batches: Iterable[tuple[Batch, Sequence[Structure]]],
+        *,
+        quantity: str | None = None,
+        sources: Path | None = None,
+    ) -> Explanation:
+        """Explain crystals.
+
+        Args:
+            batches: Some named crystals each, embedded by the model's experts, and the crystals themselves.
+            quantity: What the targets measure; by default known by their names.
+            sources: Folder of the files that experts were trained on; by default pretrain in the data folder.
+
+        Raises:
+            ValueError: When there is no such quantity or no crystal, or an expert's training crystals are damaged.
+        """
+        quantities = quantities_of(self.targets, quantity, self.cards)
+        told, structures = [], list[Structure]()
+        for batch, of_batch in batches:
+            told.append(self._of_batch(batch, of_batch))
+            structures += of_batch
+        if not told:
+            raise ValueError("there is no crystal that can be explained")
+        found = Explanation.joined(told)
+        ids = found.crystals["material_id"].tolist()
+        folder = sources or data_folder() / "pretrain"
+        seen = seen_by_experts(structures, ids, self.cards, quantities=quantities, sources=folder)
+        return replace(found, seen=seen.rows, notes=(*found.notes, *seen.notes))
+
+    @torch.inference_mode()
+    def _of_batch(self, batch: Batch, structures: Sequence[Structure]) -> Explanation:
+        """All but who has seen the crystals."""
+        ids = batch.ids
+        crystals = self._crystals(Said.mean([self._say(model, batch) for model in self.models]), structures, ids)
+        neighbours, experts = [], []
+        for target in range(len(self.targets)):
+            nearest = self._nearest(batch, target)
+            neighbours.append(self._neighbours(nearest, ids, target))
+            experts.append(self._experts(nearest, self._gate_weights(batch, target), ids, target))
+        return Explanation(
+            crystals,
+            _in_order(neighbours, ids),
+            _in_order(experts, ids),
+            source_predictions(self.cards, batch.embeddings, ids),
+            pd.DataFrame({"material_id": []}),
+            self.targets,
+            self.level,
+            tuple(note for note in (*self._notes(), networks_note(self.cards)) if note),
+        )
+
+    def _say(self, model: MixtureOfExperts, batch: Batch) -> Said:
+        with model.head.tuned_on(self.device):
+            return model.eval().say(batch)
+
+    def _crystals(self, said: Said, structures: Sequence[Structure], ids: Sequence[str]) -> pd.DataFrame:
+        keys = [structure_key(structure) for structure in structures]
+        in_sample = [model.outcome.knows(keys) for model in self.models if model.outcome is not None]
+        columns: dict[str, object] = {
+            "material_id": list(ids),
+            "formula": formula_groups(structures),
+            "in_sample": np.any(in_sample, axis=0) if in_sample else False,
+            "composition_beyond": said.beyond.numpy(),
+        }
+        lower, upper = self.intervals.bounds(said, self.level)
+        of_targets = (said.predicted.values, self.intervals.std(said), lower, upper, said.percentiles, said.outside)
+        names = ("predicted", "std", "lower", "upper", "percentile", "outside")
+        for column, target in enumerate(self.targets):
+            columns |= {f"{target}_{name}": of[:, column].numpy() for name, of in zip(names, of_targets, strict=True)}
+        return pd.DataFrame(columns)
+
+    def _nearest(self, batch: Batch, target: int) -> Nearest | None:
+        rows = [of_model[target] for of_model in self.rows]
+        if self.learned is None:
+            if len(self.models) > 1:
+                return None
+            rows = [torch.arange(len(self.models[0].head.known_positions(target)))]
+        return nearest_of(self.models, rows, batch, self.neighbours, target=target)
+
+    def _neighbours(self, nearest: Nearest | None, ids: Sequence[str], target: int) -> pd.DataFrame:
+        if nearest is None:
+            return pd.DataFrame(columns=NEIGHBOURS)
+        n, k = nearest.rows.shape
+        rows, known = nearest.rows.flatten(), self.learned
+        frame = pd.DataFrame({"material_id": np.repeat(np.array(ids, dtype=object), k), "target": self.targets[target]})
+        frame["rank"] = np.tile(np.arange(1, k + 1), n)
+        numbers = rows.tolist()
+        frame["neighbour"] = [f"number {row}" if known is None else known.ids[row] for row in numbers]
+        frame["formula"] = None if known is None or not known.formulas else [known.formulas[row] for row in numbers]
+        frame["value"] = np.nan if known is None else known.targets[rows, target].numpy()
+        return frame.assign(distance=nearest.distances.flatten().numpy())[NEIGHBOURS]
+
+    def _gate_weights(self, batch: Batch, target: int) -> Tensor:
+        """Of each expert ``[n, n_experts]``."""
+        found = []
+        for model in self.models:
+            with model.head.tuned_on(self.device):
+                weights = model.head.embed(batch)[1]
+            found.append(weights[:, target] if isinstance(model.head, GatedHead) else weights.mean(1))
+        return torch.stack(found).mean(0)
+
+    def _experts(self, nearest: Nearest | None, weights: Tensor, ids: Sequence[str], target: int) -> pd.DataFrame:
+        shares = None if nearest is None else nearest.shares
+        if shares is None:
+            of_nearest = of_all = torch.full_like(weights, torch.nan)
+        else:
+            first = shares.isfinite().all(2).int().argmax(1)  # one at no distance is the crystal itself, or its copy
+            of_nearest, of_all = shares[torch.arange(len(shares)), first], shares.nanmean(1)
+        counts = (weights.amax(0) > NEGLIGIBLE).nonzero()[:, 0].tolist()
+        frame = pd.DataFrame(
+            {
+                "material_id": np.repeat(np.array(ids, dtype=object), len(counts)),
+                "target": self.targets[target],
+                "expert": [self.cards[expert].tag for expert in counts] * len(ids),
+            }
+        )
+        for name, values in (("gate_weight", weights), ("share_of_nearest", of_nearest), ("share", of_all)):
+            frame[name] = values[:, counts].flatten().numpy()
+        return frame
+
+    def _notes(self) -> list[str | None]:
+        head = self.models[0].head
+        inducing = self.learned is not None and head.name == "inducing"
+        mixed = head.experts_of_axes(0) is None
+        return [
+            None if self.learned is not None else NAMELESS if len(self.models) == 1 else STRANGERS,
+            LANDMARKS.format(n=len(head.known_positions(0))) if inducing else None,
+            MIXED.format(head=head.name) if mixed else None,
+            MEMBERS.format(n=len(self.models)) if len(self.models) > 1 else None,
+        ]
+
+
+def _in_order(of_targets: Sequence[pd.DataFrame], ids: Sequence[str]) -> pd.DataFrame:
+    """The rows of one crystal after those of the other."""
+    order = {name: row for row, name in enumerate(ids)}
+    rows = pd.concat(of_targets, ignore_index=True)
+    return rows.sort_values("material_id", key=lambda names: names.map(order), kind="stable", ignore_index=True)

@@ -1,0 +1,45 @@
+"""Explanations from the shell: on the screen, as JSON, in files, and of a checkpoint of an older version."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.own_runs import N_CRYSTALS, Run, checkpoint, small
+from moe_mat.mixture.checkpoints import DIGEST, LEARNED, RunCheckpoints, read_run_checkpoint
+
+
+def test_a_prediction_is_explained(
+    run: Run, own: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run("fit", *small(), *own) == 0
+    capsys.readouterr()
+    options = ["--ckpt_path", checkpoint(), "--id_column", "name", "--sources", tmp_path]
+    assert run("explain", own[1], *options, "--neighbours", 2) == 0
+    out = capsys.readouterr().out
+    for said in (
+        "nearest training crystals",
+        "domain: inside",
+        f"and {N_CRYSTALS - 3} other crystals",
+        "note: no expert",
+    ):
+        assert said in out
+    assert run("explain", own[1], *options, "--output", "told.json") == 0
+    told = json.loads(Path("told.json").read_text(encoding="utf-8"))
+    assert len(told["crystals"]) == N_CRYSTALS
+    known = {one["material_id"] for one in told["crystals"] if one["in_sample"]}
+    assert {one["neighbour"] for crystal in told["crystals"] for one in crystal["neighbours"]} <= known
+    capsys.readouterr()
+
+    content = read_run_checkpoint(checkpoint())
+    older = {name: value for name, value in content.items() if name not in (LEARNED, DIGEST)}
+    RunCheckpoints().save_checkpoint(older, "older.ckpt")
+    assert run("explain", own[1], *options[2:], "--ckpt_path", "older.ckpt", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert "did not note what its training crystals are called" in told["notes"][0]
+    assert told["crystals"][0]["neighbours"][0]["neighbour"].startswith("number ")
+
+    assert run("explain", own[1], *options, "--output", "told.txt") == 1
+    assert "a .json, .csv or .parquet file is written" in capsys.readouterr().err
