@@ -44,7 +44,9 @@ def ase_table(path: Path) -> Table:
         with closing(_open(path)) as connection:
             _check(path, connection)
             keys = [key for (key,) in connection.execute("SELECT DISTINCT key FROM keys ORDER BY key")]
-            known = [name for name in ASE_RESULTS if _has(connection, name)]
+            counted = ", ".join(f"COUNT({name})" for name in ASE_RESULTS)
+            counts = connection.execute(f"SELECT {counted} FROM systems").fetchone()
+            known = [name for name, count in zip(ASE_RESULTS, counts, strict=True) if count]
     except sqlite3.Error as error:
         raise UnreadableError(f"{path} is not a whole SQLite database ({error}): copy or fetch it again") from error
     columns = list(dict.fromkeys(["id", "unique_id", *known, *map(str, keys)]))
@@ -66,10 +68,6 @@ def _check(path: Path, connection: sqlite3.Connection) -> None:
     version = int(found[0]) if found and str(found[0]).isdecimal() else 0
     if version < OLDEST:
         raise ValueError(f"{path} is a database of an old ASE: convert it by python -m ase.db.convert {path}")
-
-
-def _has(connection: sqlite3.Connection, column: str) -> bool:
-    return connection.execute(f"SELECT 1 FROM systems WHERE {column} IS NOT NULL LIMIT 1").fetchone() is not None
 
 
 def _rows(path: Path, columns: list[str], wanted: Wanted) -> Iterator[Row]:
