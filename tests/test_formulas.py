@@ -73,7 +73,6 @@ def test_formulas_are_read(text: str, reduced: str) -> None:
         ("Na٣", "no formula"),
         ("Na" * 200, "no formula"),
         ("Al2Cr0.00001", "too small"),
-        ("common measure",),
         ("Fe0.12345Ni0.54321Co0.33334Mn0.98761", "no common measure"),
     ],
 )
