@@ -15,9 +15,13 @@ from moe_mat.files.whole import whole_file
 PARTS = ("train", "val", "test")
 
 
-def formula_hash(structure: Structure) -> int:
-    """64-bit hash of the reduced formula, the same in every process."""
-    formula = structure.composition.element_composition.reduced_formula
+def formula_hash(crystal: Structure | str) -> int:
+    """64-bit hash of the reduced formula, the same in every process.
+
+    Args:
+        crystal: A structure, or its reduced formula without oxidation states.
+    """
+    formula = crystal if isinstance(crystal, str) else crystal.composition.element_composition.reduced_formula
     return int.from_bytes(hashlib.blake2b(formula.encode(), digest_size=8).digest(), "little")
 
 

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from moe_mat.crystals.datasets import load_matminer, load_quickstart
 from moe_mat.crystals.errors import CrystalError, LeftOut
-from moe_mat.crystals.grouping import group_labels
+from moe_mat.crystals.grouping import formula_groups, group_labels
 from moe_mat.crystals.readers import read_structures
 from moe_mat.crystals.splits import Split, group_split, random_split, read_split
 from moe_mat.crystals.structures import structure_key
@@ -126,6 +126,7 @@ class CrystalDataModule(EmbeddingDataModule):
         target_columns: Names of the targets.
         left_out: Crystals that could not be used.
         checks: What is wrong with data and split, looked for before a training.
+        crystals: A row a crystal: its reduced ``formula``, ``n_atoms`` of the cell, and ``volume`` in Å³ per atom.
 
     Raises:
         ValueError: When both a path and a data set are given, or both a file of splits and groups.
@@ -153,6 +154,7 @@ class CrystalDataModule(EmbeddingDataModule):
         self.target_columns = [target] if isinstance(target, str) else list(target or [])
         self.left_out: list[LeftOut] = []
         self.checks = DataChecks()
+        self.crystals = pd.DataFrame()
         self._read: tuple[list[Structure], pd.DataFrame] | None = None  # where they have been looked at before
         self._experts_left_out: list[str] = []
         self._loaded = False
@@ -228,6 +230,10 @@ class CrystalDataModule(EmbeddingDataModule):
         inputs = CrystalInputs(self.trainable, find_cards(self.experts), self.device)
         self.partial, self.collate = inputs(structures), inputs.collate
         self.keys = [structure_key(structure) for structure in structures]
+        n_atoms = np.array([len(structure) for structure in structures])
+        volumes = np.array([structure.volume for structure in structures]) / n_atoms
+        formulas = formula_groups(structures)
+        self.crystals = pd.DataFrame({"formula": formulas, "n_atoms": n_atoms, "volume": volumes})
         return structures, table
 
     def groups(self, structures: list[Structure], table: pd.DataFrame) -> list[object] | None:
