@@ -19,8 +19,8 @@ from moe_mat.cli.options import DATA_OPTIONS, ShardOptions
 from moe_mat.cli.outputs import check_output
 from moe_mat.cli.run_callbacks import PredictionWriter, TrainingProgress
 from moe_mat.cli.run_options import PATIENCE, add_own_options, add_run_options
-from moe_mat.cli.run_page import commands_of_run, page_of_run
 from moe_mat.cli.run_order import check_quickstart, checkpoints_folder, in_order
+from moe_mat.cli.run_page import commands_of_run, page_of_run
 from moe_mat.cli.run_screen import print_report, run_facts
 from moe_mat.cli.screen import Facts, screen
 from moe_mat.cli.sharded import is_sharded, predict_in_parts

@@ -70,9 +70,7 @@ def commands_of_run(
             ["moe-mat", "test", "--config", str(config), "--ckpt_path", checkpoint]
         )
         taken = [one for one in given if one.name in TRAINING_OPTIONS or str(one.name).startswith(("data.", "model."))]
-        commands["Errors on every crystal, by cross-validation"] = shlex.join(
-            ["moe-mat", "crossval", *map(str, taken)]
-        )
+        commands["Errors on every crystal, by cross-validation"] = shlex.join(["moe-mat", "crossval", *map(str, taken)])
     commands["Predict new crystals"] = f"moe-mat predict NEW_CRYSTALS --ckpt_path {shlex.quote(checkpoint)}"
     if settings.path is not None and isinstance(settings.target, str):
         predictions = ["--predictions", str(folder / "predictions.csv")]

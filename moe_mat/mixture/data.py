@@ -75,6 +75,7 @@ class EmbeddingDataModule(pl.LightningDataModule):
         self.batch_size, self.device = batch_size, device
         self.needs_partial = True  # the model says when it does not
         self.keys: list[bytes] = []  # of the structures, where they are known
+        self.formulas: list[str] = []  # likewise
 
     @property
     def digest(self) -> DataDigest:
@@ -230,10 +231,10 @@ class CrystalDataModule(EmbeddingDataModule):
         inputs = CrystalInputs(self.trainable, find_cards(self.experts), self.device)
         self.partial, self.collate = inputs(structures), inputs.collate
         self.keys = [structure_key(structure) for structure in structures]
+        self.formulas = formula_groups(structures).tolist()
         n_atoms = np.array([len(structure) for structure in structures])
         volumes = np.array([structure.volume for structure in structures]) / n_atoms
-        formulas = formula_groups(structures)
-        self.crystals = pd.DataFrame({"formula": formulas, "n_atoms": n_atoms, "volume": volumes})
+        self.crystals = pd.DataFrame({"formula": self.formulas, "n_atoms": n_atoms, "volume": volumes})
         return structures, table
 
     def groups(self, structures: list[Structure], table: pd.DataFrame) -> list[object] | None:

@@ -1,4 +1,4 @@
-"""Where errors are: by element, chemical system and number of atoms, on crystals that the model had not learned from."""
+"""Where errors are, of crystals that were not learned from: by element, chemical system and number of atoms."""
 
 from __future__ import annotations
 

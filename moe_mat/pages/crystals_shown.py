@@ -12,12 +12,14 @@ import pandas as pd
 from moe_mat.mixture.data import CrystalDataModule
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.report import RunReport
-from moe_mat.pages.nearest_training import N_NEAREST, nearest_training
+from moe_mat.pages.nearest_training import nearest_training
 
 # A name is cut behind so many characters.
 LONGEST_NAME = 60
 # Of the table of the worst, all of which are drawn.
 N_WORST = 15
+# Columns of the predictions that the page's script has.
+DRAWN = ("row", "id", "formula", "n_atoms", "true", "predicted", "lower", "upper", "percentile", "outside")
 
 
 def predictions_of(report: RunReport, data: CrystalDataModule, target: str) -> pd.DataFrame:
@@ -79,50 +81,37 @@ def choose(predictions: pd.DataFrame, *, most: int) -> Drawn:
     return Drawn(predictions.loc[np.sort(kept.to_numpy())], len(predictions))
 
 
-def points(
-    drawn: Sequence[Drawn], model: MixtureOfExperts, data: CrystalDataModule, *, knows_training: bool
-) -> dict[str, Any]:
+def points(drawn: Sequence[Drawn], model: MixtureOfExperts, data: CrystalDataModule) -> list[dict[str, Any]]:
     """What the page's script draws, as plain data.
 
     Args:
         drawn: Of each target.
         model: A finished model.
         data: That was predicted.
-        knows_training: Whether its training rows are those that the model has learned from.
 
     Returns:
-        ``crystals`` with ``id``, ``formula`` and ``n_atoms``; and ``targets``, of each of which ``parts`` has columns
-        by part, ``row`` being a number in the crystals, ``nearest`` those of the nearest training crystals and
-        ``distance`` theirs; ``known`` is the value of each of these. ``rows`` are the crystals' rows in the data.
+        Of each target, ``parts`` has columns by part: ``nearest`` are numbers in ``known``, the names, formulas and
+        values of crystals of the training, and ``distance`` how far these are.
     """
-    shown: dict[int, int] = {}
-    targets = []
-    for column, of_target in enumerate(drawn):
-        said = of_target.predictions
-        rows = said["row"].to_numpy()
-        near = np.empty((len(rows), 0), int), np.empty((len(rows), 0))
-        if knows_training and len(rows):
-            near = nearest_training(model, data, rows, column=column, k=N_NEAREST)
-        known = {}
-        for row in np.unique(near[0][near[0] >= 0]).tolist():
-            known[shown.setdefault(row, len(shown))] = float(data.targets[row, column])
-        parts = {}
-        for part in ("train", "val", "test"):
-            here = (said["part"] == part).to_numpy()
-            some = said[here]
-            columns: dict[str, Any] = {
-                name: some[name].to_numpy()
-                for name in ("true", "predicted", "lower", "upper", "percentile", "outside")
-            }
-            columns["row"] = [shown.setdefault(row, len(shown)) for row in some["row"].tolist()]
-            columns["nearest"] = [[shown[row] for row in of if row >= 0] for of in near[0][here].tolist()]
-            columns["distance"] = near[1][here]
-            parts[part] = columns
-        targets.append({"parts": parts, "known": known})
-    rows = list(shown)
-    crystals = {
-        "id": [short(data.ids[row]) for row in rows],
-        "formula": data.crystals["formula"].to_numpy()[rows],
-        "n_atoms": data.crystals["n_atoms"].to_numpy()[rows],
+    return [_points(one.predictions, model, data, column) for column, one in enumerate(drawn)]
+
+
+def _points(said: pd.DataFrame, model: MixtureOfExperts, data: CrystalDataModule, column: int) -> dict[str, Any]:
+    near = nearest_training(model, data, said["row"].to_numpy(dtype=int), column=column)
+    known = [number for number in np.unique(near.numbers).tolist() if number >= 0]
+    place = {number: place for place, number in enumerate(known)}
+    parts = {}
+    for part in ("train", "val", "test"):
+        here = (said["part"] == part).to_numpy()
+        parts[part] = {name: said[name].to_numpy()[here] for name in DRAWN} | {
+            "nearest": [[place[number] for number in of if number >= 0] for of in near.numbers[here].tolist()],
+            "distance": near.distances[here],
+        }
+    return {
+        "parts": parts,
+        "known": {
+            "id": [short(near.ids[number]) for number in known],
+            "formula": [near.formulas[number] for number in known],
+            "value": near.values[known],
+        },
     }
-    return {"rows": rows, "crystals": crystals, "targets": targets}

@@ -11,8 +11,21 @@ from moe_mat.mixture.composition_range import knows_composition_alone
 from moe_mat.mixture.heads.base import Head
 from moe_mat.zoo.cards import EncoderCard, ExpertCard, ModuleCard, NetworkCard
 
-# Of quantities that are named; of more, their number is told.
-MOST_NAMED = 3
+# Quantities that go together, in words.
+FAMILIES = {
+    "energies": ("energy", "formation_energy", "energy_above_hull", "exfoliation_energy", "forces", "stress"),
+    "elastic properties": (
+        "elastic_constants",
+        "bulk_modulus",
+        "shear_modulus",
+        "young_modulus",
+        "poisson_ratio",
+        "elastic_anisotropy",
+    ),
+    "electronic properties": ("band_gap", "dielectric_constant", "effective_mass"),
+    "transport": ("seebeck_coefficient", "power_factor"),
+    "magnetism": ("magnetic_moment",),
+}
 # Kinds are told until they have this share of the weight, or so many are told.
 TOLD_SHARE, MOST_TOLD = 0.75, 3
 # From this share on, a model leans on a kind of expert; and from this on, on hardly anything else.
@@ -36,10 +49,13 @@ def weighed(weights: Mapping[str, float], cards: Sequence[ExpertCard]) -> list[W
 
 def kinds(weights: Mapping[str, float], cards: Sequence[ExpertCard]) -> list[Weighed]:
     """Kinds of experts with their tags, the heaviest first."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[ExpertCard]] = {}
     for card in cards:
-        found.setdefault(kind_of(card), []).append(card.tag)
-    summed = [Weighed(kind, ", ".join(tags), sum(weights[tag] for tag in tags)) for kind, tags in found.items()]
+        found.setdefault(kind_of(card), []).append(card)
+    summed = [
+        Weighed(_in_full(kind, of_kind), ", ".join(card.tag for card in of_kind), sum(weights[c.tag] for c in of_kind))
+        for kind, of_kind in found.items()
+    ]
     return sorted(summed, key=lambda one: -one.weight)
 
 
@@ -67,23 +83,23 @@ def in_words(kinds: Sequence[Weighed]) -> str:
 
 
 def beside_the_gate(head: Head, column: int) -> str | None:
-    """What part of the prediction of a target does not go through the gate; ``None`` where all does, or is not known."""
+    """What part of a target's prediction does not go through the gate; ``None`` where all does, or is not known."""
     shares = [(one["kernel"], one["share"]) for one in head.tried if one.get("target") == column and "kernel" in one]
     beside = sum(share for kernel, share in shares if kernel != "gated")
     if not beside:
         return None
     return (
-        f"The gated kernel makes {100 * (1 - beside):.0f} % of the prediction. The other {100 * beside:.0f} % come from "
-        "a kernel on the single columns of descriptors and of the networks' predictions, which has no gate."
+        f"The gated kernel makes {100 * (1 - beside):.0f} % of the prediction. The other {100 * beside:.0f} % come "
+        "from a kernel on the single columns of descriptors and of the networks' predictions, which has no gate."
     )
 
 
 def kind_of(card: ExpertCard) -> str:
     """What an expert brings along, in words: experts of one kind share them."""
     if isinstance(card, NetworkCard):
-        return f"networks for {_quantities(card)}"
+        return f"networks for {_family(card)}"
     if isinstance(card, ModuleCard):
-        return f"modules for {_quantities(card)}" if card.target else "modules"
+        return f"modules for {_family(card)}" if card.target else "modules"
     assert isinstance(card, EncoderCard)
     if knows_composition_alone(card):
         return "the composition"
@@ -93,19 +109,32 @@ def kind_of(card: ExpertCard) -> str:
     if card.encoder == "table":
         return f"vectors computed elsewhere ({card.tag})"
     if card.encoder == "cgcnn":
-        return f"graph networks for {_quantities(card)}"
+        return f"graph networks for {_family(card)}"
     if card.weights is not None and getattr(encoder, "learned", True):
         return f"the potential {card.title.split(',')[0]}"
     return "descriptors of the structure"
 
 
-def _quantities(card: ExpertCard) -> str:
-    names = list(dict.fromkeys(quantity_of(one).replace("_", " ") for one in (card.target or "").split(", ") if one))
-    if not names:
+def _quantities(card: ExpertCard) -> list[str]:
+    return list(dict.fromkeys(quantity_of(one) for one in (card.target or "").split(", ") if one))
+
+
+def _family(card: ExpertCard) -> str:
+    """What an expert was trained for, in words that others may share."""
+    names = _quantities(card)
+    families = {next((name for name, members in FAMILIES.items() if one in members), one) for one in names}
+    if not families:
         return "a property that their card does not name"
-    if len(names) > MOST_NAMED:
-        return f"{len(names)} properties at once"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return families.pop().replace("_", " ") if len(families) == 1 else "many properties at once"
+
+
+def _in_full(kind: str, cards: Sequence[ExpertCard]) -> str:
+    """A kind with the one quantity that all its experts were trained for, if it is one."""
+    quantities = {one for card in cards for one in _quantities(card)}
+    family = _family(cards[0])
+    if len(quantities) == 1 and kind.endswith(f"for {family}"):
+        return f"{kind.removesuffix(family)}{quantities.pop().replace('_', ' ')}"
+    return kind
 
 
 def _title(card: ExpertCard) -> str:

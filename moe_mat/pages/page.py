@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 # Of the plotting library: what draws, and what makes figures of JavaScript.
 BOKEH_SCRIPTS = ("bokeh.min.js", "bokeh-api.min.js")
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 
 
 def render(template: str, content: Mapping[str, Any], *, data: object = None, plots: bool = True) -> str:
@@ -62,7 +62,13 @@ def _bokeh(name: str) -> str:
 def _as_json(data: object) -> Markup:
     """JSON that may stand in a script of a page."""
     text = json.dumps(_plain(data), allow_nan=False, separators=(",", ":"), ensure_ascii=False)
-    for sign, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):
+    for sign, code in (
+        ("<", "\\u003c"),
+        (">", "\\u003e"),
+        ("&", "\\u0026"),
+        ("\u2028", "\\u2028"),
+        ("\u2029", "\\u2029"),
+    ):
         text = text.replace(sign, code)
     return Markup(text)
 

@@ -1,6 +1,5 @@
 // The plots of a run: all text from data goes into the page as text, never as HTML.
 const drawn = JSON.parse(document.getElementById("drawn").textContent);
-const crystals = drawn.crystals;
 const PARTS = ["train", "val", "test"];
 const TITLES = {train: "training", val: "validation", test: "test"};
 const MOST_WHISKERS = 150;
@@ -30,7 +29,8 @@ function newPlot(place, settings) {
   const colour = colours();
   const plot = Bokeh.Plotting.figure({
     sizing_mode: "scale_width", width: 400, height: 400, toolbar_location: null, tools: [],
-    background_fill_alpha: 0, border_fill_alpha: 0, outline_line_color: null, min_border: 4, ...settings,
+    background_fill_color: colour("card"), border_fill_color: colour("card"), outline_line_color: null, min_border: 6, min_border_top: 12, min_border_right: 14,
+    ...settings,
   });
   for (const axis of [plot.xaxis, plot.yaxis]) {
     Object.assign(axis, {
@@ -52,7 +52,7 @@ function text(kind, name) {
 class Parity {
   constructor(column) {
     this.column = column;
-    this.target = drawn.targets[column];
+    this.target = drawn[column];
     this.panel = document.querySelector(`[data-panel="${column}"]`);
     this.told = document.querySelector(`[data-told="${column}"]`);
     this.legend = document.querySelector(`[data-legend="${column}"]`);
@@ -131,10 +131,9 @@ class Parity {
     this.mark(this.marked, false);
   }
   tip(part, place) {
-    const of = this.target.parts[part], row = of.row[place], list = element("div", null);
-    list.className = "tip";
+    const of = this.target.parts[part], list = element("div", null);
     const lines = [
-      [crystals.id[row], crystals.formula[row]], ["true", digits(of.true[place])], ["predicted", digits(of.predicted[place])],
+      [of.id[place], of.formula[place]], ["true", digits(of.true[place])], ["predicted", digits(of.predicted[place])],
       [`${Math.round(100 * this.target.level)} % interval`, interval(of, place)],
     ];
     for (const [name, value] of lines) {
@@ -153,7 +152,7 @@ class Parity {
     this.show(part, place);
   }
   show(part, place) {
-    const of = this.target.parts[part], row = of.row[place];
+    const of = this.target.parts[part];
     this.chosen = [part, place];
     if (this.ring) {
       const [low, high] = [of.lower[place], of.upper[place]].map((value) => value ?? of.predicted[place]);
@@ -161,23 +160,24 @@ class Parity {
     }
     const outside = of.outside[place] ? ": unlike the training" : "";
     const facts = [
-      ["formula", crystals.formula[row]], ["atoms", `${crystals.n_atoms[row]}`],
+      ["formula", of.formula[place]], ["atoms", String(of.n_atoms[place])],
       ["part", part === "train" ? "learned from" : TITLES[part]], ["true", digits(of.true[place])],
       ["predicted", digits(of.predicted[place])], ["error", digits(of.predicted[place] - of.true[place], 3)],
       [`${Math.round(100 * this.target.level)} % interval`, interval(of, place)],
       ["distance", of.percentile[place] === null ? "–" : `farther than ${Math.round(of.percentile[place])} % of the training${outside}`],
     ];
     const list = element("dl", null, facts.flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
-    this.panel.replaceChildren(element("h3", crystals.id[row]), list);
+    this.panel.replaceChildren(element("h3", of.id[place]), list);
     const nearest = of.nearest[place];
     if (!nearest.length) {
       return this.panel.append(element("p", "The crystals that the model has learned from are not among these data, so the nearest of them are not known."));
     }
+    const known = this.target.known;
     const rows = nearest.map((other, i) => element("tr", null, [
-      element("td", crystals.id[other]), element("td", crystals.formula[other]),
-      element("td", digits(this.target.known[other])), element("td", digits(of.distance[place][i], 3)),
+      element("td", known.id[other]), element("td", known.formula[other]), element("td", digits(known.value[other])),
+      element("td", digits(of.distance[place][i], 3)),
     ]));
-    const head = element("tr", null, ["crystal", "formula", this.target.name, "distance"].map((name) => element("th", name)));
+    const head = element("tr", null, ["crystal", "formula", "value", "distance"].map((name) => element("th", name)));
     for (const line of [head, ...rows]) {
       for (const cell of [line.cells[2], line.cells[3]]) cell.className = "n";
       line.cells[0].className = "name";
@@ -200,9 +200,9 @@ class Parity {
     let found = 0;
     for (const part of PARTS) {
       const source = this.renderers[part].data_source, of = this.target.parts[part], usual = part === "train" ? 0.55 : 0.85;
-      const alpha = of.row.map((row) => {
+      const alpha = of.formula.map((formula) => {
         if (group === null) return usual;
-        const elements = elementsOf(crystals.formula[row]);
+        const elements = elementsOf(formula);
         const fits = group.system ? elements.join("-") === group.name : elements.includes(group.name);
         found += fits;
         return fits ? 1 : 0.06;
@@ -213,40 +213,50 @@ class Parity {
   }
 }
 
+function fromZero(values) {
+  return new Bokeh.Range1d({start: 0, end: 1.05 * Math.max(...values) || 1});
+}
 function drawValues(place, target) {
   const all = PARTS.flatMap((part) => target.parts[part].true);
   if (!all.length) return;
   let low = Infinity, high = -Infinity;
   for (const value of all) { low = Math.min(low, value); high = Math.max(high, value); }
   const n = Math.max(5, Math.min(30, Math.round(Math.sqrt(all.length)))), step = (high - low || 1) / n;
-  const plot = newPlot(place, {width: 520, height: 230, y_axis_label: "share", x_axis_label: target.name});
   const edges = Array.from({length: n + 1}, (_, i) => low + i * step);
-  for (const part of PARTS) {
-    const values = target.parts[part].true;
-    if (!values.length) continue;
-    const counts = new Array(n).fill(0);
+  const shares = Object.fromEntries(PARTS.map((part) => {
+    const values = target.parts[part].true, counts = new Array(n).fill(0);
     for (const value of values) counts[Math.min(n - 1, Math.floor((value - low) / step))] += 1 / values.length;
-    const x = edges.flatMap((edge, i) => i ? [edges[i - 1], edge] : []), y = counts.flatMap((count) => [count, count]);
+    return [part, counts];
+  }));
+  const plot = newPlot(place, {
+    sizing_mode: "stretch_width", width: 520, height: 240, y_axis_label: "share", x_axis_label: target.name,
+    y_range: fromZero(Object.values(shares).flat()),
+  });
+  for (const part of PARTS) {
+    const counts = shares[part];
+    if (!target.parts[part].true.length) continue;
+    const x = [low, ...edges.flatMap((edge, i) => i ? [edges[i - 1], edge] : []), high];
+    const y = [0, ...counts.flatMap((count) => [count, count]), 0];
     plot.line({x, y, line_color: colours()(part), line_width: 2, legend_label: TITLES[part]});
   }
-  plot.y_range.start = 0;
   styleLegend(plot, "top_right");
 }
 function drawCurves(place, target, kind) {
   const colour = colours(), covered = kind === "coverage";
+  const kept = (of) => of.level.map((_, i) => i).filter((i) => covered || of.level[i] > 0.1);
+  const errors = Object.values(target.calibration).flatMap((of) => kept(of).map((i) => of.mae[i]));
   const plot = newPlot(place, {
-    width: 420, height: 330, x_axis_label: covered ? "level of the interval, %" : "crystals kept, the surest first, %",
+    y_range: covered ? new Bokeh.Range1d({start: -2, end: 104}) : fromZero(errors),
+    sizing_mode: "stretch_width", width: 420, height: 320, x_axis_label: covered ? "level of the interval, %" : "crystals kept, the surest first, %",
     y_axis_label: covered ? "values within it, %" : "MAE",
   });
   if (covered) plot.line({x: [0, 100], y: [0, 100], line_color: colour("soft"), line_dash: [4, 4]});
   for (const part of PARTS) {
     const of = target.calibration[part];
     if (!of) continue;
-    const some = of.level.map((_, i) => i).filter((i) => covered || of.level[i] > 0.1);
-    const y = some.map((i) => covered ? 100 * of.coverage[i] : of.mae[i]);
+    const some = kept(of), y = some.map((i) => covered ? 100 * of.coverage[i] : of.mae[i]);
     plot.line({x: some.map((i) => 100 * of.level[i]), y, line_color: colour(part), line_width: 2.5, legend_label: TITLES[part]});
   }
-  if (!covered) plot.y_range.start = 0;
   styleLegend(plot, covered ? "top_left" : "bottom_right");
 }
 function styleLegend(plot, location) {
@@ -255,14 +265,14 @@ function styleLegend(plot, location) {
   });
 }
 
-const parities = drawn.targets.map((_, column) => new Parity(column));
+const parities = drawn.map((_, column) => new Parity(column));
 function drawAll() {
   plots.length = 0;
   for (const figure of document.querySelectorAll("[data-plot]")) {
     const kind = figure.dataset.plot, column = Number(figure.dataset.target), place = figure.querySelector("div");
     if (kind === "parity") parities[column].draw();
-    else if (kind === "values") drawValues(place, drawn.targets[column]);
-    else drawCurves(place, drawn.targets[column], kind);
+    else if (kind === "values") drawValues(place, drawn[column]);
+    else drawCurves(place, drawn[column], kind);
   }
 }
 drawAll();

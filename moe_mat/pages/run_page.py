@@ -22,7 +22,7 @@ from moe_mat.mixture.uncertainty_scores import LEVELS
 from moe_mat.pages import breakdown, gate_words
 from moe_mat.pages.crystals_shown import N_WORST, choose, points, predictions_of, short, worst_first
 from moe_mat.pages.page import render
-from moe_mat.pages.seen import Seen, look
+from moe_mat.pages.seen import look
 
 logger = logging.getLogger(__name__)
 
@@ -62,12 +62,6 @@ class RunSubject:
         """Names of the targets."""
         return [str(target) for target in self.model.hparams["targets"]]
 
-    @property
-    def knows_training(self) -> bool:
-        """Whether the training rows of the data are those that the model has learned from."""
-        digest = self.model.data_digest
-        return digest is not None and digest.difference(self.data.digest) is None
-
 
 def write_run_page(run: RunSubject) -> Path:
     """Write ``report.html`` into the folder of a run.
@@ -90,12 +84,11 @@ def _page(run: RunSubject, *, most: int) -> str:
     targets = run.targets
     said = [predictions_of(report, data, target) if len(report.predictions) else _nothing() for target in targets]
     drawn = [choose(one, most=max(most // len(targets), N_WORST)) for one in said]
-    drawing = points(drawn, model, data, knows_training=run.knows_training)
+    drawing = points(drawn, model, data)
     seen = look(report, data, model.cards, targets)
-    row_of = {int(row): place for place, row in enumerate(drawing.pop("rows"))}
     shown = []
     for column, (target, of_target) in enumerate(zip(targets, said, strict=True)):
-        drawing["targets"][column] |= {"name": target, "level": run.level, "calibration": _calibration(report, target)}
+        drawing[column] |= {"name": target, "level": run.level, "calibration": _calibration(report, target)}
         shown.append(
             {
                 "name": target,
@@ -103,7 +96,7 @@ def _page(run: RunSubject, *, most: int) -> str:
                 "levels": _levels(report, target),
                 "n_all": drawn[column].n_all,
                 "n_drawn": len(drawn[column].predictions),
-                "worst": _worst(of_target, row_of, seen[column].flags),
+                "worst": _worst(of_target, seen[column].flags),
                 "n_held_out": int((of_target["part"] != "train").sum()),
                 "elements": breakdown.by_element(of_target),
                 "systems": breakdown.by_system(of_target),
@@ -127,7 +120,7 @@ def _page(run: RunSubject, *, most: int) -> str:
         "parts": [(TITLES[part], report.rows.get(part, 0)) for part in PARTS],
         "targets": shown,
         "warnings": [*report.notes, *checks.warnings],
-        "knows_training": run.knows_training,
+        "knows_training": any(one["known"]["id"] for one in drawing),
         "weights": gate_words.weighed(report.gate_weights, model.cards),
         "kinds": kinds,
         "in_words": gate_words.in_words(kinds),
@@ -160,18 +153,16 @@ def _errors(report: RunReport, target: str) -> dict[str, Any]:
     return {"metrics": records, "headline": next((one for one in new if one["n"]), None)}
 
 
-def _levels(report: RunReport, target: str) -> list[dict[str, Any]]:
-    """Coverage and width of the intervals at each level, of crystals that were not learned from."""
-    found = []
+def _levels(report: RunReport, target: str) -> dict[str, list[dict[str, float]]]:
+    """Part to level, coverage and mean width of the intervals, of crystals that were not learned from."""
+    found = {}
     for row in report.metrics.to_dict("records") if len(report.metrics) else []:
-        for level in LEVELS:
-            coverage = row.get(f"coverage_{100 * level:g}", np.nan)
-            if row["target"] == target and not row["in_sample"] and np.isfinite(coverage):
-                width = row[f"width_{100 * level:g}"]
-                found.append(
-                    {"part": TITLES[row["part"]], "n": row["n"], "level": level, "coverage": coverage, "width": width}
-                )
-    return found
+        if row["target"] == target and not row["in_sample"] and np.isfinite(row.get("coverage_90", np.nan)):
+            found[f"{TITLES[row['part']]} ({row['n']})"] = [
+                {"level": level, "coverage": row[f"coverage_{100 * level:g}"], "width": row[f"width_{100 * level:g}"]}
+                for level in LEVELS
+            ]
+    return dict(reversed(found.items()))
 
 
 def _calibration(report: RunReport, target: str) -> dict[str, dict[str, np.ndarray]]:
@@ -182,9 +173,9 @@ def _calibration(report: RunReport, target: str) -> dict[str, dict[str, np.ndarr
     return {str(part): {name: of[name].to_numpy() for name in names} for part, of in of_target.groupby("part")}
 
 
-def _worst(predictions: pd.DataFrame, row_of: Mapping[int, int], seen: np.ndarray) -> list[dict[str, Any]]:
+def _worst(predictions: pd.DataFrame, seen: np.ndarray) -> list[dict[str, Any]]:
     rows = worst_first(predictions)[:N_WORST].to_dict("records")
-    return [{**one, "shown": row_of[int(one["row"])], "seen": bool(seen[int(one["row"])])} for one in rows]
+    return [{**one, "seen": bool(seen[int(one["row"])])} for one in rows]
 
 
 def _copies(crystals: pd.DataFrame, targets: Sequence[str]) -> list[dict[str, Any]]:

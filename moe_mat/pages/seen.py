@@ -11,8 +11,8 @@ from moe_mat.audit import FLAGS, Overlap, estimate, find_quantity, rows_left
 from moe_mat.audit.quantities import OTHER
 from moe_mat.crystals.splits import PARTS
 from moe_mat.mixture.data import CrystalDataModule
-from moe_mat.pages.crystals_shown import predictions_of
 from moe_mat.mixture.report import RunReport
+from moe_mat.pages.crystals_shown import predictions_of
 from moe_mat.zoo.cards import ExpertCard
 
 
