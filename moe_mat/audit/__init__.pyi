@@ -1,4 +1,4 @@
-from .estimate import estimate
+from .estimating import estimate
 from .exposure import Exposure, TrainingSet, UnlistedSet, exposure_of, group
 from .matching import FLAGS, LEFT, Matches, Overlap, match, rows_left
 from .quantities import determines, find_quantity, is_related, quantity_of

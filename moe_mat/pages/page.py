@@ -62,14 +62,8 @@ def _bokeh(name: str) -> str:
 def _as_json(data: object) -> Markup:
     """JSON that may stand in a script of a page."""
     text = json.dumps(_plain(data), allow_nan=False, separators=(",", ":"), ensure_ascii=False)
-    for sign, code in (
-        ("<", "\\u003c"),
-        (">", "\\u003e"),
-        ("&", "\\u0026"),
-        ("\u2028", "\\u2028"),
-        ("\u2029", "\\u2029"),
-    ):
-        text = text.replace(sign, code)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)
 
 

@@ -118,6 +118,7 @@ class Parity {
         if (place !== undefined) this.choose(part, place);
       });
     }
+    this.view = plots.at(-1);
     this.ring = new Bokeh.ColumnDataSource({data: {x: [], y: [], low: [], high: []}});
     const ring = plot.scatter({field: "x"}, {field: "y"}, {
       source: this.ring, size: 15, fill_color: null, line_color: colour("ink"), line_width: 2});

@@ -21,7 +21,7 @@ from moe_mat.mixture.report import RunReport
 from moe_mat.mixture.uncertainty_scores import LEVELS
 from moe_mat.pages import breakdown, gate_words
 from moe_mat.pages.crystals_shown import N_WORST, choose, points, predictions_of, short, worst_first
-from moe_mat.pages.page import render
+from moe_mat.pages.page import NOTHING, render
 from moe_mat.pages.seen import look
 
 logger = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ def _page(run: RunSubject, *, most: int) -> str:
         "kinds": kinds,
         "in_words": gate_words.in_words(kinds),
         "left_out": [
-            {"id": short(one.material_id or "–"), "source": one.source, "column": one.column, "reason": one.reason}
+            {"id": short(one.material_id or NOTHING), "source": one.source, "column": one.column, "reason": one.reason}
             for one in data.left_out[:MOST_LISTED]
         ],
         "n_left_out": len(data.left_out),
