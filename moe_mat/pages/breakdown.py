@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -67,29 +68,25 @@ def elements_of(formula: str) -> list[str]:
 
 def by_element(predictions: pd.DataFrame) -> list[list[Group | None]]:
     """The periodic table: a group each element, ``None`` where there is no place for one."""
-    members = {name: group for name, group in _groups(predictions, predictions["formula"].map(elements_of))}
-    nothing = predictions.iloc[:0]
-    mae = _mae(predictions)
+    found = {one.name: one for one in _groups(predictions, predictions["formula"].map(elements_of))}
+    nothing = partial(Group, n=0, mae=math.nan, ratio=math.nan, n_train=0)
     return [
-        [None if symbol == "." else _group(symbol, members.get(symbol, nothing), mae) for symbol in row.split()]
+        [None if symbol == "." else found.get(symbol, nothing(symbol)) for symbol in row.split()]
         for row in PERIODIC_TABLE
     ]
 
 
 def by_system(predictions: pd.DataFrame) -> list[Group]:
     """Chemical systems, those with the largest part of all errors first."""
-    systems = predictions["formula"].map(lambda formula: ["-".join(elements_of(formula))])
-    found = _all_groups(predictions, systems)
-    return sorted(found, key=lambda one: -one.n * one.mae)[:N_SYSTEMS]
+    found = _groups(predictions, predictions["formula"].map(lambda formula: "-".join(elements_of(formula))))
+    return sorted((one for one in found if one.n), key=lambda one: -one.n * one.mae)[:N_SYSTEMS]
 
 
 def by_size(predictions: pd.DataFrame) -> list[Group]:
     """Classes of the number of atoms in the cell, from small to large."""
     place = np.searchsorted(SIZES, predictions["n_atoms"].to_numpy())
-    sizes = predictions.assign(place=place)
-    mae = _mae(predictions)
-    groups = [_group(_size(number), of, mae) for number, of in sizes.groupby("place")]
-    return [one for one in groups if one.n]
+    found = _groups(predictions, pd.Series(place, index=predictions.index))
+    return [replace(one, name=_size(int(one.name))) for one in found if one.n]
 
 
 def _size(number: int) -> str:
@@ -99,24 +96,16 @@ def _size(number: int) -> str:
     return f"{lowest}" if lowest == SIZES[number] else f"{lowest} to {SIZES[number]}"
 
 
-def _all_groups(predictions: pd.DataFrame, names: pd.Series) -> list[Group]:
-    mae = _mae(predictions)
-    found = (_group(name, members, mae) for name, members in _groups(predictions, names))
-    return [one for one in found if one.n]
-
-
-def _groups(predictions: pd.DataFrame, names: pd.Series) -> Iterable[tuple[str, pd.DataFrame]]:
-    """Each name with the crystals that have it among theirs."""
-    each = names.explode()
-    for name, places in each.groupby(each).groups.items():
-        yield str(name), predictions.loc[places]
-
-
-def _mae(predictions: pd.DataFrame) -> float:
-    errors = predictions.loc[predictions["part"] != "train", "error"].abs()
-    return float(errors.mean()) if len(errors) else float("nan")
-
-
-def _group(name: str, members: pd.DataFrame, mae: float) -> Group:
-    own, n = _mae(members), int((members["part"] != "train").sum())
-    return Group(name, n, own, own / mae if mae > 0 else float("nan"), len(members) - n)
+def _groups(predictions: pd.DataFrame, names: pd.Series) -> list[Group]:
+    """The crystals of each name, or of each of several names that a crystal has, in the order of the names."""
+    held_out = predictions["part"] != "train"
+    errors = predictions["error"].abs().where(held_out)
+    each = pd.DataFrame({"name": names, "held_out": held_out, "error": errors}).explode("name").groupby("name")
+    summed = each.agg(n=("held_out", "sum"), n_all=("held_out", "size"), mae=("error", "mean"))
+    mae = errors.mean()
+    ratios = summed["mae"] / mae if mae > 0 else summed["mae"] * math.nan
+    columns = (summed["n"], summed["n_all"], summed["mae"], ratios)
+    return [
+        Group(str(name), int(n), float(own), float(ratio), int(n_all - n))
+        for name, n, n_all, own, ratio in zip(summed.index, *columns, strict=True)
+    ]

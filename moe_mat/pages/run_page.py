@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,8 +22,6 @@ from moe_mat.pages import breakdown, gate_words
 from moe_mat.pages.crystals_shown import N_WORST, choose, points, predictions_of, short, worst_first
 from moe_mat.pages.page import NOTHING, render
 from moe_mat.pages.seen import look
-
-logger = logging.getLogger(__name__)
 
 FILE = "report.html"
 LARGEST = 5_000_000
@@ -82,7 +79,7 @@ def write_run_page(run: RunSubject) -> Path:
 def _page(run: RunSubject, *, most: int) -> str:
     report, data, model = run.report, run.data, run.model
     targets = run.targets
-    said = [predictions_of(report, data, target) if len(report.predictions) else _nothing() for target in targets]
+    said = [predictions_of(report, data, target) for target in targets]
     drawn = [choose(one, most=max(most // len(targets), N_WORST)) for one in said]
     drawing = points(drawn, model, data)
     seen = look(report, data, model.cards, targets)
@@ -138,14 +135,9 @@ def _page(run: RunSubject, *, most: int) -> str:
     return render("run.html", content, data=drawing)
 
 
-def _nothing() -> pd.DataFrame:
-    columns = ("row", "id", "true", "predicted", "error", "lower", "upper", "percentile", "outside", "n_atoms")
-    return pd.DataFrame({**dict.fromkeys(columns, np.empty(0)), "part": [], "in_part": [], "formula": []})
-
-
 def _errors(report: RunReport, target: str) -> dict[str, Any]:
     """The rows of the errors' table, and the one that tells the error on new crystals, if there is one."""
-    rows = report.metrics[report.metrics["target"] == target] if len(report.metrics) else report.metrics
+    rows = report.metrics[report.metrics["target"] == target]
     records = rows.to_dict("records")
     for one in records:
         one["title"] = TITLES[one["part"]] + (", in sample" if one["in_sample"] and one["part"] != "train" else "")
@@ -156,7 +148,7 @@ def _errors(report: RunReport, target: str) -> dict[str, Any]:
 def _levels(report: RunReport, target: str) -> dict[str, list[dict[str, float]]]:
     """Part to level, coverage and mean width of the intervals, of crystals that were not learned from."""
     found = {}
-    for row in report.metrics.to_dict("records") if len(report.metrics) else []:
+    for row in report.metrics.to_dict("records"):
         if row["target"] == target and not row["in_sample"] and np.isfinite(row.get("coverage_90", np.nan)):
             found[f"{TITLES[row['part']]} ({row['n']})"] = [
                 {"level": level, "coverage": row[f"coverage_{100 * level:g}"], "width": row[f"width_{100 * level:g}"]}

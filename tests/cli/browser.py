@@ -65,8 +65,8 @@ class Browser:
 
     def click(self, x: float, y: float) -> None:
         """Press and release the left button."""
-        for kind in ("mousePressed", "mouseReleased"):
-            self.mouse(kind, x, y, button="left", clickCount=1, buttons=1)
+        for kind, held in (("mousePressed", 1), ("mouseReleased", 0)):
+            self.mouse(kind, x, y, button="left", clickCount=1, buttons=held)
 
     def _command(self, name: str, **settings: object) -> None:
         self.driver.execute_cdp_cmd(name, settings)

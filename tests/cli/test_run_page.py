@@ -177,7 +177,7 @@ def test_errors_by_element_system_and_size() -> None:
     assert len(elements) == 103
     assert (elements["Cl"].n, elements["Cl"].mae, elements["Cl"].ratio, elements["Cl"].n_train) == (3, 2.0, 1.0, 1)
     assert (elements["Na"].mae, elements["Li"].n, elements["Fe"].n) == (1.5, 1, 0)
-    assert [(one.name, one.n) for one in by_system(said)] == [("Cl-Na", 2), ("Cl-Li", 1)]
+    assert [(one.name, one.n) for one in by_system(said)] == [("Cl-Li", 1), ("Cl-Na", 2)]
     assert [(one.name, one.n, one.mae) for one in by_size(said)] == [("2", 2, 2.0), ("5 to 8", 1, 2.0)]
 
 
