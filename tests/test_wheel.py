@@ -22,7 +22,7 @@ PACKAGES = {
     "configs": "moe_mat/configs",
     "benchmarks/tasks": "moe_mat/task_cards",
 }
-KINDS = {".py", ".pyi", ".typed", ".yaml", ".json", ".npz", ".safetensors"}
+KINDS = {".css", ".html", ".js", ".py", ".pyi", ".typed", ".yaml", ".json", ".npz", ".safetensors"}
 IMPORT_ALL = """
 import importlib, pathlib, moe_mat
 package = pathlib.Path(moe_mat.__file__).parent

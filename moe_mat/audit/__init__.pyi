@@ -1,3 +1,4 @@
+from .estimating import estimate
 from .exposure import Exposure, TrainingSet, UnlistedSet, exposure_of, group
 from .matching import FLAGS, LEFT, Matches, Overlap, match, rows_left
 from .quantities import determines, find_quantity, is_related, quantity_of
@@ -14,6 +15,7 @@ __all__ = [
     "TrainingSet",
     "UnlistedSet",
     "determines",
+    "estimate",
     "exposure_of",
     "find_quantity",
     "group",

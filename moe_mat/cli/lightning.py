@@ -20,6 +20,7 @@ from moe_mat.cli.outputs import check_output
 from moe_mat.cli.run_callbacks import PredictionWriter, TrainingProgress
 from moe_mat.cli.run_options import PATIENCE, add_own_options, add_run_options
 from moe_mat.cli.run_order import check_quickstart, checkpoints_folder, in_order
+from moe_mat.cli.run_page import commands_of_run, page_of_run
 from moe_mat.cli.run_screen import print_report, run_facts
 from moe_mat.cli.screen import Facts, screen
 from moe_mat.cli.sharded import is_sharded, predict_in_parts
@@ -288,10 +289,17 @@ class MoeMatCLI(LightningCLI):
         data = cast(CrystalDataModule, self.datamodule)
         seed = self._get(self.config, "seed_everything")
         write_run(folder, report, seed=seed, left_out=data.left_out, checks=checks)
-        print_report(report, data=data, folder=folder, checkpoint=checkpoint)
+        page = self._page(report, folder, checkpoint=checkpoint)
+        print_report(report, data=data, folder=folder, checkpoint=checkpoint, page=page)
         if self.command == "fit" and (advice := advice_on_one_split(report.rows, data.settings, self.given)):
             screen.text(advice)
-        self.facts = run_facts(report, data=data, folder=folder, checkpoint=checkpoint)
+        self.facts = run_facts(report, data=data, folder=folder, checkpoint=checkpoint, page=page)
+
+    def _page(self, report: RunReport, folder: Path, *, checkpoint: str | None) -> Path | None:
+        given = checkpoint or str(self._get(self.config, "ckpt_path"))
+        commands = commands_of_run(self.command, self.given, self.datamodule.settings, folder=folder, checkpoint=given)
+        seed = self._get(self.config, "seed_everything")
+        return page_of_run(report, self.model, self.datamodule, folder, level=self.level, seed=seed, commands=commands)
 
 
 def run_lightning(arguments: Sequence[str]) -> Facts:

@@ -26,7 +26,9 @@ SHOWN_OF_CLASSES = {
 }
 
 
-def run_facts(report: RunReport, *, data: CrystalDataModule, folder: Path, checkpoint: str | None) -> Facts:
+def run_facts(
+    report: RunReport, *, data: CrystalDataModule, folder: Path, checkpoint: str | None, page: Path | None
+) -> Facts:
     """A run as plain data."""
     return {
         "data": data.name,
@@ -37,10 +39,13 @@ def run_facts(report: RunReport, *, data: CrystalDataModule, folder: Path, check
         "gate_weights": report.gate_weights,
         "run_folder": folder,
         "checkpoint": checkpoint,
+        "page": page,
     }
 
 
-def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, checkpoint: str | None) -> None:
+def print_report(
+    report: RunReport, *, data: CrystalDataModule, folder: Path, checkpoint: str | None, page: Path | None
+) -> None:
     """Show the split, the errors beside those of the training median, and the gate weights."""
     rows = ", ".join(f"{count} {part}" for part, count in report.rows.items())
     screen.print(f"\n[bold]{data.name}[/bold]: {rows} rows; {len(data.left_out)} crystals left out")
@@ -74,5 +79,7 @@ def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, ch
         weights.add_row(f"{hidden} others", f"{sum(weight for _, weight in ordered[len(heavy) :]):.3f}")
     screen.print(weights)
     screen.text(f"run folder: {folder}")
+    if page:
+        screen.text(f"to look at it, open: {page}")
     if checkpoint:
         screen.text(f"predict new crystals: moe-mat predict <crystals> --ckpt_path {checkpoint}")

@@ -16,9 +16,13 @@ from moe_mat.files.whole import whole_file
 PARTS = ("train", "val", "test")
 
 
-def formula_hash(structure: Structure) -> int:
-    """64-bit hash of the reduced formula, the same in every process."""
-    formula = structure.composition.element_composition.reduced_formula
+def formula_hash(crystal: Structure | str) -> int:
+    """64-bit hash of the reduced formula, the same in every process.
+
+    Args:
+        crystal: A structure, or its reduced formula without oxidation states.
+    """
+    formula = crystal if isinstance(crystal, str) else crystal.composition.element_composition.reduced_formula
     return int.from_bytes(hashlib.blake2b(formula.encode(), digest_size=8).digest(), "little")
 
 
@@ -76,7 +80,7 @@ class TrainingCrystals:
             material_ids=np.array(material_ids, dtype=np.str_),
             formulas=np.array([formula_hash(s) for s in structures], dtype=np.uint64),
             n_atoms=np.array([len(s) for s in structures], dtype=np.uint16),
-            volumes=np.array([_volume(s) for s in structures], dtype=np.float32),
+            volumes=np.array([volume_per_atom(s) for s in structures], dtype=np.float32),
             parts=np.array(parts, dtype=np.uint8),
             has_value=np.stack([np.isfinite(v) for v in values.values()], axis=1),
             properties=tuple(values),
@@ -139,7 +143,8 @@ class TrainingCrystals:
             raise ValueError(f"{path} is not a usable file of training crystals: {error}") from error
 
 
-def _volume(structure: Structure) -> float:
+def volume_per_atom(structure: Structure) -> float:
+    """In Å³; NaN of a formula."""
     return np.nan if isinstance(structure, Formula) else structure.volume / len(structure)
 
 

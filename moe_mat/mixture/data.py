@@ -19,6 +19,7 @@ from moe_mat.crystals.grouping import formula_groups, group_labels
 from moe_mat.crystals.readers import read_structures
 from moe_mat.crystals.splits import Split
 from moe_mat.crystals.structures import structure_key
+from moe_mat.crystals.training_crystals import volume_per_atom
 from moe_mat.encoders import Device
 from moe_mat.files.progress import Progress
 from moe_mat.mixture.batch import AT_ONCE, Batch
@@ -61,6 +62,7 @@ class CrystalDataModule(EmbeddingDataModule):
         target_columns: Names of the targets.
         left_out: Crystals that could not be used.
         checks: What is wrong with data and split, looked for before a training.
+        crystals: A row a crystal: its reduced ``formula``, ``n_atoms`` of the cell, and ``volume`` in Å³ per atom.
 
     Raises:
         ValueError: When both a path and a data set are given, or both a file of splits and groups.
@@ -89,6 +91,7 @@ class CrystalDataModule(EmbeddingDataModule):
         self.target_columns = [target] if isinstance(target, str) else list(target or [])
         self.left_out: list[LeftOut] = []
         self.checks = DataChecks()
+        self.crystals = pd.DataFrame()
         self._read: tuple[list[Structure], pd.DataFrame] | None = None  # where they have been looked at before
         self._experts_left_out: list[str] = []
         self._loaded = False
@@ -194,6 +197,9 @@ class CrystalDataModule(EmbeddingDataModule):
         self.partial, self.collate = inputs(structures), inputs.collate
         self.keys = [structure_key(structure) for structure in structures]
         self.formulas = formula_groups(structures).tolist()
+        n_atoms = np.array([len(structure) for structure in structures])
+        volumes = np.array([volume_per_atom(structure) for structure in structures])
+        self.crystals = pd.DataFrame({"formula": self.formulas, "n_atoms": n_atoms, "volume": volumes})
         return structures, table
 
     def groups(self, structures: list[Structure], table: pd.DataFrame) -> list[object] | None:
