@@ -146,6 +146,10 @@ def _run(words: Sequence[str]) -> Facts:
         from moe_mat.cli.crossval import run_crossval
 
         return run_crossval(words)
+    elif command == "tune":
+        from moe_mat.cli.tune import run_tune
+
+        return run_tune(words)
     else:
         from moe_mat.cli.lightning import run_lightning
 

@@ -213,7 +213,7 @@ class CrystalDataModule(EmbeddingDataModule):
         if stage == "predict" or self._loaded:
             return
         structures, table = self.load()
-        self.rows = {part: torch.as_tensor(rows) for part, rows in self._split(structures, table)._asdict().items()}
+        self.rows = {part: torch.as_tensor(rows) for part, rows in self.divide(structures, table)._asdict().items()}
         if stage == "fit":
             found = check_data(structures, self.ids, self.targets, self.rows, self.target_columns)
             self.checks = replace(found, warnings=(*self._experts_left_out, *found.warnings))
@@ -238,7 +238,8 @@ class CrystalDataModule(EmbeddingDataModule):
         parts = self.embeddings.split([card.dim for card in cards], dim=1)
         return cluster_labels({card.tag: part.numpy() for card, part in zip(cards, parts, strict=True)}).tolist()
 
-    def _split(self, structures: list[Structure], table: pd.DataFrame) -> Split:
+    def divide(self, structures: list[Structure], table: pd.DataFrame) -> Split:
+        """The split of crystals that were loaded, from a file or at random."""
         settings = self.settings
         if settings.splits:
             left_out = {left.material_id for left in self.left_out}
