@@ -214,7 +214,9 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
 
     def _settings(self, targets: list[str]) -> MixtureSettings:
         """What the constructor was given, as the model's settings; sequences as plain data."""
-        given = {one.name: getattr(self, one.name) for one in fields(MixtureSettings) if one.name != "targets"}
+        given = {
+            one.name: getattr(self, one.name) for one in fields(MixtureSettings) if one.name not in ("targets", "units")
+        }
         given |= {"experts": self.experts_, "hidden": tuple(self.hidden)}
         given |= {name: dict(given[name]) for name in ("initial_gate", "head_settings") if given[name] is not None}
         return MixtureSettings(**given, targets=targets)

@@ -112,7 +112,7 @@ class CrossvalCLI(MoeMatCLI):
             trained = self._train(training, folds, folder)
             warnings = repeated_crystals(structures, folds)
             left_out = [str(one) for one in datamodule.left_out]
-            noted = {"rows": len(structures), "left_out": left_out, "warnings": warnings}
+            noted = {"rows": len(structures), "units": datamodule.units, "left_out": left_out, "warnings": warnings}
             found = folder.finish(trained, datamodule.ids, noted)
         print_crossval(found, name=str(datamodule.name), folder=output)
         self.facts = {"data": datamodule.name, **found, "output": output}

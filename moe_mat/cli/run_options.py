@@ -53,6 +53,8 @@ def add_run_options(parser: ArgumentParser) -> None:
     """Add data and model, the first that a reader of the help looks for."""
     parser.add_class_arguments(DataSettings, "data", sub_configs=False)
     parser.add_class_arguments(MixtureSettings, "model", sub_configs=False)
+    help_text = "Folder of this run, in place of runs/<data>/version_N; it must be new. Of fit, validate and test."
+    parser.add_argument("--run_dir", type=str | None, default=None, metavar="FOLDER", help=help_text)
     help_text = "Share of new crystals whose value lies in its interval, <target>_lower to <target>_upper."
     parser.add_argument("--level", type=float, default=DEFAULT_LEVEL, help=help_text)
     parser.add_argument(
@@ -75,8 +77,8 @@ def add_own_options(parser: ArgumentParser, command: str) -> None:
         parser.add_class_arguments(ShardOptions, sub_configs=False)
 
 
-def show_help(command: str) -> None:
-    """Print the help of a command, without the options of Lightning's Trainer."""
+def help_parser(command: str) -> ArgumentParser:
+    """The options of a command that are ours."""
     parser = ArgumentParser(
         prog=f"moe-mat {command}",
         usage=f"moe-mat {command} [crystals] [options]",
@@ -103,12 +105,17 @@ def show_help(command: str) -> None:
         help="A module whose classes may be named, such as callbacks of your own; may be repeated.",
     )
     add_manner_options(parser)
-    parser.print_help()
+    return parser
+
+
+def show_help(command: str) -> None:
+    """Print the help of a command, without the options of Lightning's Trainer."""
+    help_parser(command).print_help()
     sys.stdout.write(EXAMPLES.get(command, ""))
 
 
-def show_trainer_help(command: str) -> None:
-    """Print the options that Lightning's Trainer and its early stopping have."""
+def trainer_parser(command: str) -> ArgumentParser:
+    """The options that Lightning's Trainer and its early stopping have."""
     from pytorch_lightning import Trainer
     from pytorch_lightning.callbacks import EarlyStopping
     from pytorch_lightning.cli import LightningArgumentParser
@@ -117,4 +124,9 @@ def show_trainer_help(command: str) -> None:
     parser = LightningArgumentParser(prog=f"moe-mat {command}", usage=usage, description=description)
     parser.add_lightning_class_args(EarlyStopping, "early_stopping")
     parser.add_lightning_class_args(Trainer, "trainer")
-    parser.print_help()
+    return parser
+
+
+def show_trainer_help(command: str) -> None:
+    """Print the options that Lightning's Trainer and its early stopping have."""
+    trainer_parser(command).print_help()

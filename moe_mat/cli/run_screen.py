@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from moe_mat.cli.screen import Facts, screen
+from moe_mat.crystals.units import with_unit
 from moe_mat.mixture.data import CrystalDataModule
 from moe_mat.mixture.report import RunReport
 
@@ -23,6 +24,7 @@ def run_facts(report: RunReport, *, data: CrystalDataModule, folder: Path, check
         "rows": report.rows,
         "left_out": [str(one) for one in data.left_out],
         "warnings": [*report.notes, *data.checks.warnings],
+        "units": dict(report.units),
         "metrics": report.metrics_records(),
         "gate_weights": report.gate_weights,
         "run_folder": folder,
@@ -41,13 +43,15 @@ def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, ch
         numbers = [f"{row[name]:.4g}" for name in ("mae", "median_mae", "rmse", "r2")]
         style = "bold" if row["part"] == "test" else None
         part = f"{row['part']}, in sample" if row["in_sample"] and row["part"] != "train" else str(row["part"])
-        scores.add_row(str(row["target"]), part, str(row["n"]), *numbers, style=style)
+        scores.add_row(with_unit(row["target"], report.units), part, str(row["n"]), *numbers, style=style)
     screen.print(scores)
     for row in report.metrics.to_dict("records"):
         if row["part"] == "test" and np.isfinite(row.get("coverage_90", np.nan)):
             covered, width = f"{100 * row['coverage_90']:.0f} %", f"{row['width_90']:.3g}"
             target = f"{row['target']}: " if report.metrics["target"].nunique() > 1 else ""
-            screen.text(f"{target}90 % intervals hold {covered} of the test rows; their mean width is {width}")
+            unit = report.units.get(row["target"], "")
+            said = f"{target}90 % intervals hold {covered} of the test rows; their mean width is {width} {unit}"
+            screen.text(said.rstrip())
     for warning in (*report.notes, *data.checks.warnings):
         screen.print(f"[yellow]warning[/yellow]: {escape(warning)}", highlight=False, soft_wrap=True)
     weights = Table("expert", "gate weight")

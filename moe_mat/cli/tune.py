@@ -54,7 +54,7 @@ class TuneCLI(CrossvalCLI):
         self, model: MixtureOfExperts, datamodule: CrystalDataModule, ckpt_path: str | None = None, **rest: object
     ) -> None:
         """Go on with the search, and say what it has found."""
-        options, output = cast(TuneOptions, self.options), Path(self.options.output)
+        output = Path(self.options.output)
         check_output(output / SUMMARY, [datamodule.settings.path, datamodule.settings.splits])
         structures, table = datamodule.load()
         groups, split = datamodule.groups(structures, table), datamodule.divide(structures, table)
@@ -73,6 +73,7 @@ class TuneCLI(CrossvalCLI):
             self._search(trials, self._tuning(datamodule, structures, pool, folds))
             found = found_by(trials.all(), space, folds)
             found |= {
+                "units": datamodule.units,
                 "minutes": trials.seconds / 60,
                 "rows": len(pool),
                 "test_rows": len(split.test),
@@ -165,7 +166,7 @@ class TuneCLI(CrossvalCLI):
         return {
             "seed_everything": self._get(self.config, "seed_everything"),
             "data": data | {"splits": str(output / SPLITS), "split": 0},
-            "model": {name: value for name, value in model.items() if name != "targets"},
+            "model": {name: value for name, value in model.items() if name not in ("targets", "units")},
             **training,
             "trainer": {"max_epochs": epochs},
             "early_stopping": {"patience": patience},

@@ -29,7 +29,7 @@ def print_tuning(found: Mapping[str, Any], *, name: str, targets: Sequence[str],
     trials, given = found["trials"], found["default"]
     rows = f"{found['rows']} crystals, and {found['test_rows']} test rows that stay unseen"
     screen.print(f"\n[bold]{escape(name)}[/bold]: {rows}; {len(found['left_out'])} left out")
-    error = "MAE" if len(targets) == 1 else "MAE in spreads"
+    error = f"MAE{''.join(f' ({one})' for one in found['units'].values())}" if len(targets) == 1 else "MAE in spreads"
     columns = [Column("settings", overflow="fold", ratio=1)]
     table = Table("trial", *columns, "folds", error, "to the defaults, %", "s", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown = [one for at, one in enumerate(trials) if at < SHOWN or one["trial"] == 0]
@@ -54,10 +54,10 @@ def print_tuning(found: Mapping[str, Any], *, name: str, targets: Sequence[str],
     for warning in found["warnings"]:
         screen.print(f"[yellow]warning[/yellow]: {escape(warning)}", highlight=False, soft_wrap=True)
     if found["best_trial"]:
+        below = f"{100 * found['optimism']:.1f} % below that"
         screen.text(
-            f"optimism: chosen by the other folds and scored on each, the error is {found['chosen_elsewhere']:.4g} (the "
-            f"defaults: {given:.4g}); the best's own {found['best']:.4g} is {100 * found['optimism']:.1f} % below that, for "
-            "having been chosen by it"
+            f"optimism: what the other folds choose has an error of {found['chosen_elsewhere']:.4g} on each fold (the "
+            f"defaults: {given:.4g}); the best's own {found['best']:.4g} is {below}, for having been chosen by it"
         )
     screen.print(f"[bold]{escape(found['verdict'])}[/bold]", highlight=False, soft_wrap=True)
     screen.text(f"train it, and score it on the unseen test rows: moe-mat fit --config {folder / BEST}")

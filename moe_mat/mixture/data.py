@@ -22,6 +22,7 @@ from moe_mat.crystals.grouping import group_labels
 from moe_mat.crystals.readers import read_structures
 from moe_mat.crystals.splits import Split, group_split, random_split, read_split
 from moe_mat.crystals.structures import structure_key
+from moe_mat.crystals.units import units_of
 from moe_mat.encoders import Device
 from moe_mat.files.progress import Progress
 from moe_mat.mixture.batch import Batch
@@ -40,7 +41,7 @@ from moe_mat.zoo.unknown_elements import KnowingExperts
 logger = logging.getLogger(__name__)
 
 QUICKSTART = "dcdft"
-QUICKSTART_TARGET = "bulk_modulus"
+QUICKSTART_TARGET, QUICKSTART_UNIT = "bulk_modulus", "GPa"
 
 
 class EmbeddingDataModule(pl.LightningDataModule):
@@ -124,6 +125,7 @@ class CrystalDataModule(EmbeddingDataModule):
     Attributes:
         name: What run folders are called after.
         target_columns: Names of the targets.
+        units: Target to its unit, where it is known.
         left_out: Crystals that could not be used.
         checks: What is wrong with data and split, looked for before a training.
 
@@ -145,12 +147,15 @@ class CrystalDataModule(EmbeddingDataModule):
             raise ValueError("data.group is for random splits, and data.splits gives others: choose one")
         if settings.path is None and settings.dataset is None:
             settings = replace(settings, dataset=QUICKSTART, target=settings.target or QUICKSTART_TARGET)
+        if settings.dataset == QUICKSTART and settings.target == QUICKSTART_TARGET:
+            settings = replace(settings, unit=settings.unit or QUICKSTART_UNIT)
         nothing = torch.empty(0)
         super().__init__(nothing, nothing, {}, ids=[], batch_size=settings.batch_size, device=device)
         self.settings, self.experts, self.trainable = settings, experts, trainable
-        self.name = Path(settings.path).stem if settings.path else str(settings.dataset)
+        self.name = settings.name or (Path(settings.path).stem if settings.path else str(settings.dataset))
         target = settings.target
         self.target_columns = [target] if isinstance(target, str) else list(target or [])
+        self.units = units_of(self.target_columns, settings.unit)
         self.left_out: list[LeftOut] = []
         self.checks = DataChecks()
         self._read: tuple[list[Structure], pd.DataFrame] | None = None  # where they have been looked at before

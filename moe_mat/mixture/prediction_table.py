@@ -11,7 +11,7 @@ import pyarrow as pa
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.predicted import Said
-from moe_mat.mixture.report import PREDICTED_OF_TARGET, prediction_columns
+from moe_mat.mixture.report import PREDICTED_OF_TARGET, UNIT, prediction_columns
 
 
 class PredictionTable:
@@ -25,15 +25,20 @@ class PredictionTable:
     def __init__(self, model: MixtureOfExperts, level: float) -> None:
         self.model, self.level = model, level
         self.targets = [str(target) for target in model.hparams["targets"]]
-        names = [f"{target}_{kind}" for target in self.targets for kind in PREDICTED_OF_TARGET]
+        self.units: dict[str, str] = model.hparams["units"]
+        names = [f"{target}_{kind}" for target in self.targets for kind in self._kinds(target)]
         self.columns = ["material_id", "in_sample", *names]
+
+    def _kinds(self, target: str) -> tuple[str, ...]:
+        return (*PREDICTED_OF_TARGET, *([UNIT] if target in self.units else []))
 
     @property
     def schema(self) -> pa.Schema:
         """Of Parquet; numbers that are not known are NaN."""
         flags = ("in_sample", *(f"{target}_outside" for target in self.targets))
-        numbers = {name: pa.bool_() if name in flags else pa.float32() for name in self.columns[1:]}
-        return pa.schema({"material_id": pa.string(), **numbers})
+        kinds = {"material_id": pa.string(), **dict.fromkeys(flags, pa.bool_())}
+        kinds |= {f"{target}_{UNIT}": pa.string() for target in self.units}
+        return pa.schema({name: kinds.get(name, pa.float32()) for name in self.columns})
 
     def of_batch(self, batch: Batch, said: Said) -> Mapping[str, Any]:
         """The columns of some crystals ``[n]``, by name.
@@ -44,13 +49,18 @@ class PredictionTable:
         """
         assert self.model.outcome is not None
         values: list[Any] = [list(batch.ids), self.model.outcome.knows(batch.keys)]
-        for target in range(len(self.targets)):
-            values += prediction_columns(self.model, said, target, self.level).values()
+        for column, target in enumerate(self.targets):
+            values += prediction_columns(self.model, said, column, self.level).values()
+            values += [np.full(len(batch.ids), self.units[target])] if target in self.units else []
         return dict(zip(self.columns, values, strict=True))
 
     def to_arrow(self, columns: Mapping[str, Any]) -> pa.Table:
         """What `of_batch` gave as a table of `schema`."""
-        arrays = [pa.array(columns["material_id"], type=pa.string())]
-        for field in list(self.schema)[1:]:
-            arrays.append(pa.array(np.asarray(columns[field.name], dtype=field.type.to_pandas_dtype())))
+        arrays = []
+        for field in self.schema:
+            values = columns[field.name]
+            is_text = pa.types.is_string(field.type)
+            arrays.append(
+                pa.array(values if is_text else np.asarray(values, dtype=field.type.to_pandas_dtype()), type=field.type)
+            )
         return pa.Table.from_arrays(arrays, schema=self.schema)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from moe_mat.mixture.uncertainty_scores import ALL_LEVELS, Judged, judge
 
 # What is written of each target, as ends of the names of its columns.
 PREDICTED_OF_TARGET = ("predicted", "std", "lower", "upper", "percentile", "outside")
+# And after these, where it is known.
+UNIT = "unit"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class RunReport:
         calibration: Of crystals that were not learned from, one row a ``target``, ``part`` and ``level``: ``coverage``
             of the intervals, and ``mae`` of the share ``level`` of the crystals that have the narrowest.
         notes: What must be known to read the numbers, one line each.
+        units: Target to its unit, where it is known.
     """
 
     rows: dict[str, int]
@@ -48,6 +51,7 @@ class RunReport:
     predictions: pd.DataFrame
     calibration: pd.DataFrame
     notes: tuple[str, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def joined(self, later: RunReport) -> RunReport:
         """This and a report on other parts of the same data."""
@@ -65,7 +69,7 @@ class RunReport:
             for name in ("metrics", "predictions", "calibration")
             for frame in [getattr(self, name)]
         }
-        return {"rows": self.rows, "gate_weights": self.gate_weights, **frames}
+        return {"rows": self.rows, "gate_weights": self.gate_weights, "units": dict(self.units), **frames}
 
     @classmethod
     def of_dict(cls, content: Mapping[str, Any], *, notes: tuple[str, ...]) -> RunReport:
@@ -74,7 +78,9 @@ class RunReport:
             pd.DataFrame(content[name]) for name in ("metrics", "predictions", "calibration")
         )
         predictions = predictions.astype({name: np.float32 for name in predictions.select_dtypes("float")})
-        return cls(content["rows"], metrics, content["gate_weights"], predictions, calibration, notes)
+        return cls(
+            content["rows"], metrics, content["gate_weights"], predictions, calibration, notes, content.get("units", {})
+        )
 
     def metrics_records(self) -> list[dict[str, Any]]:
         """The metrics as JSON has them."""
@@ -99,7 +105,7 @@ def evaluate(
         level: Of the intervals.
     """
     model.eval()
-    device = choose_device(data.device)
+    device, units = choose_device(data.device), model.hparams["units"]
     frames, scores, calibrations = [], [], []
     medians = torch.nanmedian(data.targets[data.rows["train"]], dim=0).values.numpy()
     for part in parts:
@@ -118,6 +124,8 @@ def evaluate(
             frame[target] = values
             for kind, written in columns.items():
                 frame[f"{target}_{kind}"] = written
+            if target in units:
+                frame[f"{target}_{UNIT}"] = units[target]
             for learned in sorted(set(in_sample.tolist())):
                 some = (in_sample == learned) & np.isfinite(values)
                 numbers = _scores(values[some], columns["predicted"][some], medians[column])
@@ -132,7 +140,7 @@ def evaluate(
     predictions, calibration = (
         pd.concat(some, ignore_index=True) if some else pd.DataFrame() for some in (frames, calibrations)
     )
-    return RunReport(rows, pd.DataFrame(scores), weights, predictions, calibration)
+    return RunReport(rows, pd.DataFrame(scores), weights, predictions, calibration, units=units)
 
 
 def prediction_columns(model: MixtureOfExperts, said: Said, column: int, level: float) -> dict[str, np.ndarray]:

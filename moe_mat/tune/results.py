@@ -96,7 +96,7 @@ def _verdict(judged: Comparison, scores: np.ndarray, changes: str) -> str:
     if not others:
         return "keep the defaults: nothing else was compared to the end, which takes more minutes, or fewer folds"
     if judged.best == 0:
-        return f"keep the defaults: none of {others} others is better in the mean of {n_folds} folds"
+        return f"keep the defaults: none of the others ({others}) is better in the mean of {n_folds} folds"
     found = judged.differences[judged.best]
     change = f"{100 * found.mean / given:+.1f} ± {100 * found.error / given:.1f} %"
     luck = f"the best of {others} looks so by noise alone in {_percent(judged.chance)} of such searches"
