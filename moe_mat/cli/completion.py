@@ -74,7 +74,7 @@ def _add_options(parser: argparse.ArgumentParser, actions: Iterable[argparse.Act
                 word = parser.add_argument(one.dest, nargs=one.nargs, choices=_choices_of(one), help=text)
                 _complete(word, one.dest)
             continue
-        names = [name for name in one.option_strings if name.startswith("--") and "help" not in name]
+        names = [name for name in one.option_strings if name.startswith("--") and not name.endswith(("help", "+"))]
         names = [name for name in names if name not in parser._option_string_actions]
         if not names:
             continue

@@ -64,6 +64,8 @@ class CrossvalCLI(MoeMatCLI):
         config, defaults = self.config[self.command], self._parser(self.command).get_defaults()
         if config.get("ckpt_path"):
             raise ValueError("each fold is trained anew: leave out --ckpt_path")
+        if config["run_dir"]:
+            raise ValueError(f"--run_dir is for single runs: {self.name} writes to the folder --output")
         self.refuse(config)
         for group in ("trainer", "early_stopping"):
             for name, value in config[group].items():

@@ -9,7 +9,6 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from moe_mat.cli.screen import Facts, screen
-from moe_mat.crystals.units import with_unit
 from moe_mat.mixture.data import CrystalDataModule
 from moe_mat.mixture.report import RunReport
 
@@ -38,12 +37,15 @@ def print_report(report: RunReport, *, data: CrystalDataModule, folder: Path, ch
     screen.print(f"\n[bold]{data.name}[/bold]: {rows} rows; {len(data.left_out)} crystals left out")
     if data.left_out:
         screen.text(f"  first: {data.left_out[0]}; all in left_out.csv")
-    scores = Table(Column("target", overflow="fold"), "part", "rows", "MAE", "MAE of the training median", "RMSE", "R2")
+    scores = Table(Column("target", overflow="fold"), "part", "rows", *(["unit"] if report.units else []))
+    for name in ("MAE", "MAE of the training median", "RMSE", "R2"):
+        scores.add_column(name)
     for row in report.metrics.to_dict("records"):
         numbers = [f"{row[name]:.4g}" for name in ("mae", "median_mae", "rmse", "r2")]
         style = "bold" if row["part"] == "test" else None
         part = f"{row['part']}, in sample" if row["in_sample"] and row["part"] != "train" else str(row["part"])
-        scores.add_row(with_unit(row["target"], report.units), part, str(row["n"]), *numbers, style=style)
+        known = [report.units.get(row["target"], "")] if report.units else []
+        scores.add_row(str(row["target"]), part, str(row["n"]), *known, *numbers, style=style)
     screen.print(scores)
     for row in report.metrics.to_dict("records"):
         if row["part"] == "test" and np.isfinite(row.get("coverage_90", np.nan)):

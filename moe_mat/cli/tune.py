@@ -64,7 +64,7 @@ class TuneCLI(CrossvalCLI):
         of_all = [fold._replace(split=Split(*(pool[rows] for rows in fold.split))) for fold in folds]
         space = self._space(model, datamodule, pool)
         identity = self._identity(model, datamodule, of_all)
-        identity["search"] = {name: list(labels) for name, labels in space.values.items()}
+        identity["search"] = [f"{name}: {', '.join(labels)}" for name, labels in space.values.items()]
         with only_writer(output):
             claim_folder(
                 output / SUMMARY, identity, what="search", not_compared=NOT_COMPARED | {"settings.data.splits"}
