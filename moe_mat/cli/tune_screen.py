@@ -39,7 +39,7 @@ def print_tuning(found: Mapping[str, Any], *, name: str, targets: Sequence[str],
         folds = f"{one['folds']}{'' if one['state'] == 'complete' else ' ' + one['state']}"
         style = "bold" if one["trial"] == (found["best_trial"] if found["wins"] else 0) else None
         table.add_row(
-            str(one["trial"]), named(one["changes"]), folds, score, change, f"{one['seconds']:.0f}", style=style
+            str(one["trial"]), escape(named(one["changes"])), folds, score, change, f"{one['seconds']:.0f}", style=style
         )
     screen.print(table)
     if hidden := len(trials) - len(shown):

@@ -105,6 +105,8 @@ def test_experts_are_compared_and_those_that_cannot_be_are_named(
     assert said[1]["state"] == "complete"
     assert said[1]["score"] != said[0]["score"]
     assert said[2]["state"] == "failed"
-    assert "trial 2 was left out: no expert 'no_such_expert'" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "trial 2 was left out: no expert 'no_such_expert'" in shown
+    assert "experts [magpie," in shown
     assert run("tune", *small(), *own, "--folds", 2) == 1
     assert "tuned holds another search (search was " in capsys.readouterr().err
