@@ -204,7 +204,7 @@ def test_a_search_reaches_every_setting(data: Data) -> None:
     widths = [layer.out_features for layer in best.members_[0].head.network if hasattr(layer, "out_features")]
     assert widths == [*search.best_params_["hidden"], 1]
     assert best.members_[0].head.gate.temperature == 0.5
-    settings = {one.name for one in fields(MixtureSettings)} - {"targets"}
+    settings = {one.name for one in fields(MixtureSettings)} - {"targets", "units"}
     assert settings <= set(model.get_params())
     assert {name: getattr(MoERegressor(), name) for name in settings} == {
         name: getattr(MixtureSettings(), name) for name in settings

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from moe_mat.cli.audit import audit
 from moe_mat.cli.cache import cache_clear, cache_list
+from moe_mat.cli.completion import completion
 from moe_mat.cli.compose import compose
 from moe_mat.cli.data import data_fetch, data_list, data_prepare
 from moe_mat.cli.embed import embed
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Command | dict[str, Command]] = {
     "audit": audit,
     "explain": explain,
     "cache": {"list": cache_list, "clear": cache_clear},
+    "completion": completion,
     "data": {"list": data_list, "fetch": data_fetch, "prepare": data_prepare},
 }
 GROUPS = {

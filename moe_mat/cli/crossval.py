@@ -9,12 +9,13 @@ from contextlib import closing
 from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
+from jsonargparse import Namespace
 from pymatgen.core import Structure
 from pytorch_lightning.cli import LightningArgumentParser
 
@@ -22,9 +23,8 @@ from moe_mat.cli.crossval_screen import print_crossval
 from moe_mat.cli.lightning import MoeMatCLI
 from moe_mat.cli.lightning_settings import cli_settings
 from moe_mat.cli.one_split import TRAINING_OPTIONS
-from moe_mat.cli.options import FoldOptions
 from moe_mat.cli.outputs import check_output
-from moe_mat.cli.run_options import add_own_options
+from moe_mat.cli.run_options import BY_FOLDS, add_own_options
 from moe_mat.cli.screen import Facts
 from moe_mat.cli.signals import stopped_behind
 from moe_mat.crystals.duplicates import same_crystals
@@ -38,7 +38,7 @@ from moe_mat.mixture.fold_training import FoldTraining
 from moe_mat.mixture.fold_workers import train_folds
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.report import RunReport
-from moe_mat.mixture.settings import MixtureSettings, TrainingSettings
+from moe_mat.mixture.settings import DataSettings, MixtureSettings, TrainingSettings
 from moe_mat.mixture.weights import weightless_crystals
 
 logger = logging.getLogger(__name__)
@@ -47,31 +47,44 @@ PACKAGES = ("moe_mat", "torch", "numpy", "scikit-learn")
 
 
 class CrossvalCLI(MoeMatCLI):
-    """Fit, with all its options, on one fold after the other."""
+    """Fit, with all its options, on one fold after the other.
+
+    Attributes:
+        options: Of the folds.
+    """
+
+    name: ClassVar[str] = "crossval"
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the options of the folds to those of fit."""
         super().add_core_arguments_to_parser(parser)
-        add_own_options(parser, "crossval")
+        add_own_options(parser, self.name)
 
     def before_instantiate_classes(self) -> None:
         """Refuse what only a single run can do, which would be left undone without a word."""
         config, defaults = self.config[self.command], self._parser(self.command).get_defaults()
         if config.get("ckpt_path"):
             raise ValueError("each fold is trained anew: leave out --ckpt_path")
-        if config["data"]["splits"] is not None:
-            raise ValueError("data.splits gives one split, and crossval makes its own: leave it out, or use fit")
+        if config["run_dir"]:
+            raise ValueError(f"--run_dir is for single runs: {self.name} writes to the folder --output")
+        self.refuse(config)
         for group in ("trainer", "early_stopping"):
             for name, value in config[group].items():
                 option = f"{group}.{name}"
                 if option not in TRAINING_OPTIONS and value != defaults[group].get(name):
                     taken = " and ".join(TRAINING_OPTIONS)
-                    raise ValueError(f"--{option} is for fit: of Lightning's options, crossval takes {taken}")
+                    raise ValueError(f"--{option} is for fit: of Lightning's options, {self.name} takes {taken}")
         super().before_instantiate_classes()
         self.save_config_callback = None  # there is no run folder
-        self.options = FoldOptions(**{one.name: config[one.name] for one in fields(FoldOptions)})
+        kind = BY_FOLDS[self.name]
+        self.options = kind(**{one.name: config[one.name] for one in fields(kind)})
         if self.options.workers < 1:
             raise ValueError(f"workers is {self.options.workers}: at least 1 is needed")
+
+    def refuse(self, config: Namespace) -> None:
+        """Refuse options that contradict the command."""
+        if config["data"]["splits"] is not None:
+            raise ValueError("data.splits gives one split, and crossval makes its own: leave it out, or use fit")
 
     @property
     def n_processes(self) -> int:
@@ -89,7 +102,7 @@ class CrossvalCLI(MoeMatCLI):
         output = Path(self.options.output)
         check_output(output / SUMMARY, [datamodule.settings.path])
         structures, table = datamodule.load()
-        folds = self._folds(structures, datamodule, table)
+        folds = self._folds(len(structures), datamodule.groups(structures, table), table)
         training = FoldTraining(
             datamodule,
             MixtureSettings(**model.hparams),
@@ -102,19 +115,20 @@ class CrossvalCLI(MoeMatCLI):
             trained = self._train(training, folds, folder)
             warnings = [*weightless_crystals(datamodule.given_weights), *repeated_crystals(structures, folds)]
             left_out = [str(one) for one in datamodule.left_out]
-            noted = {"rows": len(structures), "left_out": left_out, "warnings": warnings}
+            noted = {"rows": len(structures), "units": datamodule.units, "left_out": left_out, "warnings": warnings}
             found = folder.finish(trained, datamodule.ids, noted)
         print_crossval(found, name=str(datamodule.name), folder=output)
         self.facts = {"data": datamodule.name, **found, "output": output}
 
-    def _folds(self, structures: list[Structure], data: CrystalDataModule, table: pd.DataFrame) -> list[Fold]:
-        options, (train, val, _) = self.options, data.settings.fractions
+    def _folds(self, n_rows: int, groups: Sequence[object] | None, table: pd.DataFrame) -> list[Fold]:
+        settings: DataSettings = self.datamodule.settings
+        options, (train, val, _) = self.options, settings.fractions
         return make_folds(
-            len(structures),
+            n_rows,
             n_folds=options.folds,
             n_repeats=options.repeats,
-            seed=data.settings.split,
-            groups=data.groups(structures, table),
+            seed=settings.split,
+            groups=groups,
             times=None if options.order is None else times_of(options.order, table),
             validation_fraction=val / (train + val),
             validation_seed=self.seed,

@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from moe_mat.cli.run_screen import SHOWN, SHOWN_OF_CLASSES
 from moe_mat.cli.screen import screen
+from moe_mat.crystals.units import with_unit
 from moe_mat.mixture.fold_scores import METRICS, OF_CLASSES
 
 
@@ -28,19 +29,21 @@ def print_crossval(found: Mapping[str, Any], *, name: str, folder: Path) -> None
     if left_out:
         screen.text(f"  first: {left_out[0]}; all in crossval.json")
     several, names = len({row["target"] for row in folds}) > 1, OF_CLASSES if "log_loss" in folds[0] else METRICS
+    units, headings = found["units"], SHOWN_OF_CLASSES if "log_loss" in folds[0] else SHOWN
+    if not several:
+        headings = {**headings, "mae": f"MAE{''.join(f' ({one})' for one in units.values())}"}
     target = [Column("target", overflow="fold")] if several else []
     whole = [Column(name, no_wrap=True) for name in ("repeat", "fold", "train", "val", "test")]
-    headings = SHOWN_OF_CLASSES if "log_loss" in folds[0] else SHOWN
     whole += [_heading(headings[name]) for name in names]
     scores = Table(*target, *whole, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in folds:
         counts = [row["repeat"], row["fold"], row["train"], row["val"], row["n"]]
-        scores.add_row(*([row["target"]] if several else []), *map(str, counts), *_numbers(row, names))
+        called = [with_unit(row["target"], units)] if several else []
+        scores.add_row(*called, *map(str, counts), *_numbers(row, names))
     scores.add_section()
     for row in found["summary"]:
-        scores.add_row(
-            *([row["target"]] if several else []), row["of"], "", "", "", "", *_numbers(row, names), style="bold"
-        )
+        called = [with_unit(row["target"], units)] if several else []
+        scores.add_row(*called, row["of"], "", "", "", "", *_numbers(row, names), style="bold")
     screen.print(scores)
     screen.text("folds share training rows: the mean is less certain than the spread of the folds makes it look")
     for warning in found["warnings"]:

@@ -51,7 +51,7 @@ def _hint(name: str, known: Sequence[str], otherwise: str = " (moe-mat --help li
 
 
 def _call(function: Command, prog: str, arguments: Sequence[str]) -> Facts:
-    parser, parameters = _parser(function, prog=prog), _parameters(function)
+    parser, parameters = command_parser(function, prog=prog), _parameters(function)
     words = [name for name, one in parameters.items() if one.kind is not one.KEYWORD_ONLY]
     single = [name for name in words if parameters[name].annotation != list[str]]
     options = parser._option_string_actions
@@ -79,7 +79,7 @@ def _values(parameters: dict[str, inspect.Parameter], parsed: Namespace) -> dict
     return values
 
 
-def _parser(function: Command, *, prog: str) -> ArgumentParser:
+def command_parser(function: Command, *, prog: str) -> ArgumentParser:
     """The parser of a function.
 
     Positional parameters become positional arguments (a list takes one or more), the others options; of a dataclass,

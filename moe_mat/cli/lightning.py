@@ -17,9 +17,10 @@ from moe_mat.cli.lightning_settings import cli_settings
 from moe_mat.cli.one_split import advice_on_one_split
 from moe_mat.cli.options import DATA_OPTIONS, ShardOptions
 from moe_mat.cli.outputs import check_output
+from moe_mat.cli.prediction_screen import tell_predictions
 from moe_mat.cli.run_callbacks import PredictionWriter, TrainingProgress
 from moe_mat.cli.run_options import PATIENCE, add_own_options, add_run_options
-from moe_mat.cli.run_order import check_quickstart, checkpoints_folder, in_order
+from moe_mat.cli.run_order import check_quickstart, checkpoints_folder, claimed_run_folder, in_order, tell_units
 from moe_mat.cli.run_page import commands_of_run, page_of_run
 from moe_mat.cli.run_screen import print_report, run_facts
 from moe_mat.cli.screen import Facts, screen
@@ -114,6 +115,8 @@ class MoeMatCLI(LightningCLI):
             data["kind"] = "number"
         if data["target"] is not None:
             model["targets"] = [data["target"]] if isinstance(data["target"], str) else data["target"]
+        tell_units(data, model, keeps=bool(config.get("ckpt_path")))
+        self.run_dir = claimed_run_folder(config)
         config["weights_only"] = True  # a checkpoint is data; one that holds code is refused
         if self.subcommand == "predict":
             self.sharding = ShardOptions(**{one.name: config[one.name] for one in fields(ShardOptions)})
@@ -126,7 +129,8 @@ class MoeMatCLI(LightningCLI):
             self.save_config_callback = None  # there is no run folder, and the working folder is not ours
         logger = trainer["logger"]
         if hasattr(logger, "init_args") and logger["init_args"].get("name") == "lightning_logs":
-            logger["init_args"]["name"] = Path(data["path"]).stem if data["path"] else data["dataset"] or QUICKSTART
+            stem = Path(data["path"]).stem if data["path"] else data["dataset"] or QUICKSTART
+            logger["init_args"]["name"] = data["name"] or stem
         head = get_head(settled(MixtureSettings(head=model["head"])).head)
         if head.full_batch or head.one_step:
             if trainer["accelerator"] not in ("cpu", "auto"):
@@ -197,7 +201,8 @@ class MoeMatCLI(LightningCLI):
         if settings["logger"] in (None, True):
             name = self.datamodule.name if self.subcommand == "fit" else f"{self.datamodule.name}_{self.subcommand}"
             folder = settings["default_root_dir"] or RUNS
-            kwargs["logger"] = RunLogger(folder, name=name) if self.subcommand != "predict" else False
+            logger = RunLogger.at(self.run_dir) if self.run_dir else RunLogger(folder, name=name)
+            kwargs["logger"] = logger if self.subcommand != "predict" else False
         callbacks: list[Callback] = []
         if self.subcommand == "fit":
             plain: dict[str, Any] = {"enable_version_counter": False}
@@ -267,21 +272,14 @@ class MoeMatCLI(LightningCLI):
         with in_order(self.trainer, self.command):
             self.trainer.predict(model, datamodule=datamodule, **given)
         writer = next(c for c in self.trainer.callbacks if isinstance(c, PredictionWriter))  # type: ignore[attr-defined]
-        screen.print(f"{writer.rows} predictions in [bold]{writer.path}[/bold]")
-        if writer.in_sample:
-            screen.text(f"  {writer.in_sample} of them for crystals that the model has learned from: in_sample")
-        if writer.outside:
-            screen.text(f"  {writer.outside} of them unlike the crystals that the model has learned from: outside")
-        left_out = [str(one) for one in datamodule.left_out]
-        if left_out:
-            screen.text("\n  ".join([f"{len(left_out)} crystals left out:", *left_out]))
-        self.facts = {
-            "output": writer.path,
-            "rows": writer.rows,
-            "in_sample": writer.in_sample,
-            "outside": writer.outside,
-            "left_out": left_out,
-        }
+        self.facts = tell_predictions(
+            {"rows": writer.rows, "in_sample": writer.in_sample, "outside": writer.outside},
+            writer.first,
+            units={target: model.hparams["units"].get(target, "") for target in model.hparams["targets"]},
+            level=self.level,
+            left_out=datamodule.left_out,
+            path=writer.path,
+        )
 
     def _report(
         self, report: RunReport, folder: Path, *, checkpoint: str | None = None, checks: DataChecks | None = None

@@ -12,7 +12,7 @@ from moe_mat.mixture.settings import DataSettings
 FEW_LABELLED = 300
 # Options of Lightning that crossval takes as well.
 TRAINING_OPTIONS = ("trainer.max_epochs", "early_stopping.patience")
-_OF_FIT = ("trainer.", "early_stopping.", "ckpt_path", "print_config")
+_OF_FIT = ("trainer.", "early_stopping.", "ckpt_path", "print_config", "run_dir")
 
 
 def advice_on_one_split(rows: Mapping[str, int], settings: DataSettings, given: Sequence[Given]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
@@ -80,6 +81,29 @@ class FoldOptions:
     order: str | None = None
     workers: int = 1
     output: str = "crossval"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneOptions(FoldOptions):
+    """What is compared, and for how long.
+
+    Attributes:
+        minutes: After which no further fold is begun, those of earlier calls counted; the given settings are always
+            cross-validated to the end.
+        trials: Configurations that are tried at most.
+        search: Settings of the model by name, with the values that are compared, such as ``--search.n_gates [1,2,4]``;
+            without it, experts, heads, transforms and gates.
+        folds: Parts of the crystals that are not test rows, each of which is predicted once a repeat.
+        repeats: How often these are divided anew.
+        order: Column of numbers or dates: each fold is trained on what is earlier than its own rows, and no more.
+        workers: Folds that are trained at a time, each by one process and one thread.
+        output: Folder to write to; the same command goes on with the trials that are there.
+    """
+
+    minutes: float = 10.0
+    trials: int | None = None
+    search: dict[str, list[Any]] | None = None
+    output: str = "tuned"
 
 
 @dataclass(frozen=True, kw_only=True)

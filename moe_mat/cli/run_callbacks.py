@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from moe_mat.cli.prediction_screen import FEW
 from moe_mat.crystals.parquet_tables import is_parquet
 from moe_mat.files.progress import Progress
 from moe_mat.files.whole import whole_file
@@ -34,6 +35,7 @@ class PredictionWriter(Callback):
     def __init__(self, path: str, level: float) -> None:
         self.path, self.level = Path(path), level
         self.rows = self.in_sample = self.outside = 0
+        self.first: list[dict[str, Any]] = []  # the first rows, column to value
         self.whole = ExitStack()  # what went wrong may have gone wrong before the first prediction
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: D102
@@ -69,6 +71,8 @@ class PredictionWriter(Callback):
         said = cast(Said, outputs)
         columns = self.table.of_batch(batch, said)
         self.write(columns)
+        for row in range(min(len(batch.ids), FEW - len(self.first))):
+            self.first.append({name: values[row] for name, values in columns.items()})
         self.outside += int(said.outside.any(1).sum())
         self.rows += len(batch.ids)
         self.in_sample += int(columns["in_sample"].sum())

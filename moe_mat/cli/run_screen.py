@@ -35,6 +35,7 @@ def run_facts(
         "rows": report.rows,
         "left_out": [str(one) for one in data.left_out],
         "warnings": [*report.notes, *data.checks.warnings],
+        "units": dict(report.units),
         "metrics": report.metrics_records(),
         "gate_weights": report.gate_weights,
         "run_folder": folder,
@@ -51,23 +52,26 @@ def print_report(
     screen.print(f"\n[bold]{data.name}[/bold]: {rows} rows; {len(data.left_out)} crystals left out")
     if data.left_out:
         screen.text(f"  first: {data.left_out[0]}; all in left_out.csv")
-    shown = SHOWN_OF_CLASSES if report.of_classes else SHOWN
+    shown, known = (SHOWN_OF_CLASSES if report.of_classes else SHOWN), ["unit"] if report.units else []
     if report.of_classes:  # all words whole, on a screen of 80 columns
         headings = [Column(name, min_width=max(map(len, name.split()))) for name in shown.values()]
         scores = Table(Column("target", overflow="fold"), "part", "rows", *headings, padding=(0, 1, 0, 0))
     else:
-        scores = Table(Column("target", overflow="fold"), "part", "rows", *shown.values())
+        scores = Table(Column("target", overflow="fold"), "part", "rows", *known, *shown.values())
     for row in report.metrics.to_dict("records"):
         numbers = [f"{row[name]:.3f}" if report.of_classes else f"{row[name]:.4g}" for name in shown]
         style = "bold" if row["part"] == "test" else None
         part = f"{row['part']}, in sample" if row["in_sample"] and row["part"] != "train" else str(row["part"])
-        scores.add_row(str(row["target"]), part, str(row["n"]), *numbers, style=style)
+        known = [report.units.get(row["target"], "")] if report.units else []
+        scores.add_row(str(row["target"]), part, str(row["n"]), *known, *numbers, style=style)
     screen.print(scores)
     for row in report.metrics.to_dict("records"):
         if row["part"] == "test" and np.isfinite(row.get("coverage_90", np.nan)):
             covered, width = f"{100 * row['coverage_90']:.0f} %", f"{row['width_90']:.3g}"
             target = f"{row['target']}: " if report.metrics["target"].nunique() > 1 else ""
-            screen.text(f"{target}90 % intervals hold {covered} of the test rows; their mean width is {width}")
+            unit = report.units.get(row["target"], "")
+            said = f"{target}90 % intervals hold {covered} of the test rows; their mean width is {width} {unit}"
+            screen.text(said.rstrip())
     for warning in (*report.notes, *data.checks.warnings):
         screen.print(f"[yellow]warning[/yellow]: {escape(warning)}", highlight=False, soft_wrap=True)
     weights = Table("expert", "gate weight")

@@ -31,7 +31,7 @@ USAGE = 2
 
 def _usage() -> str:
     lines = ["usage: moe-mat <command> [crystals] [options]", "       moe-mat --version", "", "commands:"]
-    lines += [f"  {name:<10} {text}" for name, text in summaries().items()]
+    lines += [f"  {name:<11} {text}" for name, text in summaries().items()]
     lines += ["", "options of every command:", *(f"  --{name:<8} {text}" for name, text in MANNERS.items())]
     return "\n".join([*lines, "", "moe-mat <command> --help tells the options of one."])
 
@@ -146,6 +146,10 @@ def _run(words: Sequence[str]) -> Facts:
         from moe_mat.cli.crossval import run_crossval
 
         return run_crossval(words)
+    elif command == "tune":
+        from moe_mat.cli.tune import run_tune
+
+        return run_tune(words)
     else:
         from moe_mat.cli.lightning import run_lightning
 

@@ -127,7 +127,7 @@ def check_run_checkpoint(path: Path, *, resumes: bool, given: Mapping[str, objec
 def _check_settings(path: Path, given: Mapping[str, object], noted: Mapping[str, object]) -> None:
     defaults, other = MixtureSettings(), []
     for name, value in given.items():
-        if name == "targets" or value == getattr(defaults, name):
+        if name in ("targets", "units") or value == getattr(defaults, name):
             continue
         if name == "experts":
             value = [card.reference for card in find_cards(value if isinstance(value, str) else list(value))]  # type: ignore[call-overload]

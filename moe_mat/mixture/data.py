@@ -20,6 +20,7 @@ from moe_mat.crystals.readers import read_structures
 from moe_mat.crystals.splits import Split
 from moe_mat.crystals.structures import structure_key
 from moe_mat.crystals.training_crystals import volume_per_atom
+from moe_mat.crystals.units import units_of
 from moe_mat.encoders import Device
 from moe_mat.files.progress import Progress
 from moe_mat.mixture.batch import AT_ONCE, Batch
@@ -41,7 +42,7 @@ from moe_mat.zoo.unknown_elements import KnowingExperts
 logger = logging.getLogger(__name__)
 
 QUICKSTART = "dcdft"
-QUICKSTART_TARGET = "bulk_modulus"
+QUICKSTART_TARGET, QUICKSTART_UNIT = "bulk_modulus", "GPa"
 
 
 class CrystalDataModule(EmbeddingDataModule):
@@ -60,6 +61,7 @@ class CrystalDataModule(EmbeddingDataModule):
     Attributes:
         name: What run folders are called after.
         target_columns: Names of the targets.
+        units: Target to its unit, where it is known.
         left_out: Crystals that could not be used.
         checks: What is wrong with data and split, looked for before a training.
         crystals: A row a crystal: its reduced ``formula``, ``n_atoms`` of the cell, and ``volume`` in Å³ per atom.
@@ -83,12 +85,15 @@ class CrystalDataModule(EmbeddingDataModule):
             raise ValueError("data.group is for random splits, and data.splits gives others: choose one")
         if settings.path is None and settings.dataset is None:
             settings = replace(settings, dataset=QUICKSTART, target=settings.target or QUICKSTART_TARGET)
+        if settings.dataset == QUICKSTART and settings.target == QUICKSTART_TARGET:
+            settings = replace(settings, unit=settings.unit or QUICKSTART_UNIT)
         nothing = torch.empty(0)
         super().__init__(nothing, nothing, {}, ids=[], batch_size=settings.batch_size, device=device)
         self.settings, self.experts, self.classes, self.trainable = settings, experts, classes, trainable
-        self.name = Path(settings.path).stem if settings.path else str(settings.dataset)
+        self.name = settings.name or (Path(settings.path).stem if settings.path else str(settings.dataset))
         target = settings.target
         self.target_columns = [target] if isinstance(target, str) else list(target or [])
+        self.units = units_of(self.target_columns, settings.unit)
         self.left_out: list[LeftOut] = []
         self.checks = DataChecks()
         self.crystals = pd.DataFrame()
@@ -176,7 +181,8 @@ class CrystalDataModule(EmbeddingDataModule):
         if stage == "predict" or self._loaded:
             return
         structures, table = self.load()
-        rows = {part: torch.as_tensor(of_part) for part, of_part in self._split(structures, table)._asdict().items()}
+        split = self.split_of(structures, table)._asdict()
+        rows = {part: torch.as_tensor(of_part) for part, of_part in split.items()}
         self.divide(rows)
         if stage == "fit":
             names = column_names(self.target_columns, self.classes)
@@ -210,7 +216,8 @@ class CrystalDataModule(EmbeddingDataModule):
         parts = zip(cards, self.embeddings.split([card.dim for card in cards], dim=1), strict=True)
         return cluster_labels({card.tag: part.numpy() for card, part in parts}).tolist()
 
-    def _split(self, structures: list[Structure], table: pd.DataFrame) -> Split:
+    def split_of(self, structures: list[Structure], table: pd.DataFrame) -> Split:
+        """The split of crystals that were loaded, from a file or at random."""
         labels = labels_of(self.targets).tolist() if self.classes else None
         groups, left_out = self.groups(structures, table), {left.material_id for left in self.left_out}
         return split_rows(table, self.settings, groups=groups, classes=labels, left_out=left_out)

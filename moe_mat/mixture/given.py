@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 # Settings that are no arguments.
-SET_BY_DATA = ("targets", "classes")
+SET_BY_DATA = ("targets", "classes", "units")
 
 
 def given_settings(

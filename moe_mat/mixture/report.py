@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from moe_mat.mixture.uncertainty_scores import ALL_LEVELS, Judged, judge
 
 # What is written of each target, as ends of the names of its columns.
 PREDICTED_OF_TARGET = ("predicted", "std", "lower", "upper", "percentile", "outside")
+# And after these, where it is known.
+UNIT = "unit"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class RunReport:
             of the intervals, and ``mae`` of the share ``level`` of the crystals that have the narrowest; of classes the
             reliability curve.
         notes: What must be known to read the numbers, one line each.
+        units: Target to its unit, where it is known.
     """
 
     rows: dict[str, int]
@@ -53,6 +56,7 @@ class RunReport:
     predictions: pd.DataFrame
     calibration: pd.DataFrame
     notes: tuple[str, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def joined(self, later: RunReport) -> RunReport:
         """This and a report on other parts of the same data."""
@@ -70,7 +74,7 @@ class RunReport:
             for name in ("metrics", "predictions", "calibration")
             for frame in [getattr(self, name)]
         }
-        return {"rows": self.rows, "gate_weights": self.gate_weights, **frames}
+        return {"rows": self.rows, "gate_weights": self.gate_weights, "units": dict(self.units), **frames}
 
     @classmethod
     def of_dict(cls, content: Mapping[str, Any], *, notes: tuple[str, ...]) -> RunReport:
@@ -79,7 +83,9 @@ class RunReport:
             pd.DataFrame(content[name]) for name in ("metrics", "predictions", "calibration")
         )
         predictions = predictions.astype({name: np.float32 for name in predictions.select_dtypes("float")})
-        return cls(content["rows"], metrics, content["gate_weights"], predictions, calibration, notes)
+        return cls(
+            content["rows"], metrics, content["gate_weights"], predictions, calibration, notes, content.get("units", {})
+        )
 
     @property
     def of_classes(self) -> bool:
@@ -117,7 +123,7 @@ def evaluate(
         level: Of the intervals.
     """
     model.eval()
-    device = choose_device(data.device)
+    device, units = choose_device(data.device), model.hparams["units"]
     frames, scores, calibrations = [], [], []
     for part in parts:
         with torch.no_grad(), model.head.tuned_on(device):
@@ -142,20 +148,22 @@ def evaluate(
     predictions, calibration = (
         pd.concat(some, ignore_index=True) if some else pd.DataFrame() for some in (frames, calibrations)
     )
-    return RunReport(rows, pd.DataFrame(scores), weights, predictions, calibration)
+    return RunReport(rows, pd.DataFrame(scores), weights, predictions, calibration, units=units)
 
 
 def _numbers_of_part(
     model: MixtureOfExperts, of_part: SaidOfPart, targets: Sequence[str], known: torch.Tensor, level: float
 ) -> FoundOfPart:
     """Predictions and scores of targets that are numbers; ``known`` are those of the training rows."""
-    said, in_sample = of_part.said, of_part.in_sample
+    said, in_sample, units = of_part.said, of_part.in_sample, model.hparams["units"]
     medians = torch.nanmedian(known, dim=0).values.numpy()
     written: dict[str, np.ndarray] = {}
     scores, calibrations = [], []
     for column, target in enumerate(targets):
         values, columns = of_part.true[:, column].numpy(), prediction_columns(model, said, column, level)
         written |= {target: values, **{f"{target}_{kind}": one for kind, one in columns.items()}}
+        if target in units:
+            written[f"{target}_{UNIT}"] = np.full(len(values), units[target])
         for learned in sorted(set(in_sample.tolist())):
             some = (in_sample == learned) & np.isfinite(values)
             numbers = _scores(values[some], columns["predicted"][some], medians[column])

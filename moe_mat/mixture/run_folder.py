@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from moe_mat.crystals.errors import LeftOut
+from moe_mat.crystals.units import with_unit
 from moe_mat.files.whole import write_text
 from moe_mat.mixture.class_plots import confusion_plot, reliability_plot
 from moe_mat.mixture.data_checks import DataChecks
@@ -39,6 +40,7 @@ def write_run(
         "left_out": len(left_out),
         "warnings": [*report.notes, *(checks.warnings if checks else ())],
         "repeated_crystals": {**checks.repeated, "contradicting": checks.contradicting} if checks else None,
+        "units": dict(report.units),
         "metrics": report.metrics_records(),
         "gate_weights": report.gate_weights,
     }
@@ -60,13 +62,13 @@ def write_run(
         return
     for target in targets:
         ending = "" if len(targets) == 1 else f"_{target.replace('/', '_')}"
-        parts = _by_part(shown.dropna(subset=[target]))
+        label, parts = with_unit(target, report.units), _by_part(shown.dropna(subset=[target]))
         if parts:
             pairs = {part: (f[target].to_numpy(), f[f"{target}_predicted"].to_numpy()) for part, f in parts.items()}
-            parity_plot(pairs, label=target, path=folder / f"parity{ending}.png")
+            parity_plot(pairs, label=label, path=folder / f"parity{ending}.png")
         if len(report.calibration):
             curves = _by_part(report.calibration[report.calibration["target"] == target])
-            calibration_plot(curves, label=target, path=folder / f"calibration{ending}.png")
+            calibration_plot(curves, label=label, path=folder / f"calibration{ending}.png")
 
 
 def _plot_classes(folder: Path, report: RunReport, target: str, shown: pd.DataFrame) -> None:

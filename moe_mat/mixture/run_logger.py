@@ -15,6 +15,12 @@ class RunLogger(CSVLogger):
     write into one.
     """
 
+    @classmethod
+    def at(cls, folder: str | Path) -> RunLogger:
+        """With a folder that is named."""
+        path = Path(folder).resolve()
+        return cls(path.parent, name="", version=path.name)
+
     @property
     def version(self) -> int | str:
         """Number of the folder."""

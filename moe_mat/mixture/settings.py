@@ -30,6 +30,7 @@ class ModelSettings:
             of formulas, any of these is the last.
         targets: Names of the target columns; set by the data.
         classes: Of the target, where it is a class and no number; set by the data.
+        units: Target to its unit, where it is known; set by the data.
         head: ``kernel`` (Gaussian process and support vector machines on the gated distance and on descriptors),
             ``inducing`` (the same kernels by landmarks, for many labels), ``auto`` (``kernel`` up to 5,000 training and
             validation rows, and ``inducing`` beyond), ``mlp`` (multilayer perceptron on the mixed embedding), or one of
@@ -41,6 +42,7 @@ class ModelSettings:
     experts: str | list[str] = "default"
     targets: list[str] = field(default_factory=lambda: ["target"])
     classes: list[str] | None = None
+    units: dict[str, str] = field(default_factory=dict)
     head: str = "auto"
     target_transform: Transform = "auto"
     head_settings: dict[str, object] | None = None
@@ -140,6 +142,9 @@ class DataSettings:
         dataset: Name of a matminer data set to download, or ``dcdft``.
         target: Target column, or several.
         kind: What the target is: ``number``, ``class``, or ``auto``: a class where the column holds text or booleans.
+        unit: Of the target, such as ``GPa``, for tables, plots and predictions; of several targets one for all, or one
+            for each. Where the column's name has it in brackets, as ``gap (eV)``, it is known.
+        name: What run folders are called after; by default the file or the data set.
         splits: JSON file with splits: ``{"0": {"train": [...], "val": [...], "test": [...]}, ...}``, entries being
             material ids or row numbers. Without it, rows are split at random.
         split: Which of the splits; without ``splits``, the seed of the random one.
@@ -160,6 +165,8 @@ class DataSettings:
     dataset: str | None = None
     target: str | list[str] | None = None
     kind: TargetKind = "auto"
+    unit: str | list[str] | None = None
+    name: str | None = None
     splits: str | None = None
     split: int = 0
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
