@@ -37,11 +37,13 @@ from moe_mat.mixture.settings import (
     Transform,
 )
 from moe_mat.mixture.training import member_seeds
+from moe_mat.suggest.measured import Measured
+from moe_mat.suggest.regressor import SuggestingRegressor
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.find import find_cards
 
 
-class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
+class MoERegressor(RegressorMixin, TransformerMixin, SuggestingRegressor, CheckedPickle):
     """Mixture-of-experts regression on crystals.
 
     Crystals are embedded once by frozen experts and cached; then a few gates and heads are trained on the embeddings,
@@ -209,6 +211,7 @@ class MoERegressor(RegressorMixin, TransformerMixin, CheckedPickle):
         self.gate_weights_ = self.members_.gate_weights(batch.embeddings)
         self.validation_mae_ = self.members_.validation_mae
         self.tried_ = [member.head.tried for member in self.members_]
+        self._measured = Measured([*structures, *others], targets.double().numpy())
         self.n_targets_, self._targets, self._one_dimensional = targets.shape[1], settings.targets, np.ndim(y) == 1
         return self
 

@@ -13,6 +13,7 @@ from moe_mat.cli.experts import experts_import, experts_list, experts_show, expe
 from moe_mat.cli.pretrain import pretrain
 from moe_mat.cli.run_options import COMMANDS as LIGHTNING_COMMANDS
 from moe_mat.cli.screen import Facts
+from moe_mat.cli.suggest import suggest
 
 Command = Callable[..., Facts]
 
@@ -23,6 +24,7 @@ COMMANDS: dict[str, Command | dict[str, Command]] = {
     "pretrain": pretrain,
     "compose": compose,
     "audit": audit,
+    "suggest": suggest,
     "cache": {"list": cache_list, "clear": cache_clear},
     "data": {"list": data_list, "fetch": data_fetch, "prepare": data_prepare},
 }
