@@ -66,21 +66,25 @@ def suggest(
     left_out = screen_candidates(screening, model, path, reading)
     table = screening.table(prefix=f"{model.targets[column]}_")
     write_text(Path(output), table.to_csv(index=False))
-    _tell(screening, table, output=output, left_out=[str(one) for one in left_out])
+    problems = [str(one) for one in left_out]
+    _tell(screening, table, target=model.targets[column], goal=goal, output=output, left_out=problems)
     return {
         "output": output,
         "suggested": table["material_id"].tolist(),
         "considered": screening.considered,
         "known": screening.known,
         "excluded": screening.excluded,
-        "left_out": [str(one) for one in left_out],
+        "left_out": problems,
     }
 
 
-def _tell(screening: Screening, table: pd.DataFrame, *, output: str, left_out: list[str]) -> None:
-    shown = Table()
+def _tell(
+    screening: Screening, table: pd.DataFrame, *, target: str, goal: str, output: str, left_out: list[str]
+) -> None:
+    shown = Table(title=f"{target}, goal {goal}")
     for name in table.columns:
-        shown.add_column(name, justify="left" if name in ("material_id", "formula") else "right")
+        column = name.removeprefix(f"{target}_")
+        shown.add_column(column, justify="left" if name in ("material_id", "formula") else "right")
     for _, row in table.head(SHOWN).iterrows():
         shown.add_row(*(f"{one:.4g}" if isinstance(one, float) else str(one) for one in row))
     screen.table(shown)

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from moe_mat.crystals.errors import UnsupportedCrystalError
-from moe_mat.crystals.fingerprint import TOLERANCE, fingerprint
+from moe_mat.crystals.duplicates import DISTANCE_TOLERANCE, STEP, neighbour_counts, same_crystals
 from moe_mat.crystals.structures import structure_key
 from moe_mat.crystals.training_crystals import formula_hash
 
@@ -17,8 +16,9 @@ from moe_mat.crystals.training_crystals import formula_hash
 class Measured:
     """Crystals and their values.
 
-    Another cell of a crystal, or other digits of its coordinates, are the same crystal; another structure of its
-    formula is another one. That is compared where formulas are equal, so that a long list of candidates costs little.
+    A candidate is one of them by the rule of `moe_mat.crystals.same_crystals`: another cell, or a small relaxation, is
+    the same crystal, and another structure of its formula is another one. It is compared with those of its formula
+    alone, so that a long list of candidates costs little.
 
     Args:
         structures: n crystals.
@@ -38,7 +38,7 @@ class Measured:
         self._rows: dict[int, list[int]] = {}
         for row, structure in enumerate(self._structures):
             self._rows.setdefault(formula_hash(structure), []).append(row)
-        self._fingerprints: dict[int, NDArray[np.float64] | None] = {}
+        self._counts: dict[int, NDArray[np.float64]] = {}
 
     def values(self, column: int) -> NDArray[np.float64]:
         """Of one target, those that are known ``[m]``."""
@@ -54,21 +54,12 @@ class Measured:
         key = structure_key(structure)
         if any(structure_key(self._structures[row]) == key for row in rows):
             return True
-        own = _fingerprint(structure)
-        return own is not None and any(_same(own, self._fingerprint(row)) for row in rows)
+        own = neighbour_counts(structure)
+        near = [row for row in rows if np.abs(own - self._counted(row)).sum() * STEP < DISTANCE_TOLERANCE]
+        numbers = same_crystals([structure, *(self._structures[row] for row in near)])
+        return bool((numbers[1:] == numbers[0]).any())
 
-    def _fingerprint(self, row: int) -> NDArray[np.float64] | None:
-        if row not in self._fingerprints:
-            self._fingerprints[row] = _fingerprint(self._structures[row])
-        return self._fingerprints[row]
-
-
-def _same(one: NDArray[np.float64], other: NDArray[np.float64] | None) -> bool:
-    return other is not None and bool(np.abs(one - other).max() < TOLERANCE)
-
-
-def _fingerprint(structure: Structure) -> NDArray[np.float64] | None:
-    try:
-        return fingerprint(structure)
-    except UnsupportedCrystalError:  # too dense to be listed: its cell as given must do
-        return None
+    def _counted(self, row: int) -> NDArray[np.float64]:
+        if row not in self._counts:
+            self._counts[row] = neighbour_counts(self._structures[row])
+        return self._counts[row]
