@@ -39,9 +39,13 @@ class Candidates:
     def some(self, rows: Sequence[int] | np.ndarray) -> Candidates:
         """Those of some rows."""
         listed = [int(row) for row in rows]
-        ids, formulas, keys = ([several[row] for row in listed] for several in (self.ids, self.formulas, self.keys))
-        numbers = {name: values[listed] for name, values in self.numbers.items()}
-        return Candidates(ids, formulas, keys, numbers, self.mixed[listed])
+        return Candidates(
+            [self.ids[row] for row in listed],
+            [self.formulas[row] for row in listed],
+            [self.keys[row] for row in listed],
+            {name: values[listed] for name, values in self.numbers.items()},
+            self.mixed[listed],
+        )
 
     def joined(self, others: Candidates) -> Candidates:
         """These, and others after them."""
