@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from numpy.random import RandomState
 from pymatgen.core import Structure
@@ -93,13 +92,7 @@ class SuggestingRegressor(ABC):
             mixed = self.members_.embed(embedded, self.device)
             said = self.members_.say(embedded, self.device)
             screening.consider(some, candidates, said, mixed, self.members_.intervals)
-        table = screening.table("row")
-        table.attrs |= {
-            "considered": screening.considered,
-            "known": list(screening.known),
-            "excluded": dict(screening.excluded),
-        }
-        return table.astype({"row": np.int64})
+        return screening.table("row")
 
     def _column(self, target: str | None) -> int:
         if target is None and len(self._targets) == 1:

@@ -117,23 +117,31 @@ class Screening:
         Returns:
             ``rank``, the name, ``formula``, and of the target ``predicted``, ``std``, ``lower``, ``upper``,
             ``percentile`` and ``outside``; ``acquisition`` is what the crystal was chosen by, in the target's unit.
+            ``attrs`` has `considered`, `known` and `excluded`.
         """
+        table = pd.DataFrame(self._chosen(name, prefix))
+        table.attrs = {
+            "considered": self.considered,
+            "known": list(self.known),
+            "excluded": dict(self.excluded),
+        }
+        return table
+
+    def _chosen(self, name: str, prefix: str) -> dict[str, object]:
         found = self._pool.candidates
         if found is None:
-            return pd.DataFrame(columns=["rank", name, "formula", *(prefix + one for one in SAID), "acquisition"])
+            return {column: [] for column in ("rank", name, "formula", *(prefix + one for one in SAID), "acquisition")}
         mean, std = (found.numbers[one].astype(float) for one in ("predicted", "std"))
         random = np.random.default_rng(self.seed)
         rows, worth = choose(self.wanted, mean, std, found.mixed, bar=self.bar, random=random)
         chosen = found.some(rows)
-        return pd.DataFrame(
-            {
-                "rank": np.arange(1, len(rows) + 1),
-                name: chosen.ids,
-                "formula": chosen.formulas,
-                **{prefix + one: chosen.numbers[one] for one in SAID},
-                "acquisition": worth,
-            }
-        )
+        return {
+            "rank": np.arange(1, len(rows) + 1),
+            name: chosen.ids,
+            "formula": chosen.formulas,
+            **{prefix + one: chosen.numbers[one] for one in SAID},
+            "acquisition": worth,
+        }
 
 
 SAID = ("predicted", "std", "lower", "upper", "percentile", "outside")
