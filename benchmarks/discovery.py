@@ -18,6 +18,7 @@ from benchmarks.campaigns.search import search
 from benchmarks.campaigns.table import read_searches, tables
 from benchmarks.measurements.tools import say
 from benchmarks.methods.cards import load_method
+from moe_mat.files import write_text
 from moe_mat.tasks import Task, TaskCards, read_task
 from moe_mat.zoo import EmbeddingCache, embed, find_cards
 
@@ -34,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the JSON files, which are gone on with")
     parser.add_argument("--table", action="store_true", help="search for nothing; print what is there as tables")
+    parser.add_argument("--page", type=Path, help="with --table: Markdown file that gets the tables between its marks")
     return parser
 
 
@@ -49,11 +51,23 @@ def _chooser(method: str, task: Task, rows: NDArray[np.int64]) -> Chooser:
     return Forest(embeddings) if method == "rf-magpie" else Mixture(embeddings, list(experts))
 
 
+def _insert(found: str, page: Path) -> None:
+    before, first, rest = page.read_text(encoding="utf-8").partition("<!-- discovery tables -->\n")
+    _, last, after = rest.partition("<!-- end of discovery tables -->\n")
+    if not first or not last:
+        raise ValueError(f"{page} has no marks for the tables")
+    write_text(page, before + first + found + last + after)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Search with what has not searched yet, repeat after repeat, so that all tasks come on together."""
     options = _parser().parse_args(arguments)
     if options.table:
-        sys.stdout.write(tables(read_searches(options.output, options.methods), options.methods))
+        found = tables(read_searches(options.output, options.methods), options.methods)
+        if options.page is None:
+            sys.stdout.write(found)
+        else:
+            _insert(found, options.page)
         return 0
     torch.set_num_threads(options.threads)
     cards = TaskCards()

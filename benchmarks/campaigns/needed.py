@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.campaigns.problems import BUDGET
+from benchmarks.campaigns.problems import BUDGET, Repeat
 
 N_DRAWS, LEVEL = 2000, 0.95
-Repeat = dict[str, Any]
 
 
 class Aim(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ GOALS = {
 # Crystals of a repeat, drawn from those of the task; of these, labels at the start, in a batch, and at most.
 POOL, START, BATCH, BUDGET = 600, 20, 20, 300
 TOP, SHARE = 10, 0.01
+
+Repeat = dict[str, Any]
+"""What a search found, as JSON has it; see `benchmarks.campaigns.search.search`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.campaigns.problems import BATCH, BUDGET, POOL, START
+from benchmarks.campaigns.problems import BATCH, BUDGET, POOL, START, Repeat
 from benchmarks.cells.results import digest, write_checked
 
 RESULTS = Path(__file__).parents[1] / "discovery"
@@ -17,7 +17,7 @@ def path_of(folder: Path, task: str, method: str) -> Path:
     return folder / f"{task}.{method}.json"
 
 
-def read_repeats(path: Path, *, goal: str) -> list[dict[str, Any]]:
+def read_repeats(path: Path, *, goal: str) -> list[Repeat]:
     """Repeats that are there, by their seeds.
 
     Raises:
@@ -33,7 +33,7 @@ def read_repeats(path: Path, *, goal: str) -> list[dict[str, Any]]:
     return sorted(content["repeats"], key=lambda one: one["seed"])
 
 
-def add_repeat(path: Path, repeat: dict[str, Any], *, task: str, method: str, goal: str) -> None:
+def add_repeat(path: Path, repeat: Repeat, *, task: str, method: str, goal: str) -> None:
     """Write a file with one more repeat, whole."""
     repeats = [*read_repeats(path, goal=goal), repeat]
     write_checked({"task": task, "method": method, "search": _search(goal), "repeats": repeats}, path)

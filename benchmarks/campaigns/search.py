@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 
 from benchmarks.campaigns.choosers import Chooser
-from benchmarks.campaigns.problems import BATCH, BUDGET, START, Problem
+from benchmarks.campaigns.problems import BATCH, BUDGET, START, Problem, Repeat
 from benchmarks.cells.worker import provenance
 
 
-def search(problem: Problem, chooser: Chooser) -> dict[str, Any]:
+def search(problem: Problem, chooser: Chooser) -> Repeat:
     """Search, and say after how many labels each of the best crystals was known.
 
     Returns:

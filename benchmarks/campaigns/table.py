@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.campaigns.needed import AIMS, Aim, Needed, Repeat, needed
-from benchmarks.campaigns.problems import GOALS
+from benchmarks.campaigns.needed import AIMS, Aim, Needed, needed
+from benchmarks.campaigns.problems import GOALS, Repeat
 from benchmarks.campaigns.results import path_of, read_repeats
 from moe_mat.tasks import TaskCards
 
