@@ -17,9 +17,11 @@ from moe_mat.explain.estimators import ExplainsCrystals
 from moe_mat.mixture.determination import r2
 from moe_mat.mixture.labelled import Known, Targets, Validation, Weights, labelled, labelled_parts
 from moe_mat.mixture_estimator import MixtureEstimator
+from moe_mat.suggest.measured import Measured
+from moe_mat.suggest.regressor import SuggestingRegressor
 
 
-class MoERegressor(ExplainsCrystals, RegressorMixin, MixtureEstimator):
+class MoERegressor(ExplainsCrystals, RegressorMixin, MixtureEstimator, SuggestingRegressor):
     """Mixture-of-experts regression on crystals.
 
     Crystals are embedded once by frozen experts and cached; then a few gates and heads are trained on the embeddings,
@@ -102,6 +104,7 @@ class MoERegressor(ExplainsCrystals, RegressorMixin, MixtureEstimator):
         known = Known(parts, torch.cat([part.targets for part in parts]))
         self._train(known)
         self._note_names(parts[0].names)
+        self._measured = Measured(known.structures, known.targets.double().numpy())
         self.validation_mae_ = self.members_.validation_error
         self.n_targets_, self._targets, self._one_dimensional = len(known.names), known.names, known.one_dimensional
         return self

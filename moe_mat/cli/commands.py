@@ -15,6 +15,7 @@ from moe_mat.cli.explain import explain
 from moe_mat.cli.pretrain import pretrain
 from moe_mat.cli.run_options import COMMANDS as LIGHTNING_COMMANDS
 from moe_mat.cli.screen import Facts
+from moe_mat.cli.suggest import suggest
 
 Command = Callable[..., Facts]
 
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Command | dict[str, Command]] = {
     "compose": compose,
     "audit": audit,
     "explain": explain,
+    "suggest": suggest,
     "cache": {"list": cache_list, "clear": cache_clear},
     "completion": completion,
     "data": {"list": data_list, "fetch": data_fetch, "prepare": data_prepare},

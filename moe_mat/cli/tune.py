@@ -24,7 +24,8 @@ from moe_mat.crystals.folds import Fold
 from moe_mat.crystals.splits import Split
 from moe_mat.files.identity import claim_folder
 from moe_mat.files.locks import only_writer
-from moe_mat.mixture.data import CrystalDataModule, EmbeddingDataModule
+from moe_mat.mixture.data import CrystalDataModule
+from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.fold_folder import NOT_COMPARED, part_names
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.settings import MixtureSettings, TrainingSettings

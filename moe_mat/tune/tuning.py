@@ -13,7 +13,7 @@ import optuna
 
 from moe_mat.crystals.folds import Fold
 from moe_mat.files.progress import Progress
-from moe_mat.mixture.data import EmbeddingDataModule
+from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.fold_training import FoldTraining
 from moe_mat.mixture.fold_workers import train_folds
 from moe_mat.mixture.heads.choice import settled

@@ -1,0 +1,143 @@
+"""What ``moe-mat suggest`` reads: a finished model, the crystals that are measured, and a stream of candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+import yaml
+from pymatgen.core import Structure
+
+from moe_mat.cli.options import CrystalOptions
+from moe_mat.crystals import Crystal, CrystalError, LeftOut, iter_crystals, read_structures
+from moe_mat.encoders import Device
+from moe_mat.files.progress import Progress
+from moe_mat.mixture.checkpoints import check_run_checkpoint
+from moe_mat.mixture.crystal_batches import crystal_batches
+from moe_mat.mixture.data import CrystalDataModule
+from moe_mat.mixture.module import MixtureOfExperts
+from moe_mat.mixture.settings import DEFAULT_LEVEL, DataSettings
+from moe_mat.shards import Prediction
+from moe_mat.suggest import Measured, Screening
+
+
+@dataclass(frozen=True)
+class FinishedModel:
+    """A model of a checkpoint.
+
+    Attributes:
+        model: Ready to predict.
+        device: Where its encoders compute.
+    """
+
+    model: MixtureOfExperts
+    device: Device
+
+    @classmethod
+    def read(cls, checkpoint: Path, device: Device) -> FinishedModel:
+        """Read it.
+
+        Raises:
+            WeightsError: When it is none, or not finished; names the file and the remedy.
+        """
+        check_run_checkpoint(checkpoint, resumes=False, given={})
+        return cls(Prediction.by(checkpoint, level=DEFAULT_LEVEL, device=device).start().model, device)
+
+    @property
+    def targets(self) -> list[str]:
+        """Their names."""
+        return [str(target) for target in self.model.hparams["targets"]]
+
+    def column(self, target: str | None) -> int:
+        """Of a target.
+
+        Raises:
+            ValueError: When the model does not have it, or has several and none is named.
+        """
+        if target is None and len(self.targets) == 1:
+            return 0
+        if target not in self.targets:
+            raise ValueError(f"--target is {target!r}: the model's targets are {', '.join(self.targets)}")
+        return self.targets.index(target)
+
+
+def measured_crystals(checkpoint: Path, targets: list[str], path: str | None) -> Measured:
+    """The crystals whose values are known.
+
+    Args:
+        checkpoint: Of a run, in whose folder its settings are.
+        targets: Columns.
+        path: Where the crystals are; by default where the settings say.
+
+    Raises:
+        ValueError: When neither is there.
+    """
+    settings = DataSettings(path=path, target=targets) if path is not None else _of_run(checkpoint)
+    data = CrystalDataModule(settings)
+    try:
+        structures, table = read_structures(
+            data.source,
+            targets=targets,
+            id_column=settings.id_column,
+            structure_column=settings.structure_column,
+            on_error=settings.on_error,
+        )
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{error}, which the run has learned from: name the measured crystals by --measured"
+        ) from error
+    return Measured(structures, table[targets].to_numpy(dtype=float))
+
+
+def _of_run(checkpoint: Path) -> DataSettings:
+    config = checkpoint.resolve().parent.parent / "config.yaml"
+    if not config.is_file():
+        raise ValueError(f"there is no {config} that says which crystals are measured: name them by --measured")
+    given = yaml.safe_load(config.read_text(encoding="utf-8"))["data"]
+    known = {one.name for one in fields(DataSettings)}
+    return DataSettings(**{name: value for name, value in given.items() if name in known})
+
+
+def screen_candidates(
+    screening: Screening, finished: FinishedModel, path: str, reading: CrystalOptions
+) -> list[LeftOut]:
+    """Go through candidates in bounded memory; returns those that cannot be used.
+
+    Raises:
+        CrystalError: When one cannot be used and the options want to stop there.
+    """
+    left_out: list[LeftOut] = []
+    waiting: dict[str, Structure] = {}  # admitted, and not embedded yet
+    model = finished.model
+
+    def refuse(problem: LeftOut) -> None:
+        if reading.on_error == "raise":
+            raise CrystalError(problem)
+        waiting.pop(str(problem.material_id), None)
+        left_out.append(problem)
+
+    def admitted(progress: Progress) -> Iterator[Crystal]:
+        for crystal in iter_crystals(
+            path,
+            id_column=reading.id_column,
+            structure_column=reading.structure_column,
+            on_error=reading.on_error,
+            left_out=left_out,
+            columns=(),
+        ):
+            progress.advance()
+            if screening.admits(crystal.material_id, crystal.structure):
+                waiting[crystal.material_id] = crystal.structure
+                yield crystal
+
+    with Progress("going through candidates") as progress, torch.inference_mode():
+        crystals = admitted(progress)
+        trainable = model.hparams["trainable"]
+        for batch in crystal_batches(model.cards, trainable, crystals, refuse=refuse, device=finished.device):
+            structures = [waiting.pop(name) for name in batch.ids]
+            screening.consider(
+                list(batch.ids), structures, model.say(batch), model.head.embed(batch)[0], model.intervals
+            )
+    return left_out
