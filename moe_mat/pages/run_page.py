@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -165,9 +165,9 @@ def _calibration(report: RunReport, target: str) -> dict[str, dict[str, np.ndarr
     return {str(part): {name: of[name].to_numpy() for name in names} for part, of in of_target.groupby("part")}
 
 
-def _worst(predictions: pd.DataFrame, seen: np.ndarray) -> list[dict[str, Any]]:
-    rows = worst_first(predictions)[:N_WORST].to_dict("records")
-    return [{**one, "seen": bool(seen[int(one["row"])])} for one in rows]
+def _worst(predictions: pd.DataFrame, seen: np.ndarray) -> list[dict[Hashable, Any]]:
+    worst = worst_first(predictions)[:N_WORST]
+    return worst.assign(seen=seen[worst["row"].to_numpy(dtype=int)]).to_dict("records")
 
 
 def _copies(crystals: pd.DataFrame, targets: Sequence[str]) -> list[dict[str, Any]]:

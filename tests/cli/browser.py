@@ -51,10 +51,10 @@ class Browser:
         """What a script gives to its last argument, a function."""
         return self.driver.execute_async_script(script, *arguments)
 
-    def wait_for(self, script: str) -> Any:
+    def wait_for(self, script: str, *arguments: object) -> Any:
         """The first thing that a script returns which counts as true."""
         deadline = time.monotonic() + PATIENCE
-        while not (found := self.run(script)):
+        while not (found := self.run(script, *arguments)):
             assert time.monotonic() < deadline, f"in vain: {script} {self.problems}"
             time.sleep(0.05)
         return found

@@ -215,31 +215,38 @@ def test_the_page_in_a_browser(browser: Browser, made: Made, tmp_path: Path) -> 
     panel = browser.run("return document.querySelector('[data-panel=\"0\"]').textContent")
     assert "Nearest crystals of the training" in panel
 
-    hostile = made.drawn[0]["parts"]["train"]["id"].index(HOSTILE[0])
+    hardest = made.drawn[0]["parts"]["train"]
+    place = int(np.argmax(hardest["true"]))  # alone in its corner
     x, y = browser.run_async(
-        """const parity = parities[0], part = parity.target.parts.train, done = arguments[1];
+        """const [place, done] = arguments, parity = parities[0], part = parity.target.parts.train;
         document.getElementById("parity-0").scrollIntoView({behavior: "instant"});
         parity.view.then((view) => setTimeout(() => {
-          const place = view.el.getBoundingClientRect(), {frame} = view;
-          done([place.x + frame.x_scale.compute(part.true[arguments[0]]),
-                place.y + frame.y_scale.compute(part.predicted[arguments[0]])]);
+          const {x, y} = view.el.getBoundingClientRect(), {x_scale, y_scale} = view.frame;
+          done([x + x_scale.compute(part.true[place]), y + y_scale.compute(part.predicted[place])]);
         }, 200));""",
-        hostile,
+        place,
     )
     browser.mouse("mouseMoved", x, y)
-    assert HOSTILE[0] in browser.wait_for(
-        """const texts = []; const walk = (root) => { for (const one of root.querySelectorAll("*")) {
+    tip = browser.wait_for(
+        """const texts = [], walk = (root) => { for (const one of root.querySelectorAll("*")) {
           if (one.className === "bk-tooltip-content") texts.push(one.textContent);
           if (one.shadowRoot) walk(one.shadowRoot); } };
         walk(document); return texts.join(" ");"""
     )
+    assert hardest["id"][place] in tip
+    assert "90 % interval" in tip
+    panel = """return document.querySelector('[data-panel="0"] h3').textContent;"""
+    assert browser.run(panel) != hardest["id"][place]
     browser.click(x, y)
-    shown = browser.wait_for(
-        "const text = document.querySelector('[data-panel=\"0\"] h3').textContent; return text.includes('<') && text;"
-    )
-    assert shown == HOSTILE[0]
+    browser.wait_for(f"{panel.removesuffix(';')} === arguments[0];", hardest["id"][place])
     assert browser.run("return document.querySelectorAll('[data-panel=\"0\"] tbody tr').length") == 5
 
+    for name in HOSTILE[:2]:
+        part, place = next(
+            (part, of["id"].index(name)) for part, of in made.drawn[0]["parts"].items() if name in of["id"]
+        )
+        browser.run("document.body.append(parities[0].tip(...arguments)); parities[0].show(...arguments)", part, place)
+        assert browser.run(panel) == name
     browser.run("document.querySelector('#where-0 [data-element]').click()")
     assert "stand out in the parity plot" in browser.run("return document.querySelector('[data-told]').textContent")
     assert browser.run("return typeof window.hacked") == "undefined"
