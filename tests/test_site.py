@@ -31,7 +31,9 @@ def test_pages_are_whole(site: Path) -> None:
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         assert "<!-- experts -->" not in text
-        assert not re.findall(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=\"?(?:https?:)?//[^>]*>", text), page.name
+        assert not re.findall(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=\"?(?:https?:)?//[^>]*>", text), (
+            page.name
+        )
 
 
 def test_the_gallery_has_every_expert_and_its_tiers(site: Path) -> None:

@@ -29,7 +29,11 @@ def steps() -> Iterator[tuple[str, str, str | None]]:
 
 def lines(text: str) -> list[str]:
     """Lines without the frames of tables and without what is aligned."""
-    return [line for line in (" ".join(re.sub("[━─┏┓┡┩└┘┳╇┴┃│╞═╡╰╯╭╮]", " ", one).split()) for one in text.splitlines()) if line]
+    return [
+        line
+        for line in (" ".join(re.sub("[━─┏┓┡┩└┘┳╇┴┃│╞═╡╰╯╭╮]", " ", one).split()) for one in text.splitlines())
+        if line
+    ]
 
 
 def same(shown: str, printed: str) -> bool:

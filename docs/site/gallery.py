@@ -9,8 +9,8 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
-
 from moe_mat.experts import TIERS
+
 from moe_mat.zoo import EncoderCard, ExpertCard, ModuleCard, NetworkCard, find_cards
 
 MARK = "<!-- experts -->"
