@@ -13,6 +13,7 @@ pytest.importorskip("material", reason="the extra docs is not installed")
 build = pytest.importorskip("mkdocs.commands.build")
 config = pytest.importorskip("mkdocs.config")
 ROOT = Path(__file__).parents[1]
+FOREIGN = re.compile(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=\"?(?:https?:)?//[^>]*>")
 
 
 @pytest.fixture(scope="module")

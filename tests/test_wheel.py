@@ -88,7 +88,11 @@ def test_the_wheel_holds_code_stubs_cards_weights_and_configurations(wheel: Path
         ]
         expected = {f"{inside}/{path.as_posix()}" for path in files if path not in scripts}
         assert expected
-        assert not expected - held
+        assert {name for name in expected if not _is_for_the_benchmark(name)} == expected & held
+
+
+def _is_for_the_benchmark(name: str) -> bool:
+    return name.startswith("moe_mat/experts/strict_")
 
 
 def test_the_wheel_is_small_and_the_same_each_time(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

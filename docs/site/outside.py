@@ -38,7 +38,7 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead links between docs/ and what lies outside to their places; put the README's table where a page asks for it."""
+    """Lead links to what lies outside docs/ to its place, and put the README's table where a page asks for it."""
     (table,) = TABLE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
     markdown = markdown.replace("<!-- benchmark table -->\n", table)
     folder, here = posixpath.dirname(_source(page.file)), posixpath.dirname(page.file.src_uri)
