@@ -25,4 +25,5 @@ ENCODERS: Registry[Encoder] = Registry(
     group="moe_mat.encoders",
     guide="docs/add-an-expert.md",
 )
-register_encoder, get_encoder = ENCODERS.register, ENCODERS.get
+register_encoder = ENCODERS.register
+get_encoder = ENCODERS.get

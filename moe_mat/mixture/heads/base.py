@@ -203,4 +203,5 @@ HEADS: Registry[Head] = Registry(
     group="moe_mat.heads",
     guide="docs/add-a-head.md",
 )
-register_head, get_head = HEADS.register, HEADS.get
+register_head = HEADS.register
+get_head = HEADS.get
