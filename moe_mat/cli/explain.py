@@ -54,7 +54,8 @@ def explain(
     """
     from moe_mat.crystals import iter_crystals
     from moe_mat.explain import Explainer, files_of, to_dict, write_explanation
-    from moe_mat.mixture import crystal_batches, load_finished
+    from moe_mat.mixture import load_finished
+    from moe_mat.mixture.crystal_batches import crystal_batches
 
     if output is not None:
         screen.leave_stdout_to(output)

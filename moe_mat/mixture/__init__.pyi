@@ -1,6 +1,5 @@
 from .batch import Batch
 from .class_scores import JudgedClasses, judge_classes
-from .crystal_batches import crystal_batches
 from .data import CrystalDataModule
 from .embedding_data import EmbeddingDataModule
 from .finished import load_finished
@@ -49,7 +48,6 @@ __all__ = [
     "TrainingSettings",
     "Transform",
     "affordable",
-    "crystal_batches",
     "gate_weights",
     "get_head",
     "interval_score",
