@@ -93,7 +93,7 @@ def _complete(action: argparse.Action, name: str) -> None:
         action.complete = _files("FILE" if last in _FILES else "DIRECTORY")  # type: ignore[attr-defined]
 
 
-def _files(kind: Literal["FILE", "DIRECTORY"]) -> dict[str, str]:
+def _files(kind: Literal["FILE", "DIRECTORY"]) -> object:
     import shtab
 
     return shtab.FILE if kind == "FILE" else shtab.DIRECTORY
