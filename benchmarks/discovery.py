@@ -79,9 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if seed in {one["seed"] for one in read_repeats(path, goal=goal)}:
                     continue
                 problem = Problem.drawn(name, task.target, goal, seed)
-                found = search(problem, _chooser(method, task, problem.rows))
-                add_repeat(path, found, task=name, method=method, goal=goal)
-                say(f"{method} {name} repeat {seed}: {found['labels']} ({found['processor_seconds']} s)")
+                done = search(problem, _chooser(method, task, problem.rows))
+                add_repeat(path, done, task=name, method=method, goal=goal)
+                say(f"{method} {name} repeat {seed}: {done['labels']} ({done['processor_seconds']} s)")
     return 0
 
 

@@ -96,12 +96,14 @@ def boosted_trees(problem: ClassProblem) -> Classified:
     of = _Tables.of(problem, ["magpie", "structure_features"])
     stop, tried = lightgbm.early_stopping(STOPPING_ROUNDS, verbose=False), []
     for candidate in TREES:
-        model = lightgbm.LGBMClassifier(**{**BOOSTED, **candidate, "random_state": problem.seed})
+        settings: dict[str, Any] = {**BOOSTED, **candidate, "random_state": problem.seed}
+        model = lightgbm.LGBMClassifier(**settings)
         model.fit(*of.train, eval_set=[of.val], callbacks=[stop])
         tried.append((_loss(model, of.val, problem), {**candidate, "n_estimators": max(1, model.best_iteration_)}))
     chosen = min(tried, key=lambda one: one[0])[1]
-    model = lightgbm.LGBMClassifier(**{**BOOSTED, **chosen, "random_state": problem.seed}).fit(*of.both)
-    return Classified(model.predict_proba(of.test), {"chosen": chosen})
+    settings = {**BOOSTED, **chosen, "random_state": problem.seed}
+    model = lightgbm.LGBMClassifier(**settings).fit(*of.both)
+    return Classified(np.asarray(model.predict_proba(of.test)), {"chosen": chosen})
 
 
 METHODS: dict[str, Callable[[ClassProblem], Classified]] = {

@@ -121,7 +121,7 @@ def _published(path: Path, table: pd.DataFrame) -> Iterator[Split]:
 def _by_formula(structures: list[Structure]) -> Iterator[Split]:
     groups = formula_groups(structures)
     for seed in range(N_SPLITS):
-        yield group_split(groups, fractions=FRACTIONS, seed=seed)
+        yield group_split(groups.tolist(), fractions=FRACTIONS, seed=seed)
 
 
 JARVIS = "pretrain/jarvis_dft_3d.parquet"

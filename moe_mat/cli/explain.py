@@ -79,8 +79,8 @@ def explain(
     told = explainer.explain(named, quantity=quantity, sources=None if sources is None else Path(sources))
     _show(told, left_out, output)
     files = [] if output is None else [str(file) for file in write_explanation(told, Path(output))]
-    for file in files:
-        screen.print(f"{len(told.crystals)} crystals in [bold]{file}[/bold]")
+    for written in files:
+        screen.print(f"{len(told.crystals)} crystals in [bold]{written}[/bold]")
     facts = {"output": files, "left_out": [str(one) for one in left_out]}
     return facts if files else {**facts, **to_dict(told)}
 

@@ -81,8 +81,8 @@ class Formula(Structure):
         )
 
     # All that pymatgen computes begins with these two.
-    _sites = property(_refuse)  # type: ignore[assignment]
-    _lattice = property(_refuse)  # type: ignore[assignment]
+    _sites = property(_refuse)
+    _lattice = property(_refuse)
 
     def __len__(self) -> int:
         """Atoms of the formula unit."""

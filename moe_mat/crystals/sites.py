@@ -47,7 +47,7 @@ def sites_of(structure: Structure) -> Sites:
 def element_counts(structure: Structure) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Atomic numbers, ascending, and how many atoms of each a formula unit has: two of ``[n_elements]``."""
     if isinstance(structure, Formula):
-        counts = [int(count) for count in structure.composition.values()]
-        return np.array(structure.atomic_numbers, dtype=np.int64), np.array(counts, dtype=np.int64)
+        whole = [int(count) for count in structure.composition.values()]
+        return np.array(structure.atomic_numbers, dtype=np.int64), np.array(whole, dtype=np.int64)
     numbers, counts = np.unique(sites_of(structure).atomic_numbers, return_counts=True)
     return numbers, counts // np.gcd.reduce(counts)

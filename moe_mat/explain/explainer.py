@@ -77,8 +77,11 @@ class Explainer:
         self.device = choose_device(device)
         self.cards = models[0].cards
         self.targets = tuple(str(name) for name in models[0].hparams["targets"])
+        self.learned: LearnedCrystals | None = None
+        self.rows: list[list[Tensor]] = []
         known = [model.learned for model in models if model.learned is not None]
-        self.learned, self.rows = LearnedCrystals.union(known) if len(known) == len(models) else (None, [])
+        if len(known) == len(models):
+            self.learned, self.rows = LearnedCrystals.union(known)
 
     def explain(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -116,11 +117,11 @@ def _networks(rows: pd.DataFrame) -> Table:
         "learned from",
         numbers=("value", "usual error"),
     )
-    for row in rows.sort_values("property", kind="stable").itertuples():
-        error = "" if pd.isna(row.usual_error) else f"{row.usual_error:.2g}"
-        unit = "" if pd.isna(row.unit) else str(row.unit)
-        value = _as_exactly(row.value, row.usual_error)
-        table.add_row(row.property.replace("_", " "), value, unit, error, row.expert, row.source)
+    for row in rows.sort_values("property", kind="stable").to_dict("records"):
+        error = "" if pd.isna(row["usual_error"]) else f"{row['usual_error']:.2g}"
+        unit = "" if pd.isna(row["unit"]) else str(row["unit"])
+        value = _as_exactly(row["value"], row["usual_error"])
+        table.add_row(str(row["property"]).replace("_", " "), value, unit, error, row["expert"], row["source"])
     return table
 
 
@@ -137,7 +138,7 @@ def _seen(rows: pd.DataFrame) -> Table:
     )
     nothing = rows["learned"].eq("") & rows["not_listed"].eq("")
     for values, some in rows.assign(nothing=nothing).groupby(["nothing", *SEEN], sort=False, dropna=False):
-        learned_nothing, *flags = values
+        learned_nothing, *flags = cast(tuple[Any, ...], values)
         cells = ["-" if learned_nothing else "?" if pd.isna(flag) else "yes" if flag else "no" for flag in flags]
         table.add_row(some_of(some["expert"].tolist()), *cells)
     return table

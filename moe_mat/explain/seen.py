@@ -94,7 +94,7 @@ def seen_by_experts(
         several = some_of(list(dict.fromkeys(tags)))
         notes.append(f"{several} also learned from crystals that are not known one by one: {source}")
     rows = pd.concat(frames, ignore_index=True)
-    rows["material_id"] = pd.Categorical(rows["material_id"], ids, ordered=True)
+    rows["material_id"] = pd.Categorical(rows["material_id"], pd.Index(ids), ordered=True)
     rows["order"] = rows["expert"].map(order)
     rows = rows.sort_values(["material_id", "target", "order"], kind="stable", ignore_index=True)
     rows["material_id"] = rows["material_id"].astype(object)

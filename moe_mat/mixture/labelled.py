@@ -62,8 +62,8 @@ class Labelled:
             if isinstance(self.values, pd.DataFrame | pd.Series)
             else np.asarray(self.values)[kept]
         )
-        structures, names = ([some[row] for row in kept] for some in (self.structures, self.names))
-        return Labelled(structures, names, values, self.weights[kept])
+        structures = [self.structures[row] for row in kept]
+        return Labelled(structures, [self.names[row] for row in kept], values, self.weights[kept])
 
 
 def labelled(

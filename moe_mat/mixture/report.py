@@ -98,7 +98,7 @@ class RunReport:
         if not self.of_classes:
             return []
         beginning = f"{self.metrics['target'][0]}_p_"
-        return [name.removeprefix(beginning) for name in self.predictions if name.startswith(beginning)]
+        return [name.removeprefix(beginning) for name in map(str, self.predictions) if name.startswith(beginning)]
 
     def metrics_records(self) -> list[dict[str, Any]]:
         """The metrics as JSON has them."""
