@@ -77,9 +77,9 @@ def _table(title: str, *columns: str, numbers: tuple[str, ...] = ()) -> Table:
 
 def _neighbours(rows: pd.DataFrame, title: str, target: str) -> Table:
     table = _table(title, "crystal", "formula", target, "distance", numbers=(target, "distance"))
-    for row in rows.itertuples():
-        value = "" if pd.isna(row.value) else f"{row.value:.4g}"
-        table.add_row(escape(str(row.neighbour)), escape(row.formula or ""), value, f"{row.distance:.3f}")
+    for row in rows.to_dict("records"):
+        value = "" if pd.isna(row["value"]) else f"{row['value']:.4g}"
+        table.add_row(escape(str(row["neighbour"])), escape(row["formula"] or ""), value, f"{row['distance']:.3f}")
     return table
 
 
