@@ -119,7 +119,7 @@ def _published(path: Path, table: pd.DataFrame) -> Iterator[Split]:
 
 
 def _by_formula(structures: list[Structure]) -> Iterator[Split]:
-    groups = formula_groups(structures)
+    groups = formula_groups(structures).tolist()
     for seed in range(N_SPLITS):
         yield group_split(groups.tolist(), fractions=FRACTIONS, seed=seed)
 
