@@ -27,7 +27,7 @@ def page_of_run(
     seed: int | bool | None,
     commands: Mapping[str, str],
 ) -> Path | None:
-    """Write the page of a run whose numbers are written; ``None``, with a warning, where that fails.
+    """Write the page of a run whose numbers are written; ``None`` of classes, or, with a warning, where that fails.
 
     Args:
         report: The run's numbers.
@@ -38,6 +38,8 @@ def page_of_run(
         seed: Of everything random.
         commands: What it does to the command that does it.
     """
+    if report.of_classes:
+        return None
     try:
         from moe_mat.pages import RunSubject, write_run_page
 
