@@ -163,7 +163,6 @@ class MoeMatCLI(LightningCLI):
         if self.command == "fit":
             settings = replace(settings, experts=self.datamodule.choose_experts())
             self.config[self.command]["model"]["experts"] = settings.experts
-        if self.command == "fit":
             settings = replace(settings, classes=self.datamodule.find_classes())
             self.config[self.command]["model"]["classes"] = settings.classes
             settings = self._affordable(settings)
@@ -285,19 +284,14 @@ class MoeMatCLI(LightningCLI):
         self, report: RunReport, folder: Path, *, checkpoint: str | None = None, checks: DataChecks | None = None
     ) -> None:
         data = cast(CrystalDataModule, self.datamodule)
-        seed = self._get(self.config, "seed_everything")
+        seed, used = self._get(self.config, "seed_everything"), checkpoint or str(self._get(self.config, "ckpt_path"))
         write_run(folder, report, seed=seed, left_out=data.left_out, checks=checks)
-        page = self._page(report, folder, checkpoint=checkpoint)
+        commands = commands_of_run(self.command, self.given, data.settings, folder=folder, checkpoint=used)
+        page = page_of_run(report, self.model, data, folder, level=self.level, seed=seed, commands=commands)
         print_report(report, data=data, folder=folder, checkpoint=checkpoint, page=page)
         if self.command == "fit" and (advice := advice_on_one_split(report.rows, data.settings, self.given)):
             screen.text(advice)
         self.facts = run_facts(report, data=data, folder=folder, checkpoint=checkpoint, page=page)
-
-    def _page(self, report: RunReport, folder: Path, *, checkpoint: str | None) -> Path | None:
-        given = checkpoint or str(self._get(self.config, "ckpt_path"))
-        commands = commands_of_run(self.command, self.given, self.datamodule.settings, folder=folder, checkpoint=given)
-        seed = self._get(self.config, "seed_everything")
-        return page_of_run(report, self.model, self.datamodule, folder, level=self.level, seed=seed, commands=commands)
 
 
 def run_lightning(arguments: Sequence[str]) -> Facts:
