@@ -3,8 +3,8 @@ from .estimators import ExplainsCrystals
 from .explainer import Explainer
 from .files import files_of, to_dict, write_explanation
 from .for_people import shown
+from .networks import source_predictions
 from .seen import Seen, seen_by_experts
-from .source_predictions import source_predictions
 
 __all__ = [
     "Explainer",

@@ -16,8 +16,8 @@ from moe_mat.crystals.grouping import formula_groups
 from moe_mat.crystals.structures import structure_key
 from moe_mat.encoders import Device, choose_device
 from moe_mat.explain.account import Explanation
+from moe_mat.explain.networks import networks_note, source_predictions
 from moe_mat.explain.seen import quantities_of, seen_by_experts
-from moe_mat.explain.source_predictions import networks_note, source_predictions
 from moe_mat.files.folders import data_folder
 from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.heads.gated import GatedHead
