@@ -204,7 +204,7 @@ def test_optimade_entries_are_judged_one_by_one(name: str, tmp_path: Path) -> No
 BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "no fields": (
         "a.json",
-        json.dumps([{"material_id": "mp-1", "formula_pretty": "Si"}]).encode(),
+        json.dumps([{"material_id": "mp-1", "nelements": 1}]).encode(),
         r"documents of the Materials Project without structures: ask .*fields=\[",
     ),
     "error": (

@@ -41,7 +41,7 @@ def test_the_gallery_has_every_expert_and_its_tiers(site: Path) -> None:
     text = (site / "gallery.html").read_text(encoding="utf-8")
     assert re.findall(r'<details class="?expert"? id="?([\w.-]+)', text) == list_experts()
     (magpie,) = re.findall(r'<details[^>]*id="?magpie"?.*?</details>', text, flags=re.S)
-    assert 'data-tiers="light default all"' in magpie
+    assert 'data-tiers="light default composition all"' in magpie
     assert all(fact in magpie for fact in ("132 columns", "composition", "5,000 random crystals", "MIT", "npj"))
 
 

@@ -111,8 +111,6 @@ def test_a_crystal_that_cannot_be_embedded_is_named(tmp_path: Path) -> None:
         expert.embed([*CRYSTALS[:2], unknown])
     with pytest.raises(CrystalError, match=r"number 1.*disordered"):
         expert.embed([CRYSTALS[0], disordered])
-    with pytest.raises(TypeError, match=r"write \[crystal\]"):
-        expert.embed(CRYSTALS[0])
 
 
 def test_readout_is_what_the_card_says(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def stratified_split(
 
     Example:
         >>> stratified_split(["a", "a", "a", "a", "b", "b", "b", "b"], fractions=(0.5, 0.25, 0.25)).test.tolist()
-        [3, 4]
+        [0, 5]
     """
     sizes = np.array(_sizes(len(labels), fractions))
     codes = pd.factorize(np.array([*labels, None], dtype=object)[:-1])[0]

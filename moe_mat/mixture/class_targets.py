@@ -38,6 +38,11 @@ def classes_of(table: pd.DataFrame, targets: Sequence[str], *, place: str) -> li
     classes = in_order(table[named[0]])
     if len(classes) == 1:
         raise ValueError(f"{place}: all crystals are of the {named[0]} {classes[0]!r}: there is nothing to learn")
+    if len(classes) > max(2, len(table) // 2):
+        raise ValueError(
+            f"{place}: {named[0]} is not a number, and no class either: {len(classes)} different texts in {len(table)} "
+            f"rows, the first of them {', '.join(classes[:3])}: name another target"
+        )
     if len(classes) > MAX_CLASSES:
         raise ValueError(
             f"{place}: {named[0]} has {len(classes)} different values in {len(table)} rows, and a class at most "

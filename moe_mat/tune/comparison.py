@@ -41,8 +41,8 @@ def compare(scores: np.ndarray, given: np.ndarray, *, test_share: float) -> Diff
 
     Example:
         >>> found = compare(np.array([0.9, 1.8, 2.9]), np.array([1.0, 2.0, 3.0]), test_share=0.5)
-        >>> round(found.mean, 3), round(found.error, 3), round(found.chance, 3)
-        (-0.133, 0.053, 0.063)
+        >>> round(found.mean, 3), round(found.error, 3), round(found.chance, 2)
+        (-0.133, 0.053, 0.06)
     """
     differences, n_folds = scores - given, len(scores)
     mean = float(differences.mean())

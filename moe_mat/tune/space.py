@@ -14,7 +14,7 @@ Labels = dict[str, str]
 """One configuration: setting to the label of its value."""
 HEAD = "head"
 # Set by the data, or of no meaning under another head.
-NOT_SEARCHED = ("targets", "units", "head_settings")
+NOT_SEARCHED = ("targets", "classes", "units", "head_settings")
 
 
 def label(value: object) -> str:
@@ -103,7 +103,7 @@ class SearchSpace:
         """A configuration as settings of the mixture."""
         values = {name: self.values[name][one] for name, one in labels.items()}
         if labels[HEAD] != label(self.base.head):
-            defaults, kept = MixtureSettings(), {*_settings_of(labels[HEAD]), "targets", "units"}
+            defaults, kept = MixtureSettings(), {*_settings_of(labels[HEAD]), "targets", "classes", "units"}
             values = {one: getattr(defaults, one) for one in _field_names() if one not in kept} | values
         return replace(self.base, **values)  # type: ignore[arg-type]
 
