@@ -12,7 +12,8 @@ import pytest
 
 QUIET = ("quic", "background-networking", "component-update", "sync", "dev-shm-usage", "gpu")
 FLAGS = ["--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{one}" for one in QUIET)]
-PATIENCE = 60.0
+# On a busy machine a slow page is no defect.
+PATIENCE = 300.0
 
 
 class Browser:
@@ -26,9 +27,11 @@ class Browser:
         options.binary_location = str(shutil.which("chromium"))
         for flag in FLAGS:
             options.add_argument(flag)
+        options.page_load_strategy = "none"  # else a slow page ends the connection
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = Chrome(options=options, service=Service(str(shutil.which("chromedriver"))))
         self.driver.set_script_timeout(PATIENCE)
+        self.driver.command_executor.client_config.timeout = int(PATIENCE)
         self.problems: list[str] = []
 
     def open(self, path: Path, *, dark: bool, width: int = 1200) -> None:
@@ -37,8 +40,9 @@ class Browser:
         self._command("Emulation.setEmulatedMedia", features=[scheme])
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         self._command("Emulation.setDeviceMetricsOverride", **size)
-        self.driver.get(path.resolve().as_uri())
-        self.wait_for("return document.documentElement.dataset.ready")
+        asked = f"?{scheme['value']}-{width}"
+        self.driver.get(path.resolve().as_uri() + asked)
+        self.wait_for("return location.search === arguments[0] && document.documentElement?.dataset.ready", asked)
         self._listen()
 
     def run(self, script: str, *arguments: object) -> Any:
