@@ -11,9 +11,11 @@ from test_families import result
 
 from benchmarks import compositions
 from benchmarks.cells.results import write_result
+from benchmarks.methods import mixtures
 from benchmarks.methods.cards import CARDS, load_method
 from benchmarks.methods.problem import Problem
 from benchmarks.reports.compositions import OURS
+from moe_mat.crystals import as_formula
 
 
 def test_errors_stand_beside_the_forest_and_structures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,12 +36,12 @@ def test_errors_stand_beside_the_forest_and_structures(tmp_path: Path, capsys: p
     assert "| `formula-magpie` | The same with Magpie statistics alone | +19.7% | +19.7% |" in text
 
 
-def test_methods_on_formulas_see_no_structure() -> None:
+def test_methods_on_formulas_see_no_structure(monkeypatch: pytest.MonkeyPatch) -> None:
     for path in sorted((CARDS / "compositions").glob("*.yaml")):
         assert load_method(str(path)).kind == "formulas"
-    crystals = [Structure(Lattice.cubic(4 + 0.1 * n), ["Cs", "Cl"], [[0, 0, 0], [0.5] * 3]) for n in range(30)]
-    problem = Problem((crystals[:20], np.arange(20.0)), (crystals[20:25], np.arange(5.0)), crystals[25:], 0)
-    run = load_method(str(CARDS / "compositions" / "formula-magpie.yaml")).load()
-    predictions = run(problem).predictions
-    assert len(predictions) == 5
-    np.testing.assert_allclose(predictions, predictions[0], rtol=1e-5)
+    salt, value, seen = Structure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0, 0, 0], [0.5] * 3]), np.ones(1), list[Problem]()
+    monkeypatch.setattr(mixtures, "mixture", lambda problem, *_: seen.append(problem))
+    mixtures.formulas(Problem(([salt], value), ([salt], value), [salt], 7), ["magpie"], {})
+    (problem,) = seen
+    assert [*problem.train[0], *problem.val[0], *problem.test] == [as_formula("CsCl")] * 3
+    assert (problem.train[1], problem.val[1], problem.seed) == (value, value, 7)
