@@ -136,6 +136,17 @@ def test_every_table_may_have_formulas(kind: str, table: pd.DataFrame, tmp_path:
     ]
 
 
+def test_a_formula_alone_is_read_where_no_file_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (crystal,), table = read_structures("Ca(OH)2")
+    assert (crystal.reduced_formula, table["material_id"].tolist()) == ("Ca(HO)2", ["Ca(OH)2"])
+    with pytest.raises(FileNotFoundError, match="no file or folder Caoh2"):
+        read_structures("Caoh2")
+    (tmp_path / "NaCl").mkdir()
+    with pytest.raises(ValueError, match="NaCl"):
+        read_structures("NaCl")
+
+
 def test_a_csv_of_lost_files_is_no_table_of_formulas(tmp_path: Path) -> None:
     pd.DataFrame({"file": ["a.cif"], "formula": ["NaCl"], "y": [1.0]}).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(ValueError, match=r"no column of .* names structure files"):

@@ -55,15 +55,27 @@ def answer(row: Mapping[str, Any], target: str, unit: str, level: float) -> str:
         >>> columns = {"K_predicted": 24.26, "K_lower": 20.04, "K_upper": 28.5, "K_outside": True}
         >>> answer({"material_id": "NaCl", "in_sample": False, **columns}, "K", "GPa", 0.9)
         'NaCl: K 24.26 GPa, 90 % interval 20.04 to 28.50 GPa, unlike the crystals that the model has learned from'
+        >>> columns = {"metal_predicted": "no", "metal_p_no": 0.97, "metal_p_yes": 0.03, "metal_outside": False}
+        >>> answer({"material_id": "NaCl", "in_sample": False, **columns}, "metal", "", 0.9)
+        'NaCl: metal no, with a probability of 97 %'
     """
-    behind = f" {unit}" if unit else ""
-    value, lower, upper = (float(row[f"{target}_{kind}"]) for kind in ("predicted", "lower", "upper"))
-    name = target.removesuffix(f"({unit})").removesuffix(f"[{unit}]").rstrip() if unit else target
-    text = f"{row['material_id']}: {name} {value:#.4g}{behind}"
-    if lower == lower and upper == upper:  # too few crystals were held out to know
-        text += f", {100 * level:.4g} % interval {lower:#.4g} to {upper:#.4g}{behind}"
+    predicted = row[f"{target}_predicted"]
+    if isinstance(predicted, str):
+        share = 100 * row[f"{target}_p_{predicted}"]
+        text = f"{row['material_id']}: {target} {predicted}, with a probability of {share:.0f} %"
+    else:
+        text = f"{row['material_id']}: {_number(row, target, unit, level)}"
     if row["in_sample"]:
         text += ", a crystal that the model has learned from"
     elif row[f"{target}_outside"]:
         text += ", unlike the crystals that the model has learned from"
     return text
+
+
+def _number(row: Mapping[str, Any], target: str, unit: str, level: float) -> str:
+    behind = f" {unit}" if unit else ""
+    value, lower, upper = (float(row[f"{target}_{kind}"]) for kind in ("predicted", "lower", "upper"))
+    name = target.removesuffix(f"({unit})").removesuffix(f"[{unit}]").rstrip() if unit else target
+    if lower == lower and upper == upper:  # too few crystals were held out to know
+        behind += f", {100 * level:.4g} % interval {lower:#.4g} to {upper:#.4g}{behind}"
+    return f"{name} {value:#.4g}{behind}"

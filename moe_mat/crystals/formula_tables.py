@@ -57,6 +57,14 @@ def formula_row(place: str, name: str, values: Mapping[str, Any], column: str, p
     return Row(place, name, dict(values), partial(formula_of, values[column]), problem)
 
 
+def lone_formula(text: str) -> Table | None:
+    """The table of one formula, which is its name; ``None`` where the text is none."""
+    if not is_formula(text):
+        return None
+    row = Row(text, text, {"formula": text}, partial(formula_of, text))
+    return Table(text, ["formula"], in_order(lambda: iter([row])), has_structures=False)
+
+
 def parquet_formulas(path: Path, others: Sequence[str]) -> Table | None:
     """Rows of a Parquet file with a column of formulas, read a batch at a time; ``None`` where it has none.
 

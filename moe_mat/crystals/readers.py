@@ -25,7 +25,7 @@ from moe_mat.crystals.ase_tables import ase_table, is_sqlite
 from moe_mat.crystals.dataframe_tables import dataframe_table, objects_table
 from moe_mat.crystals.errors import LeftOut, OnError
 from moe_mat.crystals.file_tables import csv_table, file_row, folder_table
-from moe_mat.crystals.formula_tables import parquet_formulas
+from moe_mat.crystals.formula_tables import lone_formula, parquet_formulas
 from moe_mat.crystals.formulas import Formula, as_formula
 from moe_mat.crystals.frame_tables import frames_table
 from moe_mat.crystals.ids import as_id, find_id_column, id_of
@@ -124,7 +124,8 @@ def iter_crystals(
     ``composition`` or alike: crystals are each a `Formula` then, which experts of compositions embed.
 
     Args:
-        path: File, folder or DataFrame; or crystals, one or several, such as structures and documents as dicts.
+        path: File, folder or DataFrame; crystals, one or several, such as structures and documents as dicts; or one
+            formula, where there is no file of this name.
         targets: Columns that must hold numbers, or classes. A crystal that has none of them cannot be used; one that
             has some gets NaN for the others.
         kind: What the targets are: ``number``, ``class``, or ``auto`` for classes where a column holds text or booleans
@@ -197,6 +198,8 @@ def open_table(path: Source, *, structure_column: str | None = None) -> Table:
     if path.is_dir():
         return folder_table(path, structure_column)
     if not path.exists():
+        if (formula := lone_formula(str(path))) is not None:
+            return formula
         raise FileNotFoundError(f"there is no file or folder {path}")
     if is_web_page(path):
         raise UnreadableError(f"{path} is a web page (HTML): the download failed, fetch the file again")
