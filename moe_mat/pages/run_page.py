@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from moe_mat.crystals.splits import PARTS
+from moe_mat.crystals.units import with_unit
 from moe_mat.files.whole import write_text
 from moe_mat.mixture.data import CrystalDataModule
 from moe_mat.mixture.module import MixtureOfExperts
@@ -85,10 +86,15 @@ def _page(run: RunSubject, *, most: int) -> str:
     seen = look(report, data, model.cards, targets)
     shown = []
     for column, (target, of_target) in enumerate(zip(targets, said, strict=True)):
-        drawing[column] |= {"name": target, "level": run.level, "calibration": _calibration(report, target)}
+        drawing[column] |= {
+            "name": with_unit(target, report.units),
+            "level": run.level,
+            "calibration": _calibration(report, target),
+        }
         shown.append(
             {
                 "name": target,
+                "unit": report.units.get(target, ""),
                 **_errors(report, target),
                 "levels": _levels(report, target),
                 "n_all": drawn[column].n_all,
