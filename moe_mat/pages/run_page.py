@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from moe_mat.crystals.errors import LeftOut
 from moe_mat.crystals.splits import PARTS
 from moe_mat.crystals.units import with_unit
 from moe_mat.files.whole import write_text
@@ -127,10 +128,7 @@ def _page(run: RunSubject, *, most: int) -> str:
         "weights": gate_words.weighed(report.gate_weights, model.cards),
         "kinds": kinds,
         "in_words": gate_words.in_words(kinds),
-        "left_out": [
-            {"id": short(one.material_id or NOTHING), "source": one.source, "column": one.column, "reason": one.reason}
-            for one in data.left_out[:MOST_LISTED]
-        ],
+        "left_out": [_left_out(one) for one in data.left_out[:MOST_LISTED]],
         "n_left_out": len(data.left_out),
         "repeated": checks.repeated,
         "contradicting": checks.contradicting,
@@ -139,6 +137,10 @@ def _page(run: RunSubject, *, most: int) -> str:
         "commands": run.commands,
     }
     return render("run.html", content, data=drawing)
+
+
+def _left_out(one: LeftOut) -> dict[str, str | None]:
+    return {"id": short(one.material_id or NOTHING), "source": one.source, "column": one.column, "reason": one.reason}
 
 
 def _errors(report: RunReport, target: str) -> dict[str, Any]:
