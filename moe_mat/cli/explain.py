@@ -72,15 +72,14 @@ def explain(
 
     crystals = list(iter_crystals(path, **vars(reading), left_out=left_out, columns=()))
     structures = {crystal.material_id: crystal.structure for crystal in crystals}
-    batches = crystal_batches(
-        model.cards, model.hparams["trainable"], crystals, refuse=refuse, device=device, workers=workers
-    )
+    made_of = model.cards, model.hparams["trainable"]
+    batches = crystal_batches(*made_of, crystals, refuse=refuse, device=device, workers=workers)
     named = ((batch, [structures[name] for name in batch.ids]) for batch in batches)
     told = explainer.explain(named, quantity=quantity, sources=None if sources is None else Path(sources))
     _show(told, left_out, output)
     files = [] if output is None else [str(file) for file in write_explanation(told, Path(output))]
-    for written in files:
-        screen.print(f"{len(told.crystals)} crystals in [bold]{written}[/bold]")
+    if files:
+        screen.print(f"{len(told.crystals)} crystals in [bold]{', '.join(files)}[/bold]")
     facts = {"output": files, "left_out": [str(one) for one in left_out]}
     return facts if files else {**facts, **to_dict(told)}
 
