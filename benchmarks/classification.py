@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from itertools import product
@@ -34,7 +34,7 @@ SHOWN = {
     "roc_auc": ("ROC AUC", True),
     "balanced_accuracy": ("balanced accuracy", True),
 }
-OURS = "moe"
+Scores = dict[str, dict[str, float]]  # of each split, by name
 
 
 def run(task: ClassTask, method: str, split: int, *, data: Path, output: Path) -> None:
@@ -77,26 +77,37 @@ def _cell(task: ClassTask, method: str, crystals: ClassData, number: int) -> dic
 
 
 def table(folder: Path) -> str:
-    """Markdown: of each task and method the mean over splits, and its standard deviation."""
-    lines = ["| task | method | " + " | ".join(name for name, _ in SHOWN.values()) + " |", "|---|---|---:|---:|---:|"]
+    """Markdown: of each task and method the mean over the splits that all methods have, and its standard deviation."""
+    names = ["task", "splits", "method", *(name for name, _ in SHOWN.values())]
+    lines = [f"| {' | '.join(names)} |", "|---|---:|---|" + "---:|" * len(SHOWN)]
     for task in TASKS:
         found = {method: _scores(folder / f"{task.name}-{method}.json") for method in METHODS}
-        found = {method: scores for method, scores in found.items() if scores}
+        splits = sorted(set.intersection(*(set(of) for of in found.values())))
+        if not splits:
+            continue
+        best = {name: _best(found, name, splits, more=more) for name, (_, more) in SHOWN.items()}
         for row, (method, scores) in enumerate(found.items()):
-            cells = []
-            for name, (_, more) in SHOWN.items():
-                means = {other: np.mean([one[name] for one in of]) * (1 if more else -1) for other, of in found.items()}
-                values = [one[name] for one in scores]
-                text = f"{np.mean(values):.3f} ± {np.std(values, ddof=1) if len(values) > 1 else 0:.3f}"
-                cells.append(f"**{text}**" if max(means, key=lambda one: means[one]) == method else text)
-            lines.append(f"| {task.title if not row else ''} | `{method}` | " + " | ".join(cells) + " |")
+            texts = {name: _text([scores[split][name] for split in splits]) for name in SHOWN}
+            cells = [f"**{text}**" if best[name] == method else text for name, text in texts.items()]
+            beginning = ["", ""] if row else [task.title, str(len(splits))]
+            lines.append(f"| {' | '.join([*beginning, f'`{method}`', *cells])} |")
     return "\n".join(lines) + "\n"
 
 
-def _scores(path: Path) -> list[dict[str, float]]:
+def _best(found: Mapping[str, Scores], name: str, splits: Sequence[str], *, more: bool) -> str:
+    means = {method: float(np.mean([scores[split][name] for split in splits])) for method, scores in found.items()}
+    return (max if more else min)(means, key=lambda method: means[method])
+
+
+def _text(values: Sequence[float]) -> str:
+    mean = f"{np.mean(values):.3f}"
+    return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1):.3f}"
+
+
+def _scores(path: Path) -> Scores:
     if not path.exists():
-        return []
-    return [cell["scores"] for cell in json.loads(path.read_text(encoding="utf-8"))["cells"].values()]
+        return {}
+    return {split: cell["scores"] for split, cell in json.loads(path.read_text(encoding="utf-8"))["cells"].items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
