@@ -1,19 +1,18 @@
-"""Which crystals of the training are nearest to others, in the mixed embedding."""
+"""The crystals of the training that are nearest to others, as a page shows them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from moe_mat.encoders import choose_device
-from moe_mat.mixture.batch import AT_ONCE
+from moe_mat.mixture.batched_rows import BatchedRows
 from moe_mat.mixture.data import CrystalDataModule
-from moe_mat.mixture.distances import squared_distances
 from moe_mat.mixture.module import MixtureOfExperts
+from moe_mat.mixture.nearest import nearest_training as nearest_of_model
 
 N_NEAREST = 5
 
@@ -22,7 +21,7 @@ class Neighbours(NamedTuple):
     """The nearest crystals of the training, of n others.
 
     Attributes:
-        ids: Names of crystals of the training.
+        ids: Names of the crystals that were learned from.
         formulas: Theirs.
         values: Of the target.
         numbers: Which of these are the nearest ``[n, k]``, the nearest first; -1 where there are fewer.
@@ -36,59 +35,35 @@ class Neighbours(NamedTuple):
     distances: np.ndarray
 
 
-@torch.no_grad()
 def nearest_training(
     model: MixtureOfExperts, data: CrystalDataModule, rows: np.ndarray, *, column: int, k: int = N_NEAREST
 ) -> Neighbours:
-    """The nearest crystals that a model has learned from, itself excepted; for validation rows, training rows alone.
+    """The nearest crystals that a model has learned from, itself excepted.
 
     Args:
-        model: A finished model.
-        data: Its own; where they are others, nobody's neighbours are known.
-        rows: Of the crystals whose neighbours are wanted ``[n]``.
-        column: Of the target: crystals without a value of it are nobody's neighbours.
+        model: A finished model; of one that does not name its crystals, nobody's neighbours are known.
+        data: Crystals embedded by its experts.
+        rows: Of those whose neighbours are wanted ``[n]``.
+        column: Of the target.
         k: Number of neighbours.
     """
-    digest = model.data_digest
-    if digest is None or digest.difference(data.digest) is not None or not len(rows):
+    learned = model.learned
+    if learned is None or not learned.formulas or not len(rows):
         return Neighbours([], [], np.empty(0), np.empty((len(rows), 0), int), np.empty((len(rows), 0)))
-    parts = model.outcome.parts if model.outcome is not None else ("train",)
-    places = torch.as_tensor(rows)
-    is_validation = torch.isin(places, data.rows["val"])[:, None]
-    best, found = torch.full((len(rows), k), torch.inf), torch.full((len(rows), k), -1)
+    some = BatchedRows(data, torch.as_tensor(rows)).__getitems__(list(range(len(rows))))
     with model.head.tuned_on(choose_device(data.device)):
-        wanted = _of_rows(model, data, rows)
-        for part in parts:
-            for numbers, mixed in _mixed(model, data, part):
-                present = data.targets[numbers, column].isfinite()
-                numbers, squared = numbers[present], squared_distances(wanted, mixed[present])
-                squared[places[:, None] == numbers[None]] = torch.inf
-                if part == "val":
-                    squared = squared.masked_fill(is_validation, torch.inf)
-                best, chosen = torch.cat([best, squared], 1).topk(k, dim=1, largest=False)
-                found = torch.cat([found, numbers.expand(len(rows), -1)], 1).gather(1, chosen)
-    found[best.isinf()] = -1
-    values = data.targets[:, column].numpy()
-    return Neighbours(data.ids, data.formulas, values, found.numpy(), best.sqrt().numpy())
-
-
-def _of_rows(model: MixtureOfExperts, data: CrystalDataModule, rows: np.ndarray) -> Tensor:
-    """Mixed embeddings of some crystals ``[n, width]``."""
-    place = {row: number for number, row in enumerate(rows.tolist())}
-    numbers, mixed = [], []
-    for part in ("train", "val", "test"):
-        for of_batch, values in _mixed(model, data, part):
-            here = [number for number, row in enumerate(of_batch.tolist()) if row in place]
-            numbers += [place[row] for row in of_batch[here].tolist()]
-            mixed.append(values[here])
-    return torch.cat(mixed)[torch.tensor(numbers).argsort()]
-
-
-def _mixed(model: MixtureOfExperts, data: CrystalDataModule, part: str) -> Iterator[tuple[Tensor, Tensor]]:
-    """Row numbers and mixed embeddings of a part, some crystals at a time."""
-    start = 0
-    for loaded in data.evaluation_loader(part):
-        for batch in loaded.parts(AT_ONCE):
-            rows = data.rows[part][start : start + len(batch.ids)]
-            start += len(batch.ids)
-            yield rows, model.head.embed(batch)[0].float()
+        numbers, distances = nearest_of_model(model, some, k + 1, target=column)
+    digest = model.data_digest
+    if digest is not None and digest.difference(data.digest) is None:
+        itself = np.array(learned.ids, dtype=object)[numbers] == np.array(some.ids, dtype=object)[:, None]
+    else:  # other data may call other crystals the same
+        itself = np.zeros(numbers.shape, dtype=bool)
+    order = itself.argsort(axis=1, kind="stable")[:, :k]  # itself last
+    numbers = np.where(itself, -1, numbers)
+    return Neighbours(
+        learned.ids,
+        learned.formulas,
+        learned.targets[:, column].numpy(),
+        np.take_along_axis(numbers, order, axis=1),
+        np.take_along_axis(distances, order, axis=1),
+    )

@@ -171,7 +171,7 @@ class Parity {
     this.panel.replaceChildren(element("h3", of.id[place]), list);
     const nearest = of.nearest[place];
     if (!nearest.length) {
-      return this.panel.append(element("p", "The crystals that the model has learned from are not among these data, so the nearest of them are not known."));
+      return this.panel.append(element("p", "The model does not name the crystals that it has learned from: it was trained before models did."));
     }
     const known = this.target.known;
     const rows = nearest.map((other, i) => element("tr", null, [

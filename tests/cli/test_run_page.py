@@ -103,24 +103,26 @@ def test_names_are_text_and_nothing_else(made: Made) -> None:
     assert "&lt;b&gt;E&amp;Y&lt;/b&gt;" in markup
 
 
-def test_the_nearest_are_those_of_the_mixed_embedding(made: Made) -> None:
+def test_the_nearest_are_others_that_were_learned_from(made: Made) -> None:
     model, data = made.run.model, made.run.data
     rows = torch.cat([data.rows["test"][:2], data.rows["val"][:1], data.rows["train"][:1]])
     found = nearest_training(model, data, rows.numpy(), column=0, k=3)
+    every = data.part("train", "val", "test")
     with torch.no_grad():
-        mixed = model.head.embed(data.part("train", "val", "test"))[0]
-    learned = torch.cat([data.rows["train"], data.rows["val"]])
-    place = {row: number for number, row in enumerate(torch.cat([learned, data.rows["test"]]).tolist())}
+        positions = dict(zip(every.ids, model.head.positions(every, 0), strict=True))
+    learned = data.part("train", "val")
     for row, numbers, distances in zip(rows.tolist(), found.numbers, found.distances, strict=True):
-        others = data.rows["train"] if row in data.rows["val"] else learned
-        others = others[others != row]
-        apart = torch.cdist(mixed[[place[row]]], mixed[[place[one] for one in others.tolist()]])[0]
-        expected, order = apart.sort()
-        np.testing.assert_allclose(distances, expected[:3], atol=1e-3)
-        assert numbers.tolist() == others[order[:3]].tolist()
+        apart = {name: float((positions[name] - positions[data.ids[row]]).norm()) for name in learned.ids}
+        apart.pop(data.ids[row], None)
+        expected = sorted(apart, key=lambda name: apart[name])[:3]
+        assert [found.ids[number] for number in numbers] == expected
+        np.testing.assert_allclose(distances, [apart[name] for name in expected], atol=1e-3)
+        values = dict(zip(learned.ids, learned.targets[:, 0].tolist(), strict=True))
+        assert found.values[numbers].tolist() == [values[name] for name in expected]
     strange = CrystalDataModule.__new__(CrystalDataModule)
-    strange.__dict__ |= data.__dict__ | {"ids": list(reversed(data.ids))}
-    assert nearest_training(model, strange, rows.numpy(), column=0).numbers.shape == (4, 0)
+    strange.__dict__ |= data.__dict__ | {"targets": data.targets + 1}
+    again = nearest_training(model, strange, data.rows["train"][:1].numpy(), column=0)
+    assert again.distances[0, 0] == 0
 
 
 def test_a_page_of_many_crystals_draws_some_and_says_so(
