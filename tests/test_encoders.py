@@ -22,7 +22,13 @@ def reference(name: str) -> dict[str, Tensor]:
     return pooled(load(name), list(CRYSTALS.values()))
 
 
-@pytest.fixture(scope="module", params=list(CASES))
+# A second potential through the same code.
+SLOW = {"elasticity-chgnet"}
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES]
+)
 def name(request: pytest.FixtureRequest) -> str:
     CASES[request.param].skip_if_missing()
     return request.param

@@ -148,6 +148,7 @@ def test_the_same_crystal_written_differently(same_crystal: Callable[[Structure]
     np.testing.assert_allclose(two, one, atol=0.03)
 
 
+@pytest.mark.slow
 @needs_phonopy
 def test_hostile_crystals_have_finite_numbers() -> None:
     rng = np.random.default_rng(0)

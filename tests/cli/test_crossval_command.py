@@ -78,6 +78,7 @@ def test_two_workers_give_the_same_digits_and_a_finished_fold_is_kept(run: Run, 
     assert others == predictions()["bulk_modulus_predicted"].tolist()[1:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_the_same_command_goes_on(number: signal.Signals, run: Run, own: list[str]) -> None:
     command = ["crossval", *small(**{"trainer.max_epochs": 25}), *own, "--folds", 4, "--workers", 2]

@@ -92,6 +92,7 @@ def many(own: list[str]) -> list[object]:
     return ["many.parquet", "--id_column", "name"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "number"), [("predict", SIGNALS[0]), ("embed", SIGNALS[1])])
 def test_a_signal_in_the_middle_leaves_no_half_of_a_file(
     command: str, number: signal.Signals, run: Run, own: list[str], many: list[object]
@@ -133,6 +134,7 @@ def test_a_fit_says_how_to_go_on_and_ends_where_an_undisturbed_one_does(name: st
     pd.testing.assert_frame_equal(rows, expected, check_exact=True)
 
 
+@pytest.mark.slow
 def test_a_pretraining_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     data = write_binaries(tmp_path)
     arguments = ["pretrain", write_recipe(tmp_path), "--data", data, "--only", "toy_networks"]
