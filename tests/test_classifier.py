@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from one_cache import cache_folder, warm_cache  # noqa: F401
 from pymatgen.core import Structure
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
@@ -19,19 +20,6 @@ from sklearn.utils import estimator_checks
 
 from moe_mat import MoEClassifier, MoERegressor
 from moe_mat.crystals.datasets import load_quickstart
-
-
-@pytest.fixture(scope="module", autouse=True)
-def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.MonkeyPatch]:
-    """One cache for this file: each crystal is embedded once, as for a user."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOE_MAT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield patch
-
-
-@pytest.fixture(autouse=True)
-def cache_folder() -> None:
-    """In place of the empty cache that every other test gets."""
 
 
 @pytest.fixture(scope="module")

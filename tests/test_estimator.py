@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
+from one_cache import cache_folder, warm_cache  # noqa: F401
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 from sklearn.base import clone
@@ -26,19 +27,6 @@ from moe_mat.crystals.errors import CrystalError
 from moe_mat.mixture.settings import MixtureSettings
 
 Data = tuple[list[Structure], NDArray[np.float64]]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.MonkeyPatch]:
-    """One cache for this file: each crystal is embedded once, as for a user."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOE_MAT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield patch
-
-
-@pytest.fixture(autouse=True)
-def cache_folder() -> None:
-    """In place of the empty cache that every other test gets."""
 
 
 @pytest.fixture(scope="module")

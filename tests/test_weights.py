@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
+from one_cache import cache_folder, warm_cache  # noqa: F401
 from pymatgen.core import Structure
 from sklearn import config_context
 from sklearn.base import clone
@@ -33,19 +33,6 @@ from moe_mat.mixture.settings import DataSettings
 
 Data = tuple[list[Structure], NDArray[np.float64]]
 HEADS = ("kernel", "inducing", "mlp")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One cache for this file: each crystal is embedded once, as for a user."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOE_MAT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(autouse=True)
-def cache_folder() -> None:
-    """In place of the empty cache that every other test gets."""
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
+from moe_mat.experts import DESCRIPTORS
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
@@ -30,12 +31,7 @@ STRICT = (
     "chgnet_conv?",
     "sevennet_mf0",
     "sevennet_mf0_tensors_*",
-    "magpie",
-    "structure_features",
-    "local_environment",
-    "spring_network",
-    "symmetry",
-    "packing",
+    *DESCRIPTORS,
     "strict_*",
     "layer_stack",
 )

@@ -54,14 +54,7 @@ def embed(
             raise CrystalError(problem)
         left_out.append(problem)
 
-    found = crystals.iter_crystals(
-        path,
-        id_column=reading.id_column,
-        structure_column=reading.structure_column,
-        on_error=reading.on_error,
-        left_out=left_out,
-        columns=(),
-    )
+    found = crystals.iter_crystals(path, **vars(reading), left_out=left_out, columns=())
     maker, rows = Embedder(cards, workers=workers, device=device), 0
     with Progress(what) as progress, whole_file(output) as part, parquet_writer(part, maker.schema) as writer:
         for some in maker.tables(found, refuse=refuse):

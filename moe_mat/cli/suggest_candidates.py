@@ -119,14 +119,7 @@ def screen_candidates(
         left_out.append(problem)
 
     def admitted(progress: Progress) -> Iterator[Crystal]:
-        for crystal in iter_crystals(
-            path,
-            id_column=reading.id_column,
-            structure_column=reading.structure_column,
-            on_error=reading.on_error,
-            left_out=left_out,
-            columns=(),
-        ):
+        for crystal in iter_crystals(path, **vars(reading), left_out=left_out, columns=()):
             progress.advance()
             if screening.admits(crystal.material_id, crystal.structure):
                 waiting[crystal.material_id] = crystal.structure

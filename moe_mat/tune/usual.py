@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor, equal
 
+from moe_mat.experts import DESCRIPTORS as KNOWN
 from moe_mat.mixture.settings import MixtureSettings, Transform
 from moe_mat.mixture.transforms import TargetTransform
 
 NETWORKS = ["jarvis_*", "mp_*"]
-DESCRIPTORS = [
-    "magpie",
-    "structure_features",
-    "local_environment",
-    "spring_network",
-    "symmetry",
-    "packing",
-    "layer_stack",
-]
+DESCRIPTORS = [*KNOWN, "layer_stack"]
 # None of them takes an encoder that the tier ``default`` does not have.
 EXPERTS: list[object] = ["light", [*DESCRIPTORS, *NETWORKS], DESCRIPTORS]
 PERCEPTRON: dict[str, list[object]] = {
