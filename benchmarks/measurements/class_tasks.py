@@ -115,9 +115,9 @@ def _published(path: Path, table: pd.DataFrame) -> Iterator[Split]:
 
 
 def _by_formula(structures: list[Structure]) -> Iterator[Split]:
-    groups = formula_groups(structures).tolist()
+    groups: list[str] = formula_groups(structures).tolist()
     for seed in range(N_SPLITS):
-        yield group_split(groups.tolist(), fractions=FRACTIONS, seed=seed)
+        yield group_split(groups, fractions=FRACTIONS, seed=seed)
 
 
 JARVIS = "pretrain/jarvis_dft_3d.parquet"
