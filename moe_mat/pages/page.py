@@ -11,41 +11,46 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 # Of the plotting library: what draws, and what makes figures of JavaScript.
 BOKEH_SCRIPTS = ("bokeh.min.js", "bokeh-api.min.js")
 NOTHING = "\N{EN DASH}"
+HERE = Path(__file__).parent
 
 
-def render(template: str, content: Mapping[str, Any], *, data: object = None, plots: bool = True) -> str:
+def render(
+    template: str, content: Mapping[str, Any], *, data: object = None, plots: bool = True, folder: Path = HERE
+) -> str:
     """A page as HTML.
 
     Args:
-        template: Its file in this room.
+        template: Its file.
         content: What the template names; text is escaped where it is put in.
         data: What the page's script works on, as plain data.
         plots: Whether the script draws, which takes 1.4 MB.
+        folder: Of the template and what it inlines; what is not there is taken from this room.
 
     Raises:
         ImportError: When the plotting library is not installed.
     """
     scripts = [Markup(_bokeh(name)) for name in BOKEH_SCRIPTS] if plots else []
-    return _environment().get_template(template).render(**content, bokeh=scripts, drawn=_as_json(data))
+    return _environment(folder).get_template(template).render(**content, bokeh=scripts, drawn=_as_json(data))
 
 
 @cache
-def _environment() -> Environment:
+def _environment(folder: Path) -> Environment:
+    loader = FileSystemLoader([folder, HERE])
     environment = Environment(
-        loader=PackageLoader("moe_mat.pages", "."),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "percent": percent}
-    environment.globals["asset"] = lambda name: Markup((Path(__file__).parent / name).read_text(encoding="utf-8"))
+    environment.globals["asset"] = lambda name: Markup(loader.get_source(environment, name)[0])
     return environment
 
 
