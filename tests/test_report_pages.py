@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from cli.browser import Browser, browser  # noqa: F401
 from toy_results import result
 
 from benchmarks import report
@@ -17,6 +19,7 @@ from benchmarks.methods.cards import list_methods
 from benchmarks.reports.appendices import APPENDICES
 from benchmarks.reports.document import anchor
 from benchmarks.reports.report import Report
+from benchmarks.reports.scores import Key
 from moe_mat.tasks import N_SPLITS, TaskCards
 
 CARDS = TaskCards()
@@ -102,17 +105,65 @@ def test_the_first_page_has_a_row_for_every_task_and_every_other_method(written:
         assert f"\n| `{name}` |" in text
 
 
-def test_html_is_one_file_whose_links_stay_in_it(large: Report, tmp_path: Path) -> None:
-    path = tmp_path / "report.html"
+@pytest.fixture(scope="module")
+def page(large: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
     large.write_html(path)
-    html = path.read_text(encoding="utf-8")
-    names = re.findall(r'id="([^"]+)"', html)
+    return path
+
+
+def test_html_is_one_file_whose_links_stay_in_it(page: Path) -> None:
+    html = page.read_text(encoding="utf-8")
+    markup = re.sub(r"<(script|style)\b.*?</\1>", "", html, flags=re.DOTALL)
+    names = re.findall(r'id="([^"]+)"', markup)
     assert len(names) == len(set(names))
-    links = re.findall(r'href="([^"]+)"', html)
+    links = re.findall(r'href="([^"]+)"', markup)
     assert len(links) > len(APPENDICES)
-    assert {link.removeprefix("#") for link in links} <= set(names)
-    assert html.count("<details>") == len(APPENDICES)
-    assert not re.search(r'src="(?!data:)', html)
+    assert {link.removeprefix("#") for link in links} - {"data:,"} <= set(names)
+    # Gates and parity are drawn by the page itself.
+    assert markup.count("<details>") == len(APPENDICES) - 2
+    assert not re.search(r'src="(?!data:)', markup)
+    assert len(html) < 5e6
+
+
+def test_the_page_draws_what_results_hold(large: Report, page: Path) -> None:
+    html = page.read_text(encoding="utf-8")
+    (text,) = re.findall(r'<script type="application/json" id="drawn">(.*?)</script>', html)
+    tasks = {task["name"]: task for task in json.loads(text)["tasks"]}
+    assert list(tasks) == [*CARDS.names(), *CARDS.matbench]
+    one = tasks["mp_phonons"]
+    assert one["published"]["MoE-(18)"] == 0.0996
+    score = large.found.scores[Key("mp_phonons", "moe")]
+    np.testing.assert_allclose(one["maes"]["moe"][0], score.mean, rtol=1e-4)
+    errors = large.found.errors[Key("mp_phonons", "moe")]
+    crystals = one["crystals"]
+    assert crystals["id"] == list(errors.ids)
+    assert crystals["n_splits"] == [N_SPLITS] * 4
+    np.testing.assert_allclose(crystals["true"], errors.targets, rtol=1e-4)
+    np.testing.assert_allclose(crystals["predicted"]["moe"], errors.predictions.mean(axis=(0, 2)), rtol=1e-3)
+    assert one["gates"]["moe"] == [["other", 0.6], ["gap", 0.4]]
+
+
+def test_the_page_in_a_browser(browser: Browser, page: Path) -> None:  # noqa: F811
+    panel = "return document.querySelector('#task-panel h3').textContent;"
+    for dark, width in ((False, 1200), (True, 400)):
+        browser.open(page, dark=dark, width=width)
+        assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
+    browser.run(
+        "const choice = document.getElementById('pick-task'); choice.value = 'mp_phonons';"
+        "choice.dispatchEvent(new Event('change'));"
+    )
+    assert "moe: MAE" in browser.run("return document.getElementById('task-told').textContent")
+    first, second = browser.run(
+        "return [...document.querySelectorAll('#task-worst td.name')].map((one) => one.textContent)"
+    )[:2]
+    assert browser.run(panel) == first
+    browser.run("document.querySelectorAll('#task-worst tr[data-shown]')[1].click()")
+    assert browser.run(panel) == second
+    assert "ln 1/cm" in browser.run("return document.getElementById('task-told').textContent")
+    browser.run("location.hash = '#rows'")
+    assert browser.wait_for("return document.getElementById('rows').closest('details').open")
+    assert not browser.problems
 
 
 def test_only_the_html_file_is_written_where_one_is_asked_for(tmp_path: Path) -> None:

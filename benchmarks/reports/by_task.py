@@ -22,6 +22,8 @@ def all_methods(found: Findings, document: Document) -> None:
         if drawn := [method for method in methods if method != "median"]:
             path = found.figures / "relative_all.png"
             draw_relative(found, comparable, drawn, path)
-            document.add(Picture(path, f"Test MAE relative to {GOALS[0]}; left of the line is better"))
+            document.add(
+                Picture(path, f"Test MAE relative to {GOALS[0]}; left of the line is better", of_markdown=True)
+            )
     if others := [task for task in own if task not in comparable]:
         document.add((2, "Tasks without comparable published numbers"), mae_table(found, others, (), methods))

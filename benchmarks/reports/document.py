@@ -6,7 +6,7 @@ import base64
 import html
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,20 +14,6 @@ from PIL import Image
 
 # A link in a text to a page of the same report, or to a section of it: [text](page:name) or [text](page:name#section).
 LINK = re.compile(r"\[([^\]]+)\]\(page:([\w-]+)(?:#([\w-]+))?\)")
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 1200px; margin: 2.5rem auto; padding: 0 1.5rem }
-h1 { font-size: 1.7rem } h2 { margin-top: 2.5rem; border-bottom: 1px solid #d8dfe6; padding-bottom: .3rem }
-.scroll { overflow-x: auto } table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
-th, td { padding: .3rem .65rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #e7ecf0 }
-th:first-child, td:first-child, td.text, th.text { text-align: left }
-td.text { white-space: normal; min-width: 9rem; vertical-align: top }
-thead th { border-bottom: 2px solid #1f5f8b } tbody tr:hover { background: #f4f8fb }
-figure { margin: 1.5rem 0 } img { max-width: 100% } figcaption { color: #5b6b7a; font-size: 13px }
-code { background: #f0f3f6 } a { color: #1f5f8b }
-summary { cursor: pointer; border-bottom: 1px solid #d8dfe6; padding: .4rem 0 }
-summary h2 { display: inline; border: 0; font-size: 1.1rem }
-section, h3 { scroll-margin-top: 3.5rem }
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +24,28 @@ class Table:
         header: titles of the columns.
         rows: of equal length.
         text: columns that hold text and not numbers; the first always does.
+        n_heads: how many rows at the top say what the columns are, and stay there when a page sorts the others.
     """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     text: Sequence[str] = ()
+    n_heads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A PNG file with a caption."""
+    """A PNG file with a caption.
+
+    Attributes:
+        path: of the file.
+        caption: below it.
+        of_markdown: whether the HTML page has a plot of its own in its place.
+    """
 
     path: Path
     caption: str
+    of_markdown: bool = False
 
 
 @dataclass
@@ -100,6 +95,16 @@ class Document:
                     parts.append(f"![{block.caption}]({name})\n\n*{block.caption}*")
         return LINK.sub(lambda m: f"[{m[1]}]({pages}{m[2]}.md{f'#{m[3]}' if m[3] else ''})", "\n\n".join(parts)) + "\n"
 
+    def split(self) -> list[Document]:
+        """What stands above the first heading of level two, and a document for each, of which it is the title."""
+        parts = [Document(self.title)]
+        for block in self.blocks:
+            if isinstance(block, tuple) and block[0] == 2:
+                parts.append(Document(block[1]))
+            else:
+                parts[-1].add(block)
+        return parts
+
     def html(self, *, name: str = "", below: int = 0) -> str:
         """The blocks as HTML, pictures included.
 
@@ -119,25 +124,9 @@ class Document:
                     parts.append("<ul>" + "".join(f"<li>{_inline(item)}</li>" for item in block) + "</ul>")
                 case Table():
                     parts.append(_html_table(block))
-                case Picture():
+                case Picture() if not block.of_markdown:
                     parts.append(_html_picture(block))
         return "\n".join(parts)
-
-
-def html_file(first: Document, folded: Mapping[str, Document]) -> str:
-    """One HTML file: a document, and others folded below it.
-
-    Args:
-        first: what is open.
-        folded: name for links -> document.
-    """
-    parts = [f"<h1>{_inline(first.title)}</h1>", first.html()]
-    for name, page in folded.items():
-        # The link's target is inside, so that browsers unfold the page that a link leads to.
-        body = f'<section id="{name}">\n{page.html(name=name, below=1)}\n</section>'
-        parts.append(f"<details><summary><h2>{_inline(page.title)}</h2></summary>\n{body}</details>")
-    head = f'<meta charset="utf-8"><title>{html.escape(first.title)}</title><style>{STYLE}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"
 
 
 def anchor(heading: str) -> str:
@@ -158,14 +147,15 @@ def _html_picture(picture: Picture) -> str:
 
 
 def _html_table(table: Table) -> str:
-    def row(cells: Sequence[str], tag: str) -> str:
-        classes = [' class="text"' if name in table.text else "" for name in table.header]
-        return (
-            "<tr>" + "".join(f"<{tag}{c}>{_inline(x)}</{tag}>" for x, c in zip(cells, classes, strict=True)) + "</tr>"
-        )
+    numbers = [place > 0 and name not in table.text for place, name in enumerate(table.header)]
 
-    body = "".join(row(cells, "td") for cells in table.rows)
-    return f'<div class="scroll"><table><thead>{row(table.header, "th")}</thead><tbody>{body}</tbody></table></div>'
+    def row(cells: Sequence[str], tag: str) -> str:
+        kinds = [' class="n"' if number else "" for number in numbers]
+        return "<tr>" + "".join(f"<{tag}{c}>{_inline(x)}</{tag}>" for x, c in zip(cells, kinds, strict=True)) + "</tr>"
+
+    heads = row(table.header, "th") + "".join(row(cells, "td") for cells in table.rows[: table.n_heads])
+    body = "".join(row(cells, "td") for cells in table.rows[table.n_heads :])
+    return f'<div class="wide"><table class="sortable"><thead>{heads}</thead><tbody>{body}</tbody></table></div>'
 
 
 def _inline(text: str) -> str:

@@ -27,6 +27,7 @@ GOAL_TITLES = {
 BESIDE = ("rf-magpie", "lightgbm", "modnet", "moma-frozen-entropy", "moe-strict", "moe-train-only")
 # Of which the gain over the published mixture, run by us on the same rows, is stated.
 OURS, PEER = ("moe", "moe-train-only", "moe-strict"), "moe-published"
+MAIN_TABLE, CONTENTS = "Test MAE by task", "Appendices"
 # What only those know who chose a method's settings.
 CAUTIONS = {"moe": "The design of `moe` was compared on these same tasks: expect a little less on new ones."}
 
@@ -48,6 +49,18 @@ def first_page(found: Findings, appendices: Mapping[str, Document]) -> Document:
     _cautions(found, document)
     _contents(appendices, document)
     return document
+
+
+def shown_methods(found: Findings) -> list[str]:
+    """The methods of the main table, the reference first."""
+    known = found.methods_on(found.own_tasks)
+    others = [method for method in known if method not in (found.reference, *BESIDE) and not is_modular(method)]
+    beside = [method for method in BESIDE if method in known and method != found.reference]
+    # Methods that nobody has put on the list fill it up.
+    return [
+        found.reference,
+        *sorted([*beside, *reversed(others)][: len(BESIDE)], key=list(found.methods).index),
+    ]
 
 
 def _measured(found: Findings, document: Document) -> None:
@@ -105,14 +118,10 @@ def _main_table(found: Findings, document: Document) -> None:
     own = found.own_tasks
     if not own:
         return
-    known = found.methods_on(own)
-    others = [method for method in known if method not in (found.reference, *BESIDE) and not is_modular(method)]
-    beside = [method for method in BESIDE if method in known and method != found.reference]
-    # Methods that nobody has put on the list fill it up.
-    beside = sorted([*beside, *reversed(others)][: len(BESIDE)], key=list(found.methods).index)
+    beside = shown_methods(found)[1:]
     comparable = [task for task in own if found.cards.of(task).comparable]
     tasks = [*comparable, *(task for task in own if task not in comparable)]
-    document.add((2, "Test MAE by task"))
+    document.add((2, MAIN_TABLE))
     document.add(
         f"{BOLD} Learned from: the rows on which a method is fitted in the end; any may choose by validation rows. "
         "Nothing published is comparable where the first columns are empty. [All methods and all published "
@@ -123,7 +132,7 @@ def _main_table(found: Findings, document: Document) -> None:
         path = found.figures / "relative.png"
         methods = [*(method for method in beside if method != "median"), found.reference]
         draw_relative(found, comparable, methods, path)
-        document.add(Picture(path, f"Test MAE relative to {GOALS[0]}; left of the line is better"))
+        document.add(Picture(path, f"Test MAE relative to {GOALS[0]}; left of the line is better", of_markdown=True))
 
 
 def _leak_free(found: Findings, appendices: Mapping[str, Document], document: Document) -> None:
@@ -214,7 +223,7 @@ def _contents(appendices: Mapping[str, Document], document: Document) -> None:
             sections = [f"[{text}](page:{appendix.name}#{anchor(text)})" for text in page.sections]
             more = f" Sections: {', '.join(sections)}." if sections else ""
             lines.append(f"[{page.title}](page:{appendix.name}): {appendix.what}.{more}")
-    document.add((2, "Appendices"), lines)
+    document.add((2, CONTENTS), lines)
 
 
 def _more(appendices: Mapping[str, Document], names: Mapping[str, str]) -> str:

@@ -39,7 +39,7 @@ def mae_table(found: Findings, tasks: Sequence[str], published: Sequence[str], m
             bold(with_interval(ours[m], found.interval(task, m)), m == best) if m in ours else "" for m in methods
         ]
         rows.append(cells)
-    return Table(["task", *published, *methods], rows)
+    return Table(["task", *published, *methods], rows, n_heads=1)
 
 
 def standing_out(found: Findings, task: str, theirs: Mapping[str, float], ours: Mapping[str, float]) -> str | None:

@@ -18,7 +18,13 @@ def gates(found: Findings, document: Document) -> None:
             if shown:
                 path = found.figures / f"gates_{file_name(method + suffix)}.png"
                 figures.heat_map(shown, title=f"{method}{suffix}", cards=found.cards, path=path)
-                document.add(Picture(path, f"Gate weights of {method}{suffix}, mean over splits; each row sums to 1"))
+                document.add(
+                    Picture(
+                        path,
+                        f"Gate weights of {method}{suffix}, mean over splits; each row sums to 1",
+                        of_markdown=True,
+                    )
+                )
 
 
 def parity(found: Findings, document: Document) -> None:
@@ -31,4 +37,6 @@ def parity(found: Findings, document: Document) -> None:
     if by_task:
         path = found.figures / f"parity_{file_name(found.reference)}.png"
         figures.parity({task: by_task[task] for task in found.tasks if task in by_task}, cards=found.cards, path=path)
-        document.add(Picture(path, f"Predictions of {found.reference} for the test rows of all splits"))
+        document.add(
+            Picture(path, f"Predictions of {found.reference} for the test rows of all splits", of_markdown=True)
+        )

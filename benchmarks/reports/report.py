@@ -11,9 +11,10 @@ from benchmarks.cells.results import Result
 from benchmarks.reports.appendices import APPENDICES
 from benchmarks.reports.bootstrap import errors_of
 from benchmarks.reports.complete import complete_results
-from benchmarks.reports.document import Document, html_file
+from benchmarks.reports.document import Document
 from benchmarks.reports.findings import Findings, in_order
 from benchmarks.reports.first_page import first_page
+from benchmarks.reports.page import page_of
 from benchmarks.reports.scores import Key, score, with_best_transfer
 from moe_mat.files import write_text
 from moe_mat.tasks import N_SPLITS, TaskCards
@@ -24,10 +25,12 @@ class Report:
     """A first page, and what stands behind it.
 
     Attributes:
+        found: what it is made from.
         first: the page to read.
         appendices: name -> page.
     """
 
+    found: Findings
     first: Document
     appendices: Mapping[str, Document]
 
@@ -40,8 +43,8 @@ class Report:
             write_text(folder / f"{name}.md", page.markdown(folder, above=back))
 
     def write_html(self, path: Path) -> None:
-        """Write one file with everything in it, the appendices folded."""
-        write_text(path, html_file(self.first, self.appendices))
+        """Write one file with everything in it, which draws its own plots; the appendices are folded."""
+        write_text(path, page_of(self.found, self.first, self.appendices))
 
 
 def gather(
@@ -95,4 +98,4 @@ def build(
     found = gather(results, problems, cards=cards, reference=reference, figures=figures, audits=audits)
     pages = {appendix.name: appendix.write(found) for appendix in APPENDICES}
     pages = {name: page for name, page in pages.items() if page.blocks}
-    return Report(first_page(found, pages), pages)
+    return Report(found, first_page(found, pages), pages)
