@@ -6,6 +6,8 @@ from .zoo.clusters import cluster_groups
 from .zoo.experts import load_expert
 from .zoo.find import list_experts
 
+__version__: str
+
 __all__ = [
     "MoEClassifier",
     "MoERegressor",

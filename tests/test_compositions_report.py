@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from benchmarks.methods.cards import CARDS, load_method
 from benchmarks.methods.problem import Problem
 from benchmarks.reports.compositions import OURS
 from moe_mat.crystals import as_formula
+from moe_mat.zoo import find_cards
 
 
 def test_errors_stand_beside_the_forest_and_structures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,6 +36,22 @@ def test_errors_stand_beside_the_forest_and_structures(tmp_path: Path, capsys: p
     assert ours.endswith("| formulas | 0.31 ± 0.01 (-24.4%) |")
     assert "| structures | 0.21 ± 0.01 (-48.8%) |" in text
     assert "| `formula-magpie` | The same with Magpie statistics alone | +19.7% | +19.7% |" in text
+
+
+def test_the_errors_of_the_networks_in_the_docs_are_those_of_their_cards() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "compositions.md").read_text(encoding="utf-8")
+    tags = ("formation_energy", "band_gap", "bulk_modulus", "shear_modulus", "hull_distance", "dielectric")
+    names = ("formation energy", "band gap", "bulk modulus", "shear modulus", "distance from the hull", "dielectric")
+    for tag, name in zip(tags, names, strict=True):
+        row = next(line for line in page.splitlines() if line.startswith(f"| {name}") and "(" in line)
+        for column, source in zip(row.split("|")[2:], ("mp", "jarvis"), strict=False):
+            if not (found := re.findall(r"\d+(?:\.\d+)?", column.replace("log10(GPa)", ""))):
+                continue
+            (card,) = find_cards([f"formula_{source}_{tag}"])
+            errors = [card.metrics["test_mae"], card.metrics["test_median_mae"]]
+            assert [
+                f"{error:.{len(text.partition('.')[2])}f}" for error, text in zip(errors, found, strict=True)
+            ] == found
 
 
 def test_methods_on_formulas_see_no_structure(monkeypatch: pytest.MonkeyPatch) -> None:
