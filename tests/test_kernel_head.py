@@ -19,6 +19,7 @@ from moe_mat.mixture.batch import Batch
 from moe_mat.mixture.distances import squared_distances
 from moe_mat.mixture.heads.doubt import LEAST
 from moe_mat.mixture.heads.gaussian_process import JITTER, GaussianProcess
+from moe_mat.mixture.training import complete
 from moe_mat.zoo.cards import ExpertCard
 
 
@@ -137,3 +138,23 @@ def test_the_seed_reaches_which_rows_the_likelihood_sees_and_how_they_are_folded
     assert torch.equal(seen[0], seen[1])
     assert not torch.equal(seen[0], seen[2])
     assert errors[0] == errors[1] != errors[2]
+
+
+@pytest.mark.parametrize(("most", "least", "of_val"), [(64, 15, True), (65, 15, False), (64, 16, False)])
+def test_of_many_crystals_the_validation_rows_tell_how_far_to_trust_it(
+    most: int, least: int, of_val: bool, cards: list[ExpertCard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moe_mat.mixture.heads.kernel.MOST_BY_CHOICE", most)
+    monkeypatch.setattr("moe_mat.mixture.heads.kernel.MIN_VALIDATION_ROWS", least)
+    data, model = synthetic(), new_model(cards, targets=["y"], head="kernel")
+    fit(model, data, tmp_path, epochs=2)
+    before: list[Tensor] = []
+    complete(model, data, before_refit=lambda: before.append(predictions(model, data, "val")))
+    assert model.held_out is not None
+    if of_val:
+        assert list(model.held_out.ids) == data.part("val").ids
+        torch.testing.assert_close(model.held_out.predicted.values, before[0])
+        assert len(model.intervals.targets[0].scores) == 15
+    else:
+        assert len(model.held_out.ids) == 65
+        assert not model.held_out.predicted.values[50:].equal(before[0])

@@ -31,6 +31,9 @@ from moe_mat.zoo.cards import ExpertCard
 MAX_ROWS = 600
 # Crystals that choose the shares of the learners.
 MAX_CHOICE_ROWS = 1000
+# Of more crystals these are too few to know how far new ones will be from those that predict them. Then the validation
+# rows tell, if they are so many.
+MOST_BY_CHOICE, MIN_VALIDATION_ROWS = 1600, 100
 # Bytes that predicting takes for each pair of a crystal and one of the support.
 PREDICTED = 44.0
 
@@ -165,8 +168,16 @@ class KernelHead(GatedHead):
         return Predicted(*(torch.stack(of_kind, dim=1) for of_kind in zip(*columns, strict=True)))
 
     def held_out(self, val: Iterable[Batch]) -> HeldOut:
-        """What cross-validation over training and validation rows said, in `finish`."""
+        """What cross-validation over training and validation rows said, in `finish`.
+
+        Of many rows it saw a part, so that crystals were farther from those that predict them than new ones will be.
+        Then it is what all training rows say of the validation rows, but of classes, whose scores need no distances.
+        """
         assert self._held is not None
+        if len(self._held.ids) > MOST_BY_CHOICE and not self.transform.of_indicators:
+            of_val = super().held_out(val)
+            if len(of_val.ids) >= MIN_VALIDATION_ROWS:
+                return of_val
         return self._held
 
     @torch.no_grad()
