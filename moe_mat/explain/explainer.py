@@ -25,7 +25,7 @@ from moe_mat.mixture.heads.gaussian_process import NEGLIGIBLE
 from moe_mat.mixture.intervals import Intervals
 from moe_mat.mixture.learned_crystals import LearnedCrystals
 from moe_mat.mixture.module import MixtureOfExperts
-from moe_mat.mixture.nearest import Nearest, nearest_of
+from moe_mat.mixture.nearest import Nearest, nearest_of, rows_kept
 from moe_mat.mixture.predicted import Said
 
 NAMELESS = (
@@ -155,12 +155,10 @@ class Explainer:
         return pd.DataFrame(columns)
 
     def _nearest(self, batch: Batch, target: int) -> Nearest | None:
-        rows = [of_model[target] for of_model in self.rows]
-        if self.learned is None:
-            if len(self.models) > 1:
-                return None
-            rows = [torch.arange(len(self.models[0].head.known_positions(target)))]
-        return nearest_of(self.models, rows, batch, self.neighbours, target=target)
+        if self.learned is None and len(self.models) > 1:
+            return None
+        rows = self.rows or [rows_kept(self.models[0])]
+        return nearest_of(self.models, rows, batch, self.neighbours, columns=self.models[0].columns_of(target))
 
     def _neighbours(self, nearest: Nearest | None, ids: Sequence[str], target: int) -> pd.DataFrame:
         if nearest is None:
