@@ -12,12 +12,15 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from moe_mat.crystals.given import Crystals
+from moe_mat.explain.estimators import ExplainsCrystals
 from moe_mat.mixture.class_probabilities import indicators
 from moe_mat.mixture.labelled import Known, Targets, Validation, Weights, given_labels, labelled, labelled_parts
 from moe_mat.mixture_estimator import MixtureEstimator
+from moe_mat.suggest.classifier import SuggestingClassifier
+from moe_mat.suggest.measured import Measured
 
 
-class MoEClassifier(ClassifierMixin, MixtureEstimator):
+class MoEClassifier(ExplainsCrystals, ClassifierMixin, MixtureEstimator, SuggestingClassifier):
     """Mixture-of-experts classification of crystals.
 
     Gates and heads are those of `moe_mat.MoERegressor`, and learn of each class whether a crystal is of it. How
@@ -68,6 +71,8 @@ class MoEClassifier(ClassifierMixin, MixtureEstimator):
             )
         known = Known(parts, torch.cat([self._targets_of(of_part) for of_part in labels]))
         self._train(known, list(map(str, self.classes_.tolist())))
+        self._note_names(parts[0].names)
+        self._measured = Measured(known.structures, known.targets.double().numpy())
         self.validation_log_loss_ = self.members_.validation_error
         return self
 

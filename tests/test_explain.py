@@ -13,7 +13,7 @@ import torch
 from pymatgen.core import Structure
 from toy_mixture import HEADS
 
-from moe_mat import MoERegressor, load_expert
+from moe_mat import MoEClassifier, MoERegressor, load_expert
 from moe_mat.crystals.datasets import load_quickstart
 from moe_mat.explain import Explanation, shown, write_explanation
 from moe_mat.mixture import nearest_training
@@ -104,6 +104,27 @@ def test_a_crystal_without_a_value_is_no_neighbour_for_that_target(
     assert (second["neighbour"].astype(int) % 2 == 0).all()
     np.testing.assert_array_equal(second["value"], second["neighbour"].astype(float))
     assert {"target0_predicted", "target1_outside"} <= {*told.crystals}
+
+
+def test_classes_have_probabilities_and_neighbours_classes(
+    crystals: tuple[list[Structure], pd.DataFrame], tmp_path: Path
+) -> None:
+    structures, table = crystals
+    kinds = pd.Series(np.array(["soft", "medium", "hard"])[np.digitize(table["bulk_modulus"][:N], [40, 120])], name="K")
+    given = pd.DataFrame({"structure": structures[:N], "material_id": table["material_id"][:N]})
+    model = MoEClassifier("magpie", n_members=2, max_epochs=1, random_state=0).fit(given, kinds)
+    told = model.explain(structures[N - 2 : N + 2], neighbours=2, sources=tmp_path)
+    said = told.crystals
+    np.testing.assert_allclose(said[[f"K_p_{one}" for one in model.classes_]], model.predict_proba(structures[38:42]))
+    assert said["K_predicted"].tolist() == model.predict(structures[38:42]).tolist()
+    assert said["K_percentile"].tolist() == model.domain(structures[38:42])["percentile"].tolist()
+    first = told.neighbours[told.neighbours["rank"] == 1]
+    assert first["neighbour"].tolist()[:2] == table["material_id"].tolist()[38:40]
+    known = dict(zip(table["material_id"], kinds, strict=False))
+    assert told.neighbours["value"].tolist() == [known[name] for name in told.neighbours["neighbour"]]
+    assert told.experts["gate_weight"].tolist() == pytest.approx([1.0] * 4)
+    assert any("means over the classes" in note for note in told.notes)
+    assert len(list(shown(told)))
 
 
 # What the distance is made of -----------------------------------------------------------------------------------------

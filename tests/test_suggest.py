@@ -14,7 +14,7 @@ import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
-from moe_mat import MoERegressor
+from moe_mat import MoEClassifier, MoERegressor
 from moe_mat.crystals import load_quickstart
 from moe_mat.suggest import Constraints, Goal, Measured, Wanted, choose
 from moe_mat.suggest.goals import expected_excess
@@ -41,7 +41,7 @@ def test_expected_improvement_is_that_of_drawn_values(text: str) -> None:
     np.testing.assert_allclose(goal.improvement(mean, std, bar), expected, atol=4e-3)
 
 
-@pytest.mark.parametrize("text", ["maximum", "target", "target=high", "target=nan", "max=3"])
+@pytest.mark.parametrize("text", ["maximum", "target", "target=high", "target=nan", "max=3", "class", "class="])
 def test_what_is_no_goal_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="use max, min, target"):
         Goal.parse(text)
@@ -144,8 +144,34 @@ def test_goals_of_a_model(model: MoERegressor) -> None:
     assert (near["predicted"] - 100).abs().is_monotonic_increasing
     unsure = model.suggest(structures, 1, "uncertainty")
     assert float(unsure["std"].iloc[0]) == pytest.approx(float(model.suggest(structures, 99)["std"].max()))
+    with pytest.raises(ValueError, match="the goal is 'class=hard', and bulk_modulus is a number: use max, min"):
+        model.suggest(structures, 5, "class=hard")
     with pytest.raises(ValueError, match="target is 'gap'"):
         model.suggest(structures, 5, target="gap")
+
+
+def test_suggestions_of_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOE_MAT_CACHE", str(tmp_path))
+    structures, table = load_quickstart()
+    kinds = np.array(["soft", "medium", "hard"])[np.digitize(table["bulk_modulus"], [40, 120])]
+    small = MoEClassifier("magpie", n_members=2, max_epochs=1, random_state=0).fit(structures[:40], kinds[:40])
+    said = small.predict_proba(structures)[40:]
+    hard = small.suggest(structures, 30, "class=hard", batch="best")
+    assert list(hard["row"] - 40) == np.argsort(-said[:, 0], kind="stable").tolist()
+    np.testing.assert_allclose(hard["acquisition"], hard["p_hard"], rtol=1e-5)
+    assert hard["predicted"].tolist() == small.predict([structures[row] for row in hard["row"]]).tolist()
+    assert hard.attrs["known"] == list(range(40))
+    entropy = -(said * np.log(said)).sum(1) / np.log(3)
+    unsure = small.suggest(structures, 30, batch="best")
+    np.testing.assert_allclose(unsure["acquisition"], np.sort(entropy)[::-1], rtol=1e-6)
+    varied = small.suggest(structures, 5, max_atoms=2, without="W")
+    assert varied["row"].iloc[0] == next(row for row in unsure["row"] if row in set(varied["row"]))
+    assert varied["acquisition"].is_monotonic_decreasing
+    assert varied["acquisition"].iloc[1] < entropy[varied["row"].iloc[1] - 40]
+    with pytest.raises(ValueError, match="no class 'hrad': its classes are hard, medium, soft"):
+        small.suggest(structures, goal="class=hrad")
+    with pytest.raises(ValueError, match="the goal is 'max', and target0 is a class: use uncertainty, or class=NAME"):
+        small.suggest(structures, goal="max")
 
 
 def test_the_loop_of_the_documentation_runs(monkeypatch: pytest.MonkeyPatch) -> None:

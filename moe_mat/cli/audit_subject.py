@@ -77,7 +77,8 @@ def _read_file(path: str, target: str | None, reading: CrystalOptions) -> Subjec
         close = difflib.get_close_matches(path, TaskCards().names(), n=3)
         hint = f"; did you mean {', '.join(close)}?" if close else ""
         raise ValueError(f"there is no file and no task {path}{hint} (moe-mat data list shows the tasks)")
-    structures, table = read_structures(path, targets=[] if target is None else [target], **asdict(reading))
+    targets = [] if target is None else [target]
+    structures, table = read_structures(path, targets=targets, kind="auto", **asdict(reading))
     left_out = [LeftOut(**problem) for problem in table.attrs["left_out"]]
     return Subject(path, structures, table, {"all rows": np.arange(len(table))}, target, None, left_out)
 
@@ -91,6 +92,8 @@ def read_errors(path: Path, subject: Subject) -> Errors:
     target = subject.target
     if target is None:
         raise ValueError(f"{path}: which of its columns? Name the target by --target")
+    if not pd.api.types.is_numeric_dtype(subject.table[target]):
+        raise ValueError(f"{path}: {target} is a class, and predictions of classes are not audited: leave them out")
     is_parquet = path.suffix in (".parquet", ".pq")
     table = pd.read_parquet(path) if is_parquet else pd.read_csv(path, dtype={"material_id": str})
     predicted = f"{target}_predicted" if f"{target}_predicted" in table else target

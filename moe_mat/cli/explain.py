@@ -41,7 +41,7 @@ def explain(
         path: Crystals in any readable format; of the first few it is told on the screen.
         ckpt_path: Checkpoint of a finished model.
         neighbours: How many of the nearest training crystals are shown.
-        level: Of the intervals.
+        level: Of the intervals; classes have probabilities.
         quantity: What the target measures, such as ``band_gap``; by default known by its name.
         sources: Folder of the files that experts were trained on; by default pretrain in MOE_MAT_DATA.
         output: File for all crystals: JSON, or CSV or Parquet, where each table has a file of its own.
@@ -62,7 +62,7 @@ def explain(
         for file in files_of(Path(output)).values():
             check_output(file, [path, ckpt_path, sources])
     model = load_finished(Path(ckpt_path))
-    explainer = Explainer([model], model.intervals, neighbours=neighbours, level=level, device=device)
+    explainer = Explainer([model], model, neighbours=neighbours, level=level, device=device)
     left_out: list[LeftOut] = []
 
     def refuse(problem: LeftOut) -> None:

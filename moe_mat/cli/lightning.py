@@ -286,7 +286,7 @@ class MoeMatCLI(LightningCLI):
         data = cast(CrystalDataModule, self.datamodule)
         seed, used = self._get(self.config, "seed_everything"), checkpoint or str(self._get(self.config, "ckpt_path"))
         write_run(folder, report, seed=seed, left_out=data.left_out, checks=checks)
-        commands = commands_of_run(self.command, self.given, data.settings, folder=folder, checkpoint=used)
+        commands = commands_of_run(self.command, self.given, data, folder=folder, checkpoint=used)
         page = page_of_run(report, self.model, data, folder, level=self.level, seed=seed, commands=commands)
         print_report(report, data=data, folder=folder, checkpoint=checkpoint, page=page)
         if self.command == "fit" and (advice := advice_on_one_split(report.rows, data.settings, self.given)):

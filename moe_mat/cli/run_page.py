@@ -12,7 +12,6 @@ from moe_mat.cli.one_split import TRAINING_OPTIONS
 from moe_mat.mixture.data import CrystalDataModule
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.report import RunReport
-from moe_mat.mixture.settings import DataSettings
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +26,7 @@ def page_of_run(
     seed: int | bool | None,
     commands: Mapping[str, str],
 ) -> Path | None:
-    """Write the page of a run whose numbers are written; ``None`` of classes, or, with a warning, where that fails.
+    """Write the page of a run whose numbers are written; ``None``, with a warning, where that fails.
 
     Args:
         report: The run's numbers.
@@ -38,8 +37,6 @@ def page_of_run(
         seed: Of everything random.
         commands: What it does to the command that does it.
     """
-    if report.of_classes:
-        return None
     try:
         from moe_mat.pages import RunSubject, write_run_page
 
@@ -51,17 +48,18 @@ def page_of_run(
 
 
 def commands_of_run(
-    command: str, given: Sequence[Given], settings: DataSettings, *, folder: Path, checkpoint: str
+    command: str, given: Sequence[Given], data: CrystalDataModule, *, folder: Path, checkpoint: str
 ) -> dict[str, str]:
     """What a run does, and what may follow, to the commands that do it.
 
     Args:
         command: ``fit``, ``validate`` or ``test``.
         given: What was typed for it.
-        settings: Of the data.
+        data: Of the run.
         folder: Of the run.
         checkpoint: Of its model.
     """
+    settings = data.settings
     commands = {"As it was typed": shlex.join(["moe-mat", command, *map(str, given)])}
     config = folder / "config.yaml"
     if command == "fit":
@@ -75,7 +73,7 @@ def commands_of_run(
         commands["Errors on every crystal, by cross-validation"] = shlex.join(["moe-mat", "crossval", *map(str, taken)])
     commands["Predict new crystals"] = f"moe-mat predict NEW_CRYSTALS --ckpt_path {shlex.quote(checkpoint)}"
     if settings.path is not None and isinstance(settings.target, str):
-        predictions = ["--predictions", str(folder / "predictions.csv")]
+        predictions = [] if data.classes else ["--predictions", str(folder / "predictions.csv")]
         words = ["moe-mat", "audit", settings.path, "--target", settings.target, *predictions]
         commands["What the experts have seen, by structure"] = shlex.join(words)
     return commands

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from moe_mat.suggest.settings import ChoiceSettings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from moe_mat.suggest import Screening
+    from moe_mat.suggest import Goal, Screening
 
 # Names of measured candidates, and suggestions, that the screen shows.
 NAMED, SHOWN = 5, 20
@@ -42,12 +43,13 @@ def suggest(
     Args:
         path: Candidates in any readable format, of any number: they are streamed.
         ckpt_path: Checkpoint of a finished model.
-        goal: What is looked for: max, min, target=1.5 (in the target's unit) or uncertainty.
+        goal: What is looked for: max, min, target=1.5 (in the target's unit) or uncertainty; of classes class=NAME, the
+            most probable members of one, or uncertainty.
         target: Which of several targets.
         measured: Crystals whose value is known, with its column: they set what is to be improved on, and are not
             suggested; by default the data of the run.
         output: CSV file to write.
-        level: Share of new crystals whose value lies in its interval.
+        level: Share of new crystals whose value lies in its interval; classes have probabilities.
         device: Where encoders compute: cpu, cuda, or auto, a GPU where there is one.
         choosing: How they are chosen.
         reading: How candidates are read.
@@ -61,8 +63,9 @@ def suggest(
     constraints = Constraints.parse(choosing.without, choosing.max_atoms)
     model = FinishedModel.read(Path(ckpt_path), device)
     column = model.column(target)
-    known = measured_crystals(Path(ckpt_path), model.targets, measured)
-    screening = Screening(wanted, constraints, known, column=column, level=level)
+    wanted.goal.check(model.targets[column], model.model.classes)
+    known = measured_crystals(Path(ckpt_path), model, measured)
+    screening = Screening(wanted, constraints, known, model.model, column=column, level=level)
     left_out = screen_candidates(screening, model, path, reading)
     table = screening.table(prefix=f"{model.targets[column]}_")
     write_text(Path(output), table.to_csv(index=False))
@@ -82,10 +85,13 @@ def _tell(
     screening: Screening, table: pd.DataFrame, *, target: str, goal: str, output: str, left_out: list[str]
 ) -> None:
     shown = Table(title=f"{target}, goal {goal}")
-    for name in table.columns:
+    rows, of_classes = table.head(SHOWN), bool(screening.model.classes)
+    if of_classes:
+        rows = _of_classes(rows, target, screening.wanted.goal)
+    for name in rows.columns:
         column = name.removeprefix(f"{target}_")
-        shown.add_column(column, justify="left" if name in ("material_id", "formula") else "right")
-    for _, row in table.head(SHOWN).iterrows():
+        shown.add_column(column, justify="left" if rows[name].dtype == object else "right")
+    for _, row in rows.iterrows():
         shown.add_row(*(f"{one:.4g}" if isinstance(one, float) else str(one) for one in row))
     screen.table(shown)
     n_excluded = sum(screening.excluded.values())
@@ -101,4 +107,17 @@ def _tell(
     for one in left_out:
         screen.text(f"  left out: {one}")
     if len(table) and table.filter(like="_outside").to_numpy(dtype=bool).all():
-        screen.text("all of them are outside of what the model knows: its intervals are hardly more than a guess there")
+        said = "probabilities" if of_classes else "intervals"
+        screen.text(f"all of them are outside of what the model knows: its {said} are hardly more than a guess there")
+
+
+def _of_classes(rows: pd.DataFrame, target: str, goal: Goal) -> pd.DataFrame:
+    """With the probability of the class that is looked for, or of the predicted one, in place of those of all."""
+    each = rows.filter(regex=f"^{re.escape(target)}_p_")
+    place = list(rows.columns).index(f"{target}_predicted") + 1
+    narrow = rows.drop(columns=each.columns)
+    if goal.kind == "class":
+        narrow.insert(place, f"probability of {goal.name}", each[f"{target}_p_{goal.name}"])
+    else:
+        narrow.insert(place, "probability", each.max(axis=1))
+    return narrow

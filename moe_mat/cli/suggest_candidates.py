@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import numpy as np
 import torch
 import yaml
 from pymatgen.core import Structure
@@ -63,23 +64,25 @@ class FinishedModel:
         return self.targets.index(target)
 
 
-def measured_crystals(checkpoint: Path, targets: list[str], path: str | None) -> Measured:
+def measured_crystals(checkpoint: Path, model: FinishedModel, path: str | None) -> Measured:
     """The crystals whose values are known.
 
     Args:
         checkpoint: Of a run, in whose folder its settings are.
-        targets: Columns.
+        model: Of the checkpoint.
         path: Where the crystals are; by default where the settings say.
 
     Raises:
         ValueError: When neither is there.
     """
+    targets, of_classes = model.targets, bool(model.model.classes)
     settings = DataSettings(path=path, target=targets) if path is not None else _of_run(checkpoint)
     data = CrystalDataModule(settings)
     try:
         structures, table = read_structures(
             data.source,
             targets=targets,
+            kind="class" if of_classes else "number",
             id_column=settings.id_column,
             structure_column=settings.structure_column,
             on_error=settings.on_error,
@@ -88,7 +91,8 @@ def measured_crystals(checkpoint: Path, targets: list[str], path: str | None) ->
         raise ValueError(
             f"{error}, which the run has learned from: name the measured crystals by --measured"
         ) from error
-    return Measured(structures, table[targets].to_numpy(dtype=float))
+    values = np.full((len(table), 1), np.nan) if of_classes else table[targets].to_numpy(dtype=float)
+    return Measured(structures, values)
 
 
 def _of_run(checkpoint: Path) -> DataSettings:
@@ -130,7 +134,5 @@ def screen_candidates(
         trainable = model.hparams["trainable"]
         for batch in crystal_batches(model.cards, trainable, crystals, refuse=refuse, device=finished.device):
             structures = [waiting.pop(name) for name in batch.ids]
-            screening.consider(
-                list(batch.ids), structures, model.say(batch), model.head.embed(batch)[0], model.intervals
-            )
+            screening.consider(list(batch.ids), structures, model.say(batch), model.head.embed(batch)[0])
     return left_out

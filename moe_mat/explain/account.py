@@ -17,9 +17,11 @@ class Explanation:
         crystals: A row a crystal: ``material_id``, ``formula``, ``in_sample`` (whether the model has learned from it),
             ``composition_beyond`` (from 0 to 1, how far its composition is beyond those of the training), and of each
             target, with its name before them, ``_predicted``, ``_std``, ``_lower`` and ``_upper`` in its unit,
-            ``_percentile`` and ``_outside``, see `moe_mat.MoERegressor.domain`.
+            ``_percentile`` and ``_outside``, see `moe_mat.MoERegressor.domain`. Of a class ``_predicted`` is its name,
+            and in place of deviation and bounds are the probabilities, ``_p_`` and the name of each class.
         neighbours: A row for each of a crystal's nearest crystals of the training: ``material_id``, ``target``,
-            ``rank`` from 1, and its ``neighbour``, ``formula``, ``value`` in the target's unit, and ``distance``.
+            ``rank`` from 1, and its ``neighbour``, ``formula``, ``value`` (in the target's unit, or a class) and
+            ``distance``.
         experts: A row for each expert that counts: ``material_id``, ``target``, ``expert``, ``gate_weight``, and its
             share of the squared distance to the nearest neighbour (``share_of_nearest``; one at no distance is passed
             over) and to all that are listed (``share``, the mean).
@@ -28,7 +30,7 @@ class Explanation:
         seen: A row for each expert: ``material_id``, ``target``, ``expert``, what it ``learned``, and whether from
             the same crystal or one of its formula, see `moe_mat.explain.seen_by_experts`.
         targets: Names of the targets.
-        level: Of the intervals.
+        level: Of the intervals of numbers.
         notes: What must be known to read the tables, and what does not apply to this model.
     """
 

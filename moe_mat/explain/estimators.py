@@ -37,13 +37,14 @@ class ExplainsCrystals:
             X: As in `predict`. Crystals are called by their ``material_id`` or index in pandas, else by their number;
                 those of the training as they were in ``fit``.
             neighbours: How many of the nearest crystals of the training are shown.
-            interval: Level of the intervals.
+            interval: Level of the intervals of numbers.
             quantity: What the target measures, such as ``band_gap``; by default known by its name, see docs/audit.md.
             sources: Folder of the files that experts were trained on, to compare structures; by default ``pretrain`` in
                 the folder of ``MOE_MAT_DATA``, and without them the same crystal is estimated from cell and volume.
 
         Returns:
-            Tables as DataFrames, see `moe_mat.explain.Explanation` and docs/explain.md.
+            Tables as DataFrames, see `moe_mat.explain.Explanation` and docs/explain.md. Classes are called by the text
+            of their labels.
 
         Raises:
             ValueError: When a number or the quantity makes no sense.
@@ -51,9 +52,7 @@ class ExplainsCrystals:
         check_is_fitted(self)
         structures, ids = named_structures(X)
         members = list(self.members_)
-        explainer = Explainer(
-            members, self.members_.intervals, neighbours=neighbours, level=interval, device=self.device
-        )
+        explainer = Explainer(members, self.members_, neighbours=neighbours, level=interval, device=self.device)
         folder = None if sources is None else Path(sources)
         told = explainer.explain(_parts(self._embed(structures), structures, ids), quantity=quantity, sources=folder)
         called = getattr(self, "_names", None)

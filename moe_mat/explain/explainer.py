@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from pymatgen.core import Structure
 from torch import Tensor
 
@@ -20,13 +22,15 @@ from moe_mat.explain.networks import networks_note, source_predictions
 from moe_mat.explain.seen import quantities_of, seen_by_experts
 from moe_mat.files.folders import data_folder
 from moe_mat.mixture.batch import Batch
+from moe_mat.mixture.calibrated import Calibrated
+from moe_mat.mixture.class_probabilities import labels_of
 from moe_mat.mixture.heads.gated import GatedHead
 from moe_mat.mixture.heads.gaussian_process import NEGLIGIBLE
-from moe_mat.mixture.intervals import Intervals
 from moe_mat.mixture.learned_crystals import LearnedCrystals
 from moe_mat.mixture.module import MixtureOfExperts
-from moe_mat.mixture.nearest import Nearest, nearest_of
+from moe_mat.mixture.nearest import Nearest, nearest_of, rows_kept
 from moe_mat.mixture.predicted import Said
+from moe_mat.mixture.report import told_columns
 
 NAMELESS = (
     "this model is of a version that did not note what its training crystals are called: neighbours are numbers in the "
@@ -42,6 +46,7 @@ MIXED = (
 )
 LANDMARKS = "neighbours are the nearest of the {n} landmarks, the training crystals that the inducing head keeps"
 MEMBERS = "distances, shares and gate weights are means over {n} members"
+CLASSES = "each class has gates of its own: distances, shares and gate weights are means over the classes"
 
 NEIGHBOURS = ["material_id", "target", "rank", "neighbour", "formula", "value", "distance"]
 
@@ -51,7 +56,7 @@ class Explainer:
 
     Args:
         models: Fitted, with the same experts and targets.
-        intervals: Of their mean.
+        together: What knows how far to trust their mean: the one model, or the members.
         neighbours: How many of the nearest crystals of the training are shown.
         level: Of the intervals.
         device: Where what is trained of the experts computes.
@@ -63,7 +68,7 @@ class Explainer:
     def __init__(
         self,
         models: Sequence[MixtureOfExperts],
-        intervals: Intervals,
+        together: Calibrated,
         *,
         neighbours: int,
         level: float,
@@ -73,12 +78,12 @@ class Explainer:
             raise ValueError(f"neighbours is {neighbours}: ask for 1 or more")
         if not 0 < level < 1:
             raise ValueError(f"the level of an interval is a share between 0 and 1, such as 0.9, and not {level}")
-        self.models, self.intervals, self.neighbours, self.level = models, intervals, neighbours, level
+        self.models, self.together, self.neighbours, self.level = models, together, neighbours, level
         self.device = choose_device(device)
         self.cards = models[0].cards
         self.targets = tuple(str(name) for name in models[0].hparams["targets"])
         self.learned: LearnedCrystals | None = None
-        self.rows: list[list[Tensor]] = []
+        self.rows: Sequence[Sequence[Tensor]] = []
         known = [model.learned for model in models if model.learned is not None]
         if len(known) == len(models):
             self.learned, self.rows = LearnedCrystals.union(known)
@@ -147,20 +152,16 @@ class Explainer:
             "in_sample": np.any(in_sample, axis=0) if in_sample else False,
             "composition_beyond": said.beyond.numpy(),
         }
-        lower, upper = self.intervals.bounds(said, self.level)
-        of_targets = (said.predicted.values, self.intervals.std(said), lower, upper, said.percentiles, said.outside)
-        names = ("predicted", "std", "lower", "upper", "percentile", "outside")
         for column, target in enumerate(self.targets):
-            columns |= {f"{target}_{name}": of[:, column].numpy() for name, of in zip(names, of_targets, strict=True)}
+            told = told_columns(self.together, said, column, self.level)
+            columns |= {f"{target}_{name}": of for name, of in told.items()}
         return pd.DataFrame(columns)
 
     def _nearest(self, batch: Batch, target: int) -> Nearest | None:
-        rows = [of_model[target] for of_model in self.rows]
-        if self.learned is None:
-            if len(self.models) > 1:
-                return None
-            rows = [torch.arange(len(self.models[0].head.known_positions(target)))]
-        return nearest_of(self.models, rows, batch, self.neighbours, target=target)
+        if self.learned is None and len(self.models) > 1:
+            return None
+        rows = self.rows or [rows_kept(self.models[0])]
+        return nearest_of(self.models, rows, batch, self.neighbours, columns=self.models[0].columns_of(target))
 
     def _neighbours(self, nearest: Nearest | None, ids: Sequence[str], target: int) -> pd.DataFrame:
         if nearest is None:
@@ -172,8 +173,13 @@ class Explainer:
         numbers = rows.tolist()
         frame["neighbour"] = [f"number {row}" if known is None else known.ids[row] for row in numbers]
         frame["formula"] = None if known is None or not known.formulas else [known.formulas[row] for row in numbers]
-        frame["value"] = np.nan if known is None else known.targets[rows, target].numpy()
+        frame["value"] = np.nan if known is None else self._values(known.targets[rows], target)
         return frame.assign(distance=nearest.distances.flatten().numpy())[NEIGHBOURS]
+
+    def _values(self, targets: Tensor, target: int) -> NDArray[Any]:
+        """What a target was, of what was learned of some crystals ``[n, n_columns]``: numbers, or names of classes."""
+        classes = self.together.classes
+        return targets[:, target].numpy() if classes is None else np.array(classes, dtype=object)[labels_of(targets)]
 
     def _gate_weights(self, batch: Batch, target: int) -> Tensor:
         """Of each expert ``[n, n_experts]``."""
@@ -181,7 +187,8 @@ class Explainer:
         for model in self.models:
             with model.head.tuned_on(self.device):
                 weights = model.head.embed(batch)[1]
-            found.append(weights[:, target] if isinstance(model.head, GatedHead) else weights.mean(1))
+            columns = model.columns_of(target)
+            found.append(weights[:, columns].mean(1) if isinstance(model.head, GatedHead) else weights.mean(1))
         return torch.stack(found).mean(0)
 
     def _experts(self, nearest: Nearest | None, weights: Tensor, ids: Sequence[str], target: int) -> pd.DataFrame:
@@ -212,6 +219,7 @@ class Explainer:
             LANDMARKS.format(n=len(head.known_positions(0))) if inducing else None,
             MIXED.format(head=head.name) if mixed else None,
             MEMBERS.format(n=len(self.models)) if len(self.models) > 1 else None,
+            CLASSES if len(self.models[0].columns_of(0)) > 1 and isinstance(head, GatedHead) else None,
         ]
 
 

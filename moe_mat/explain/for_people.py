@@ -20,6 +20,8 @@ from moe_mat.mixture.predicted import OUTSIDE
 # Experts below this share are counted together.
 LEAST_SHARE = 0.02
 MOST_EXPERTS = 10
+# Classes whose probability is told beside that of the predicted one.
+MOST_CLASSES = 3
 
 
 def shown(told: Explanation) -> Iterator[RenderableType]:
@@ -52,11 +54,25 @@ def _crystal(told: Explanation) -> Iterator[RenderableType]:
 
 
 def _prediction(crystal: pd.Series, target: str, level: float) -> str:
+    if isinstance(crystal[f"{target}_predicted"], str):
+        return _class(crystal, target)
     value, std, low, high = (crystal[f"{target}_{name}"] for name in ("predicted", "std", "lower", "upper"))
     interval = "; too few crystals were held out for an interval"
     if pd.notna(std):
         interval = f"; {100 * level:g} % interval {low:.4g} to {high:.4g}, standard deviation {std:.2g}"
     return f"  {target}: {value:.4g}{interval}"
+
+
+def _class(crystal: pd.Series, target: str) -> str:
+    """The predicted class and the most probable others."""
+    beginning, predicted = f"{target}_p_", crystal[f"{target}_predicted"]
+    probabilities = {
+        name.removeprefix(beginning): crystal[name] for name in crystal.index if name.startswith(beginning)
+    }
+    others = sorted((name for name in probabilities if name != predicted), key=lambda name: -probabilities[name])
+    listed = [f"{name} {probabilities[name]:.0%}" for name in others[:MOST_CLASSES]]
+    listed += [f"{len(others) - MOST_CLASSES} others"] if len(others) > MOST_CLASSES else []
+    return f"  {target}: {predicted}, with a probability of {probabilities[predicted]:.0%}; {', '.join(listed)}"
 
 
 def _domain(crystal: pd.Series, target: str) -> str:
@@ -76,10 +92,14 @@ def _table(title: str, *columns: str, numbers: tuple[str, ...] = ()) -> Table:
 
 
 def _neighbours(rows: pd.DataFrame, title: str, target: str) -> Table:
-    table = _table(title, "crystal", "formula", target, "distance", numbers=(target, "distance"))
+    of_class = rows["value"].dtype == object
+    numbers = ("distance",) if of_class else (target, "distance")
+    table = _table(title, "crystal", "formula", target, "distance", numbers=numbers)
     for row in rows.to_dict("records"):
-        value = "" if pd.isna(row["value"]) else f"{row['value']:.4g}"
-        table.add_row(escape(str(row["neighbour"])), escape(row["formula"] or ""), value, f"{row['distance']:.3f}")
+        value = "" if pd.isna(row["value"]) else row["value"] if of_class else f"{row['value']:.4g}"
+        table.add_row(
+            escape(str(row["neighbour"])), escape(row["formula"] or ""), escape(value), f"{row['distance']:.3f}"
+        )
     return table
 
 

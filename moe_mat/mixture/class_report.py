@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
+from moe_mat.mixture.calibrated import Calibrated
 from moe_mat.mixture.class_probabilities import labels_of
 from moe_mat.mixture.class_scores import judge_classes
 from moe_mat.mixture.module import MixtureOfExperts
@@ -43,12 +45,12 @@ class FoundOfPart(NamedTuple):
     calibrations: list[pd.DataFrame]
 
 
-def class_kinds(classes: list[str]) -> list[str]:
+def class_kinds(classes: Sequence[str]) -> list[str]:
     """What is written of a class, as ends of the names of its columns."""
     return ["predicted", *(f"p_{name}" for name in classes), "percentile", "outside"]
 
 
-def class_columns(model: MixtureOfExperts, said: Said) -> dict[str, NDArray[Any]]:
+def class_columns(model: Calibrated, said: Said) -> dict[str, NDArray[Any]]:
     """What is written of some crystals, by the end of the column's name ``[n]`` each.
 
     Args:

@@ -36,8 +36,7 @@ class Members(nn.Module):
         held_out = HeldOut.mean([cast(HeldOut, model.held_out) for model in models])
         self.intervals = Intervals(held_out.targets.shape[1])
         self.intervals.fit(held_out)
-        classes = models[0].classes
-        self.probabilities = ClassProbabilities(len(classes)) if classes else None
+        self.probabilities = ClassProbabilities(len(self.classes)) if self.classes else None
         if self.probabilities is not None:
             self.probabilities.fit(held_out)
         for model in models:
@@ -65,6 +64,11 @@ class Members(nn.Module):
             scores.append(train_in_memory(model, data_of(seed), training, seed=seed))
             models.append(model)
         return cls(models, validation_error=float(np.mean(scores)))
+
+    @property
+    def classes(self) -> list[str] | None:
+        """Names of the classes, in order; ``None`` where targets are numbers."""
+        return self[0].classes
 
     def __iter__(self) -> Iterator[MixtureOfExperts]:
         return (cast(MixtureOfExperts, model) for model in self.models)

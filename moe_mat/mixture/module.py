@@ -81,6 +81,10 @@ class MixtureOfExperts(pl.LightningModule):
         """Targets in their units ``[n, n_targets]``."""
         return self.head(batch)
 
+    def columns_of(self, target: int) -> list[int]:
+        """The columns of the head that belong to a target: its own, or of a class those of `column_names`."""
+        return list(range(len(self.domains))) if self.classes else [target]
+
     def calibrate(self, held_out: HeldOut) -> None:
         """Learn how far to trust predictions from what was said of crystals that the model had not learned from."""
         self.held_out = held_out

@@ -42,7 +42,8 @@ def nearest_training(
         module: Fitted.
         batch: n crystals, embedded by the model's experts.
         k: How many of the nearest; no more than there are.
-        target: For which of the targets; each has its own distance where the head is ``kernel`` or ``inducing``.
+        target: For which of the targets; each has its own distance where the head is ``kernel`` or ``inducing``. So
+            does each class, and the distance is their mean.
 
     Returns:
         Which ones ``[n, k]``, the nearest first: numbers in ``module.learned`` (`LearnedCrystals`: ids, formulas,
@@ -65,36 +66,44 @@ def nearest_training(
         >>> indices.shape, distances[:, 0].tolist(), [member.learned.formulas[i] for i in indices[:, 0]]
         ((4, 3), [0.0, 0.0, 0.0, 0.0], ['Li', 'C', 'Ne', 'Na'])
     """
-    rows = [
-        torch.arange(len(module.head.known_positions(target)))
-        if module.learned is None
-        else module.learned.rows[target]
-    ]
-    found = nearest_of([module], rows, batch, k, target=target)
+    found = nearest_of([module], [rows_kept(module)], batch, k, columns=module.columns_of(target))
     return found.rows.numpy(), found.distances.numpy()
+
+
+def rows_kept(module: MixtureOfExperts) -> Sequence[Tensor]:
+    """Which crystals the head keeps for each of its columns ``[n_kept]``; where none has a name, in its order."""
+    if module.learned is not None:
+        return module.learned.rows
+    return [torch.arange(len(module.head.known_positions(column))) for column in range(len(module.domains))]
 
 
 @torch.inference_mode()
 def nearest_of(
-    models: Sequence[MixtureOfExperts], rows: Sequence[Tensor], batch: Batch, k: int, *, target: int
+    models: Sequence[MixtureOfExperts],
+    rows: Sequence[Sequence[Tensor]],
+    batch: Batch,
+    k: int,
+    *,
+    columns: Sequence[int],
 ) -> Nearest:
     """The nearest crystals of the training by the mean distance of several models, see `nearest_training`.
 
     Args:
         models: Fitted, with the same experts.
-        rows: What each of them calls the crystals that its head keeps, in its order ``[n_kept]``. A crystal that some
-            models do not keep has the mean distance of the others.
+        rows: What each of them calls the crystals that its head keeps for each of its columns, in its order
+            ``[n_kept]``. A crystal that some do not keep has the mean distance of the others.
         batch: n crystals.
         k: How many of the nearest.
-        target: For which of the targets.
+        columns: Of the heads, whose distances are averaged: that of a target, or those of the classes.
     """
     if k < 1:
         raise ValueError(f"k is {k}: ask for 1 neighbour or more")
-    kept = [_Kept(model.eval(), of_model, target) for model, of_model in zip(models, rows, strict=True)]
+    of_models = zip(models, rows, strict=True)
+    kept = [_Kept(model.eval(), of_model[column], column) for model, of_model in of_models for column in columns]
     if not all(len(one.positions) for one in kept):
         raise ValueError("the model keeps no crystals that distances could be measured from: fit it first")
-    size = 1 + max(int(of_model.max()) for of_model in rows)
-    places = [model.head.positions(batch, target).split(CHUNK) for model in models]
+    size = 1 + max(int(one.rows.max()) for one in kept)
+    places = [model.head.positions(batch, column).split(CHUNK) for model in models for column in columns]
     found = [_of_chunk(kept, chunk, k, size) for chunk in zip(*places, strict=True)]
     rows_of, distances, shares = zip(*found, strict=True)
     apart = None if shares[0] is None else torch.cat([one for one in shares if one is not None])
@@ -102,11 +111,11 @@ def nearest_of(
 
 
 class _Kept:
-    """The crystals that a model keeps."""
+    """The crystals that a model keeps for a column of its head."""
 
-    def __init__(self, model: MixtureOfExperts, rows: Tensor, target: int) -> None:
-        self.rows, self.positions = rows, model.head.known_positions(target)
-        self.experts, self.n_experts = model.head.experts_of_axes(target), len(model.cards)
+    def __init__(self, model: MixtureOfExperts, rows: Tensor, column: int) -> None:
+        self.rows, self.positions = rows, model.head.known_positions(column)
+        self.experts, self.n_experts = model.head.experts_of_axes(column), len(model.cards)
 
     def apart(self, positions: Tensor, near: Tensor) -> tuple[Tensor, Tensor | None]:
         """Distances of crystals ``[n, width]`` from some of these ``[n, k]``, and the experts' shares."""

@@ -14,8 +14,9 @@ import torch
 
 from moe_mat.encoders import choose_device
 from moe_mat.mixture.batch import AT_ONCE
+from moe_mat.mixture.calibrated import Calibrated
 from moe_mat.mixture.checkpoints import read_run_checkpoint
-from moe_mat.mixture.class_report import FoundOfPart, SaidOfPart, classes_of_part
+from moe_mat.mixture.class_report import FoundOfPart, SaidOfPart, class_columns, classes_of_part
 from moe_mat.mixture.embedding_data import EmbeddingDataModule
 from moe_mat.mixture.module import MixtureOfExperts, gate_weights
 from moe_mat.mixture.predicted import Said
@@ -175,7 +176,12 @@ def _numbers_of_part(
     return FoundOfPart(pd.DataFrame(written), scores, calibrations)
 
 
-def prediction_columns(model: MixtureOfExperts, said: Said, column: int, level: float) -> dict[str, np.ndarray]:
+def told_columns(model: Calibrated, said: Said, column: int, level: float) -> dict[str, np.ndarray]:
+    """What is told of one target, by the end of the column's name: that of `prediction_columns`, or `class_columns`."""
+    return class_columns(model, said) if model.classes else prediction_columns(model, said, column, level)
+
+
+def prediction_columns(model: Calibrated, said: Said, column: int, level: float) -> dict[str, np.ndarray]:
     """What is written of one target, by the end of the column's name ``[n]`` each; unknown numbers are NaN.
 
     Args:

@@ -39,14 +39,14 @@ class Group:
     Attributes:
         name: What they share.
         n: How many were held out.
-        mae: Their mean absolute error; NaN where there are none.
+        error: Their mean absolute error, or the share of them that is wrong; NaN where there are none.
         ratio: That in units of the mean over all.
         n_train: How many were learned from.
     """
 
     name: str
     n: int
-    mae: float
+    error: float
     ratio: float
     n_train: int
 
@@ -69,7 +69,7 @@ def elements_of(formula: str) -> list[str]:
 def by_element(predictions: pd.DataFrame) -> list[list[Group | None]]:
     """The periodic table: a group each element, ``None`` where there is no place for one."""
     found = {one.name: one for one in _groups(predictions, predictions["formula"].map(elements_of))}
-    nothing = partial(Group, n=0, mae=math.nan, ratio=math.nan, n_train=0)
+    nothing = partial(Group, n=0, error=math.nan, ratio=math.nan, n_train=0)
     return [
         [None if symbol == "." else found.get(symbol, nothing(symbol)) for symbol in row.split()]
         for row in PERIODIC_TABLE
@@ -79,7 +79,7 @@ def by_element(predictions: pd.DataFrame) -> list[list[Group | None]]:
 def by_system(predictions: pd.DataFrame) -> list[Group]:
     """Chemical systems, those with the largest part of all errors first."""
     found = _groups(predictions, predictions["formula"].map(lambda formula: "-".join(elements_of(formula))))
-    return sorted((one for one in found if one.n), key=lambda one: -one.n * one.mae)[:N_SYSTEMS]
+    return sorted((one for one in found if one.n), key=lambda one: -one.n * one.error)[:N_SYSTEMS]
 
 
 def by_size(predictions: pd.DataFrame) -> list[Group]:
@@ -101,10 +101,10 @@ def _groups(predictions: pd.DataFrame, names: pd.Series) -> list[Group]:
     held_out = predictions["part"] != "train"
     errors = predictions["error"].abs().where(held_out)
     each = pd.DataFrame({"name": names, "held_out": held_out, "error": errors}).explode("name").groupby("name")
-    summed = each.agg(n=("held_out", "sum"), n_all=("held_out", "size"), mae=("error", "mean"))
-    mae = errors.mean()
-    ratios = summed["mae"] / mae if mae > 0 else summed["mae"] * math.nan
-    columns = (summed["n"], summed["n_all"], summed["mae"], ratios)
+    summed = each.agg(n=("held_out", "sum"), n_all=("held_out", "size"), error=("error", "mean"))
+    mean = errors.mean()
+    ratios = summed["error"] / mean if mean > 0 else summed["error"] * math.nan
+    columns = (summed["n"], summed["n_all"], summed["error"], ratios)
     return [
         Group(str(name), int(n), float(own), float(ratio), int(n_all - n))
         for name, n, n_all, own, ratio in zip(summed.index, *columns, strict=True)

@@ -18,28 +18,73 @@ from moe_mat.pages.nearest_training import nearest_training
 LONGEST_NAME = 60
 # Of the table of the worst, all of which are drawn.
 N_WORST = 15
-# Columns of the predictions that the page's script has.
-DRAWN = ("row", "id", "formula", "n_atoms", "true", "predicted", "lower", "upper", "percentile", "outside")
+# Columns of the predictions that the page's script has, and those that it has of numbers, or of classes.
+DRAWN = ("row", "id", "formula", "n_atoms", "true", "predicted", "percentile", "outside")
+OF_NUMBERS = ("lower", "upper")
+OF_CLASSES = ("p_true", "likely", "probabilities")
+# Classes whose probability is told of a crystal.
+N_LIKELY = 4
 
 
 def predictions_of(report: RunReport, data: CrystalDataModule, target: str) -> pd.DataFrame:
     """What is known of the predictions of one target, a row each.
 
     Columns: ``row`` of the data, ``id``, ``formula``, ``n_atoms``, ``part`` (of crystals that the model has learned
-    from, ``train``), ``true``, ``predicted``, ``error``, ``lower``, ``upper``, ``percentile`` and ``outside``. Crystals
-    without a value are left out.
+    from, ``train``), ``in_part``, ``true``, ``predicted``, ``error``, ``percentile``, ``outside``, and of numbers
+    ``lower`` and ``upper``. Crystals without a value are left out.
+
+    Of classes, ``true`` and ``predicted`` are their numbers; ``p_true`` is the probability of the true one, ``error``
+    what it lacks to 1, ``wrong`` whether another one is predicted, and ``likely`` are the most probable ones.
     """
     said = report.predictions
     rows = np.concatenate([data.rows[part].numpy() for part in said["part"].unique()])
-    kinds = ("predicted", "lower", "upper", "percentile", "outside")
-    frame = pd.DataFrame({kind: said[f"{target}_{kind}"].to_numpy() for kind in kinds})
-    frame["row"], frame["id"], frame["true"] = rows, said["material_id"].map(short).to_numpy(), said[target].to_numpy()
+    frame = _of_classes(report, target) if report.of_classes else _of_numbers(report, target)
+    for kind in ("percentile", "outside"):
+        frame[kind] = said[f"{target}_{kind}"].to_numpy()
+    frame["row"], frame["id"] = rows, said["material_id"].map(short).to_numpy()
     frame["part"] = said["part"].mask(said["in_sample"].astype(bool), "train").to_numpy()
     frame["in_part"] = said["part"].to_numpy()
-    frame["error"] = frame["predicted"] - frame["true"]
     for column in ("formula", "n_atoms"):
         frame[column] = data.crystals[column].to_numpy()[rows]
     return frame[np.isfinite(frame["true"])].reset_index(drop=True)
+
+
+def _of_numbers(report: RunReport, target: str) -> pd.DataFrame:
+    said = report.predictions
+    frame = pd.DataFrame({kind: said[f"{target}_{kind}"].to_numpy() for kind in ("predicted", *OF_NUMBERS)})
+    frame["true"] = said[target].to_numpy()
+    return frame.assign(error=frame["predicted"] - frame["true"])
+
+
+def _of_classes(report: RunReport, target: str) -> pd.DataFrame:
+    said, classes = report.predictions, report.classes
+    true, predicted = (
+        pd.Categorical(said[name].astype(str), classes).codes for name in (target, f"{target}_predicted")
+    )
+    probabilities = probabilities_of(report, target)
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :N_LIKELY]
+    p_true = probabilities[np.arange(len(said)), true]
+    return pd.DataFrame(
+        {
+            "true": true,
+            "predicted": predicted,
+            "p_true": p_true,
+            "error": 1 - p_true,
+            "wrong": (true != predicted).astype(float),
+            "likely": order.tolist(),
+            "probabilities": np.take_along_axis(probabilities, order, axis=1).round(4).tolist(),
+        }
+    )
+
+
+def probabilities_of(report: RunReport, target: str) -> np.ndarray:
+    """Of a target that is a class, the probabilities of the classes in order ``[n_predicted, n_classes]``."""
+    return report.predictions[[f"{target}_p_{name}" for name in report.classes]].to_numpy(dtype=float)
+
+
+def mistakes(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Predictions of which the mean ``error`` is to be read: of classes, it becomes the share that is wrong."""
+    return predictions.assign(error=predictions["wrong"]) if "wrong" in predictions else predictions
 
 
 def short(name: object) -> str:
@@ -91,19 +136,20 @@ def points(drawn: Sequence[Drawn], model: MixtureOfExperts, data: CrystalDataMod
 
     Returns:
         Of each target, ``parts`` has columns by part: ``nearest`` are numbers in ``known``, the names, formulas and
-        values of crystals of the training, and ``distance`` how far these are.
+        values (of classes their numbers) of crystals of the training, and ``distance`` how far these are.
     """
-    return [_points(one.predictions, model, data, column) for column, one in enumerate(drawn)]
+    return [_points(one.predictions, model, data, target) for target, one in enumerate(drawn)]
 
 
-def _points(said: pd.DataFrame, model: MixtureOfExperts, data: CrystalDataModule, column: int) -> dict[str, Any]:
-    near = nearest_training(model, data, said["row"].to_numpy(dtype=int), column=column)
+def _points(said: pd.DataFrame, model: MixtureOfExperts, data: CrystalDataModule, target: int) -> dict[str, Any]:
+    near = nearest_training(model, data, said["row"].to_numpy(dtype=int), target=target)
     known = [number for number in np.unique(near.numbers).tolist() if number >= 0]
     place = {number: place for place, number in enumerate(known)}
+    columns = (*DRAWN, *(OF_CLASSES if model.classes else OF_NUMBERS))
     parts = {}
     for part in ("train", "val", "test"):
         here = (said["part"] == part).to_numpy()
-        parts[part] = {name: said[name].to_numpy()[here] for name in DRAWN} | {
+        parts[part] = {name: said[name].to_numpy()[here] for name in columns} | {
             "nearest": [[place[number] for number in of if number >= 0] for of in near.numbers[here].tolist()],
             "distance": near.distances[here],
         }

@@ -82,10 +82,15 @@ def in_words(kinds: Sequence[Weighed]) -> str:
     return f"{text}; all other kinds of experts share {100 * rest:.0f} %." if rest >= 0.005 else f"{text}."
 
 
-def beside_the_gate(head: Head, column: int) -> str | None:
-    """What part of a target's prediction does not go through the gate; ``None`` where all does, or is not known."""
-    shares = [(one["kernel"], one["share"]) for one in head.tried if one.get("target") == column and "kernel" in one]
-    beside = sum(share for kernel, share in shares if kernel != "gated")
+def beside_the_gate(head: Head, columns: Sequence[int]) -> str | None:
+    """What part of a target's prediction does not go through the gate; ``None`` where all does, or is not known.
+
+    Args:
+        head: Of the model.
+        columns: What it learns of the target.
+    """
+    shares = [(one["kernel"], one["share"]) for one in head.tried if one.get("target") in columns and "kernel" in one]
+    beside = sum(share for kernel, share in shares if kernel != "gated") / len(columns)
     if not beside:
         return None
     return (

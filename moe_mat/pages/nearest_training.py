@@ -10,6 +10,7 @@ import torch
 
 from moe_mat.encoders import choose_device
 from moe_mat.mixture.batched_rows import BatchedRows
+from moe_mat.mixture.class_probabilities import labels_of
 from moe_mat.mixture.data import CrystalDataModule
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.nearest import nearest_training as nearest_of_model
@@ -23,7 +24,7 @@ class Neighbours(NamedTuple):
     Attributes:
         ids: Names of the crystals that were learned from.
         formulas: Theirs.
-        values: Of the target.
+        values: Of the target; of a class their numbers.
         numbers: Which of these are the nearest ``[n, k]``, the nearest first; -1 where there are fewer.
         distances: To them ``[n, k]``.
     """
@@ -36,7 +37,7 @@ class Neighbours(NamedTuple):
 
 
 def nearest_training(
-    model: MixtureOfExperts, data: CrystalDataModule, rows: np.ndarray, *, column: int, k: int = N_NEAREST
+    model: MixtureOfExperts, data: CrystalDataModule, rows: np.ndarray, *, target: int, k: int = N_NEAREST
 ) -> Neighbours:
     """The nearest crystals that a model has learned from, itself excepted.
 
@@ -44,7 +45,7 @@ def nearest_training(
         model: A finished model; of one that does not name its crystals, nobody's neighbours are known.
         data: Crystals embedded by its experts.
         rows: Of those whose neighbours are wanted ``[n]``.
-        column: Of the target.
+        target: Which of the targets.
         k: Number of neighbours.
     """
     learned = model.learned
@@ -52,7 +53,7 @@ def nearest_training(
         return Neighbours([], [], np.empty(0), np.empty((len(rows), 0), int), np.empty((len(rows), 0)))
     some = BatchedRows(data, torch.as_tensor(rows)).__getitems__(list(range(len(rows))))
     with model.head.tuned_on(choose_device(data.device)):
-        numbers, distances = nearest_of_model(model, some, k + 1, target=column)
+        numbers, distances = nearest_of_model(model, some, k + 1, target=target)
     digest = model.data_digest
     if digest is not None and digest.difference(data.digest) is None:
         itself = np.array(learned.ids, dtype=object)[numbers] == np.array(some.ids, dtype=object)[:, None]
@@ -63,7 +64,7 @@ def nearest_training(
     return Neighbours(
         learned.ids,
         learned.formulas,
-        learned.targets[:, column].numpy(),
+        (labels_of(learned.targets) if model.classes else learned.targets[:, target]).numpy(),
         np.take_along_axis(numbers, order, axis=1),
         np.take_along_axis(distances, order, axis=1),
     )

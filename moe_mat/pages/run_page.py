@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -14,15 +14,14 @@ import pandas as pd
 
 from moe_mat.crystals.errors import LeftOut
 from moe_mat.crystals.splits import PARTS
-from moe_mat.crystals.units import with_unit
 from moe_mat.files.whole import write_text
 from moe_mat.mixture.data import CrystalDataModule
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.report import RunReport
-from moe_mat.mixture.uncertainty_scores import LEVELS
-from moe_mat.pages import breakdown, gate_words
-from moe_mat.pages.crystals_shown import N_WORST, choose, points, predictions_of, short, worst_first
+from moe_mat.pages import breakdown, gate_words, of_classes, of_numbers
+from moe_mat.pages.crystals_shown import N_WORST, choose, mistakes, points, predictions_of, short, worst_first
 from moe_mat.pages.page import NOTHING, render
+from moe_mat.pages.scores import TITLES, scores
 from moe_mat.pages.seen import look
 
 FILE = "report.html"
@@ -31,7 +30,6 @@ LARGEST = 5_000_000
 MOST_POINTS = 6000
 # Rows of lists, whose whole is in a file of the run folder.
 MOST_LISTED = 50
-TITLES = {"train": "Training", "val": "Validation", "test": "Test"}
 
 
 @dataclass(frozen=True)
@@ -84,34 +82,32 @@ def _page(run: RunSubject, *, most: int) -> str:
     said = [predictions_of(report, data, target) for target in targets]
     drawn = [choose(one, most=max(most // len(targets), N_WORST)) for one in said]
     drawing = points(drawn, model, data)
-    seen = look(report, data, model.cards, targets)
+    seen = look(report.gate_weights, data, model.cards, dict(zip(targets, map(mistakes, said), strict=True)))
     shown = []
     for column, (target, of_target) in enumerate(zip(targets, said, strict=True)):
-        drawing[column] |= {
-            "name": with_unit(target, report.units),
-            "level": run.level,
-            "calibration": _calibration(report, target),
-        }
+        of_kind, drawn_of_kind = _of_kind(run, target, of_target)
+        drawing[column] |= drawn_of_kind
+        wrong = mistakes(of_target)
         shown.append(
             {
                 "name": target,
-                "unit": report.units.get(target, ""),
-                **_errors(report, target),
-                "levels": _levels(report, target),
+                **scores(report, target),
+                **of_kind,
                 "n_all": drawn[column].n_all,
                 "n_drawn": len(drawn[column].predictions),
                 "worst": _worst(of_target, seen[column].flags),
                 "n_held_out": int((of_target["part"] != "train").sum()),
-                "elements": breakdown.by_element(of_target),
-                "systems": breakdown.by_system(of_target),
-                "sizes": breakdown.by_size(of_target),
+                "elements": breakdown.by_element(wrong),
+                "systems": breakdown.by_system(wrong),
+                "sizes": breakdown.by_size(wrong),
                 "seen": seen[column],
-                "beside_the_gate": gate_words.beside_the_gate(model.head, column),
+                "beside_the_gate": gate_words.beside_the_gate(model.head, model.columns_of(column)),
             }
         )
     kinds = gate_words.kinds(report.gate_weights, model.cards)
     checks = data.checks
     content = {
+        "kind": "of_classes" if report.of_classes else "of_numbers",
         "data": data.name,
         "place": data.place,
         "folder": str(run.folder),
@@ -132,7 +128,7 @@ def _page(run: RunSubject, *, most: int) -> str:
         "n_left_out": len(data.left_out),
         "repeated": checks.repeated,
         "contradicting": checks.contradicting,
-        "copies": _copies(checks.crystals, targets),
+        "copies": _copies(run),
         "n_copies": len(checks.crystals),
         "commands": run.commands,
     }
@@ -143,34 +139,14 @@ def _left_out(one: LeftOut) -> dict[str, str | None]:
     return {"id": short(one.material_id or NOTHING), "source": one.source, "column": one.column, "reason": one.reason}
 
 
-def _errors(report: RunReport, target: str) -> dict[str, Any]:
-    """The rows of the errors' table, and the one that tells the error on new crystals, if there is one."""
-    rows = report.metrics[report.metrics["target"] == target]
-    records = rows.to_dict("records")
-    for one in records:
-        one["title"] = TITLES[one["part"]] + (", in sample" if one["in_sample"] and one["part"] != "train" else "")
-    new = [one for part in ("test", "val") for one in records if one["part"] == part and not one["in_sample"]]
-    return {"metrics": records, "headline": next((one for one in new if one["n"]), None)}
-
-
-def _levels(report: RunReport, target: str) -> dict[str, list[dict[str, float]]]:
-    """Part to level, coverage and mean width of the intervals, of crystals that were not learned from."""
-    found = {}
-    for row in report.metrics.to_dict("records"):
-        if row["target"] == target and not row["in_sample"] and np.isfinite(row.get("coverage_90", np.nan)):
-            found[f"{TITLES[row['part']]} ({row['n']})"] = [
-                {"level": level, "coverage": row[f"coverage_{100 * level:g}"], "width": row[f"width_{100 * level:g}"]}
-                for level in LEVELS
-            ]
-    return dict(reversed(found.items()))
-
-
-def _calibration(report: RunReport, target: str) -> dict[str, dict[str, np.ndarray]]:
-    if not len(report.calibration):
-        return {}
-    of_target = report.calibration[report.calibration["target"] == target].sort_values("level")
-    names = ("level", "coverage", "mae")
-    return {str(part): {name: of[name].to_numpy() for name in names} for part, of in of_target.groupby("part")}
+def _of_kind(run: RunSubject, target: str, said: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is shown and drawn of numbers, or of classes."""
+    report = run.report
+    if not report.of_classes:
+        return of_numbers.shown(report, target), of_numbers.drawn(report, target, level=run.level)
+    headline = scores(report, target)["headline"]
+    judged = of_classes.judge(report, target, said, headline and headline["part"])
+    return of_classes.shown(report, target, said, judged), of_classes.drawn(report, target, judged)
 
 
 def _worst(predictions: pd.DataFrame, seen: np.ndarray) -> list[dict[Hashable, Any]]:
@@ -178,7 +154,10 @@ def _worst(predictions: pd.DataFrame, seen: np.ndarray) -> list[dict[Hashable, A
     return worst.assign(seen=seen[worst["row"].to_numpy(dtype=int)]).to_dict("records")
 
 
-def _copies(crystals: pd.DataFrame, targets: Sequence[str]) -> list[dict[str, Any]]:
+def _copies(run: RunSubject) -> list[dict[str, Any]]:
+    crystals, targets = run.data.checks.crystals[:MOST_LISTED], run.targets
+    if run.model.classes:
+        crystals = of_classes.named(crystals, targets[0], run.model.classes)
     return [
         {
             "id": short(row["material_id"]),
@@ -186,7 +165,7 @@ def _copies(crystals: pd.DataFrame, targets: Sequence[str]) -> list[dict[str, An
             "same_as": short(row["same_as"]),
             "values": [row[target] for target in targets],
         }
-        for row in crystals[:MOST_LISTED].to_dict("records")
+        for row in crystals.to_dict("records")
     ]
 
 

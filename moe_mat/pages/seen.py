@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from moe_mat.audit import FLAGS, Overlap, estimate, find_quantity, rows_left
 from moe_mat.audit.quantities import OTHER
 from moe_mat.crystals.splits import PARTS
 from moe_mat.mixture.data import CrystalDataModule
-from moe_mat.mixture.report import RunReport
-from moe_mat.pages.crystals_shown import predictions_of
 from moe_mat.zoo.cards import ExpertCard
 
 
@@ -37,11 +36,11 @@ class SeenBy:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Test rows that remain when those seen are taken away: how many, and the error on them."""
+    """Test rows that remain when those seen are taken away: how many, and the mean error on them."""
 
     kind: str
     n: int
-    mae: float
+    error: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,8 +71,19 @@ class Seen:
         return any(one.possibly for one in self.groups)
 
 
-def look(report: RunReport, data: CrystalDataModule, cards: Sequence[ExpertCard], targets: Sequence[str]) -> list[Seen]:
+def look(
+    weights: Mapping[str, float],
+    data: CrystalDataModule,
+    cards: Sequence[ExpertCard],
+    predictions: Mapping[str, pd.DataFrame],
+) -> list[Seen]:
     """What experts have seen, estimated without structures, for each target.
+
+    Args:
+        weights: Expert tag to gate weight.
+        data: Of the run.
+        cards: Of the experts.
+        predictions: Target to its predictions, with the ``error`` whose mean is told.
 
     Raises:
         CardError: When a card of a trunk is not there.
@@ -83,15 +93,15 @@ def look(report: RunReport, data: CrystalDataModule, cards: Sequence[ExpertCard]
     counted = np.zeros(len(data.crystals), dtype=bool)
     counted[np.concatenate([data.rows[part].numpy() for part in PARTS])] = True
     found = []
-    for target in targets:
+    for target, said in predictions.items():
         quantity = _quantity(target)
         overlaps = matches.overlaps(quantity or OTHER)
-        groups = [_seen_by(one, counted, report.gate_weights) for one in overlaps]
+        groups = [_seen_by(one, counted, weights) for one in overlaps]
         trained = [one for one in groups if one.sources]
         without = [tag for one in groups if not one.sources for tag in one.experts]
         any_expert = {flag: int((_any(overlaps, flag) & counted).sum()) for flag in FLAGS}
         trained.sort(key=lambda one: -one.weight)
-        left = _left(report, data, target, overlaps)
+        left = _left(said, overlaps)
         flags = _any(overlaps, "crystal_with_label" if quantity else "crystal")
         found.append(Seen(quantity, int(counted.sum()), any_expert, trained, without, left, flags))
     return found
@@ -121,12 +131,12 @@ def _words(quantities: Sequence[str]) -> str:
     return ", ".join(one.replace("_", " ") for one in quantities)
 
 
-def _left(report: RunReport, data: CrystalDataModule, target: str, overlaps: Sequence[Overlap]) -> list[Left]:
-    said = predictions_of(report, data, target)
+def _left(said: pd.DataFrame, overlaps: Sequence[Overlap]) -> list[Left]:
     test = said[said["part"] == "test"]
     if not len(test):
         return []
     errors, rows = test["error"].abs().to_numpy(), test["row"].to_numpy()
-    kept = {"all": np.ones(len(data.crystals), dtype=bool), **rows_left(overlaps)}
+    flags_left = rows_left(overlaps)
+    kept = {"all": np.ones_like(next(iter(flags_left.values()))), **flags_left}
     means = {kind: errors[flags[rows]] for kind, flags in kept.items()}
     return [Left(kind, len(some), float(some.mean()) if len(some) else np.nan) for kind, some in means.items()]

@@ -1,4 +1,5 @@
 from .choice import Wanted, choose
+from .classifier import SuggestingClassifier
 from .constraints import Constraints
 from .goals import Goal
 from .measured import Measured
@@ -14,6 +15,7 @@ __all__ = [
     "Goal",
     "Measured",
     "Screening",
+    "SuggestingClassifier",
     "SuggestingRegressor",
     "Wanted",
     "choose",

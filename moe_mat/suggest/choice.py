@@ -36,7 +36,9 @@ class Wanted:
         if self.n < 1:
             raise ValueError(f"n is {self.n}: at least one crystal is suggested")
         if self.acquisition == "thompson" and not self.goal.needs_values:
-            raise ValueError("Thompson sampling looks for values, and the goal is uncertainty: name another of the two")
+            raise ValueError(
+                f"Thompson sampling looks for values, and the goal is {self.goal}: name another of the two"
+            )
 
     def bar(self, measured: Numbers) -> float:
         """The merit that is to be passed, from measured values ``[m]``; see `Goal.bar`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,42 +18,77 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """The largest or smallest value, the one nearest to a target, or the crystal that the model knows least of.
+    """The largest or smallest value, the one nearest to a target, a class, or the crystal that is known least of.
 
     Attributes:
         kind: Which of them.
         value: The target, in its unit.
+        name: Of the class.
     """
 
-    kind: Literal["max", "min", "target", "uncertainty"]
+    kind: Literal["max", "min", "target", "class", "uncertainty"]
     value: float = math.nan
+    name: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Goal:
-        """From ``max``, ``min``, ``target=1.5`` or ``uncertainty``.
+        """From ``max``, ``min``, ``target=1.5``, ``class=cubic`` or ``uncertainty``.
 
         Raises:
             ValueError: It is none of these.
 
         Example:
             >>> Goal.parse("target=1.5")
-            Goal(kind='target', value=1.5)
+            Goal(kind='target', value=1.5, name='')
         """
         name, equals, number = text.partition("=")
         if name in ("max", "min", "uncertainty") and not equals:
             return cls(name)  # type: ignore[arg-type]
+        if name == "class" and number:
+            return cls("class", name=number)
         try:
             value = float(number)
         except ValueError:
             value = math.nan
         if name != "target" or not math.isfinite(value):
-            raise ValueError(f"the goal is {text!r}: use max, min, target=1.5 (in the target's unit) or uncertainty")
+            raise ValueError(
+                f"the goal is {text!r}: use max, min, target=1.5 (in the target's unit) or uncertainty; of classes "
+                "class=NAME or uncertainty"
+            )
         return cls("target", value)
+
+    def __str__(self) -> str:
+        return self.kind + {"target": f"={self.value:g}", "class": f"={self.name}"}.get(self.kind, "")
+
+    def check(self, target: str, classes: Sequence[str] | None) -> None:
+        """Refuse what makes no sense for a target.
+
+        Args:
+            target: Its name.
+            classes: Of it; ``None`` where it is a number.
+
+        Raises:
+            ValueError: When the goal is of the other kind, or there is no such class; says what may be used.
+        """
+        if classes is None:
+            if self.kind == "class":
+                raise ValueError(
+                    f"the goal is {str(self)!r}, and {target} is a number: use max, min, target=1.5 (in its unit) or "
+                    "uncertainty"
+                )
+            return
+        if self.needs_values:
+            raise ValueError(
+                f"the goal is {str(self)!r}, and {target} is a class: use uncertainty, or class=NAME with one of "
+                f"{', '.join(classes)}"
+            )
+        if self.kind == "class" and self.name not in classes:
+            raise ValueError(f"{target} has no class {self.name!r}: its classes are {', '.join(classes)}")
 
     @property
     def needs_values(self) -> bool:
-        """Whether it is about the values, and not about what is not known of them."""
-        return self.kind != "uncertainty"
+        """Whether it is about values that are numbers, and not about probabilities or what is not known."""
+        return self.kind not in ("uncertainty", "class")
 
     def merit(self, values: Numbers) -> Numbers:
         """How good values are ``[n]``: the larger the better, in the target's unit."""

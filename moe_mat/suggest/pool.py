@@ -23,7 +23,7 @@ class Candidates:
         ids: Their names, or rows ``[m]``.
         formulas: ``[m]``.
         keys: What identifies their structures, see `moe_mat.crystals.structures.structure_key` ``[m]``.
-        numbers: What is said of each of them, by name ``[m]``; ``predicted`` and ``std`` among them.
+        numbers: What is said of each of them, by name ``[m]``; what they are ranked by among them.
         mixed: Their mixed embeddings ``[m, width]``.
     """
 

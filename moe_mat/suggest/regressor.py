@@ -1,41 +1,25 @@
-"""What an estimator says of what to measure next."""
+"""What a regressor says of what to measure next."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import pandas as pd
-from numpy.random import RandomState
-from pymatgen.core import Structure
 from sklearn.utils.validation import check_is_fitted
 
 from moe_mat.crystals.given import Crystals
-from moe_mat.encoders import Device
-from moe_mat.mixture.batch import AT_ONCE, Batch
-from moe_mat.mixture.labelled import given_structures
-from moe_mat.mixture.members import Members
 from moe_mat.mixture.settings import DEFAULT_LEVEL
 from moe_mat.suggest.choice import Wanted
 from moe_mat.suggest.constraints import Constraints
+from moe_mat.suggest.estimators import SuggestsCrystals
 from moe_mat.suggest.goals import Goal
-from moe_mat.suggest.measured import Measured
-from moe_mat.suggest.screening import Screening
 from moe_mat.suggest.settings import Acquisition, Batching, ChoiceSettings
 
 
-class SuggestingRegressor(ABC):
-    """An estimator of crystals that keeps those of its training, with their values."""
+class SuggestingRegressor(SuggestsCrystals):
+    """A regressor of crystals that keeps those of its training, with their values."""
 
-    members_: Members
-    device: Device
-    random_state: int | RandomState | None
-    _measured: Measured
     _targets: list[str]
-
-    @abstractmethod
-    def _embed(self, X: Sequence[Structure]) -> Batch:
-        """Embeddings of crystals."""
 
     def suggest(
         self,
@@ -76,24 +60,10 @@ class SuggestingRegressor(ABC):
             ValueError: When the goal, a setting or an element cannot be used; names it.
         """
         check_is_fitted(self)
-        screening = Screening(
-            Wanted(Goal.parse(goal), n, acquisition, batch),
-            Constraints.parse(without, max_atoms),
-            self._measured,
-            column=self._column(target),
-            level=interval,
-            seed=self.random_state if isinstance(self.random_state, int) else 0,
-        )
-        structures = given_structures(X)
-        rows = [row for row, one in enumerate(structures) if screening.admits(row, one)]
-        for start in range(0, len(rows), AT_ONCE):
-            some = rows[start : start + AT_ONCE]
-            candidates = [structures[row] for row in some]
-            embedded = self._embed(candidates)
-            mixed = self.members_.embed(embedded, self.device)
-            said = self.members_.say(embedded, self.device)
-            screening.consider(some, candidates, said, mixed, self.members_.intervals)
-        return screening.table("row")
+        column, wanted = self._column(target), Wanted(Goal.parse(goal), n, acquisition, batch)
+        wanted.goal.check(self._targets[column], None)
+        constraints = Constraints.parse(without, max_atoms)
+        return self._suggested(X, wanted, constraints, column=column, level=interval)
 
     def _column(self, target: str | None) -> int:
         if target is None and len(self._targets) == 1:

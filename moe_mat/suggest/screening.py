@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,12 +10,15 @@ from pymatgen.core import Structure
 from torch import Tensor
 
 from moe_mat.crystals.structures import structure_key
-from moe_mat.mixture.intervals import Intervals
+from moe_mat.mixture.calibrated import Calibrated
+from moe_mat.mixture.class_report import class_kinds
 from moe_mat.mixture.predicted import Said
+from moe_mat.mixture.report import PREDICTED_OF_TARGET, told_columns
 from moe_mat.suggest.choice import Wanted, choose
 from moe_mat.suggest.constraints import Constraints
-from moe_mat.suggest.goals import value_of
+from moe_mat.suggest.goals import Numbers, value_of
 from moe_mat.suggest.measured import Measured
+from moe_mat.suggest.of_classes import worth_of_classes
 from moe_mat.suggest.pool import SIZE, Candidates, Pool
 
 
@@ -26,6 +29,7 @@ class Screening:
         wanted: What is to be suggested.
         constraints: What a candidate must fulfil.
         measured: Crystals whose values are known.
+        model: That speaks of the candidates.
         column: Of the target.
         level: Of the intervals.
         seed: Of Thompson sampling.
@@ -44,12 +48,13 @@ class Screening:
         wanted: Wanted,
         constraints: Constraints,
         measured: Measured,
+        model: Calibrated,
         *,
         column: int = 0,
         level: float,
         seed: int = 0,
     ) -> None:
-        self.wanted, self.constraints, self.measured = wanted, constraints, measured
+        self.wanted, self.constraints, self.measured, self.model = wanted, constraints, measured, model
         self.column, self.level, self.seed = column, level, seed
         values = measured.values(column)
         if wanted.goal.needs_values and not len(values):
@@ -75,7 +80,6 @@ class Screening:
         structures: Sequence[Structure],
         said: Said,
         mixed: Tensor,
-        intervals: Intervals,
     ) -> None:
         """Rank some candidates.
 
@@ -84,22 +88,14 @@ class Screening:
             structures: The candidates ``[m]``.
             said: What the model says of them.
             mixed: Their mixed embeddings ``[m, width]``.
-            intervals: Of the model.
 
         Raises:
             ValueError: When the model does not know its errors.
         """
-        lower, upper = intervals.bounds(said, self.level)
-        columns = {
-            "predicted": said.predicted.values,
-            "std": intervals.std(said),
-            "lower": lower,
-            "upper": upper,
-            "percentile": said.percentiles,
-            "outside": said.outside,
-        }
-        numbers = {name: values[:, self.column].numpy() for name, values in columns.items()}
-        mean, std = (numbers[name].astype(float) for name in ("predicted", "std"))
+        numbers = told_columns(self.model, said, self.column, self.level)
+        if self.model.classes:
+            numbers[WORTH] = worth_of_classes(self.wanted.goal, self.model, said)
+        mean, std = _mean_and_std(numbers)
         if not np.isfinite(std).all():
             raise ValueError("the model does not know its errors: fewer than five crystals were held out; fit on more")
         formulas = [one.composition.element_composition.reduced_formula for one in structures]
@@ -115,9 +111,9 @@ class Screening:
             prefix: Of the columns about the target.
 
         Returns:
-            ``rank``, the name, ``formula``, and of the target ``predicted``, ``std``, ``lower``, ``upper``,
-            ``percentile`` and ``outside``; ``acquisition`` is what the crystal was chosen by, in the target's unit.
-            ``attrs`` has `considered`, `known` and `excluded`.
+            ``rank``, the name, ``formula``, and of the target what `told_columns` gives; ``acquisition`` is what the
+            crystal was chosen by, in the target's unit, or of classes a probability, or the entropy in units of that of
+            an even guess. ``attrs`` has `considered`, `known` and `excluded`.
         """
         table = pd.DataFrame(self._chosen(name, prefix))
         table.attrs = {
@@ -128,21 +124,28 @@ class Screening:
         return table
 
     def _chosen(self, name: str, prefix: str) -> dict[str, object]:
+        told = class_kinds(self.model.classes) if self.model.classes else PREDICTED_OF_TARGET
         found = self._pool.candidates
         if found is None:
-            return {column: [] for column in ("rank", name, "formula", *(prefix + one for one in SAID), "acquisition")}
-        mean, std = (found.numbers[one].astype(float) for one in ("predicted", "std"))
+            return {column: [] for column in ("rank", name, "formula", *(prefix + one for one in told), "acquisition")}
         random = np.random.default_rng(self.seed)
-        rows, worth = choose(self.wanted, mean, std, found.mixed, bar=self.bar, random=random)
+        rows, worth = choose(self.wanted, *_mean_and_std(found.numbers), found.mixed, bar=self.bar, random=random)
         chosen = found.some(rows)
         return {
             "rank": np.arange(1, len(rows) + 1),
             name: chosen.ids,
             "formula": chosen.formulas,
-            **{prefix + one: chosen.numbers[one] for one in SAID},
+            **{prefix + one: chosen.numbers[one] for one in told},
             "acquisition": worth,
         }
 
 
-SAID = ("predicted", "std", "lower", "upper", "percentile", "outside")
-"""Columns about the target."""
+WORTH = "worth"
+"""What `worth_of_classes` gives, among the numbers of a candidate."""
+
+
+def _mean_and_std(numbers: Mapping[str, np.ndarray]) -> tuple[Numbers, Numbers]:
+    """What candidates are ranked by ``[n]``: of classes there is no mean, and their worth in place of a deviation."""
+    if WORTH in numbers:
+        return np.zeros(len(numbers[WORTH])), numbers[WORTH]
+    return numbers["predicted"].astype(float), numbers["std"].astype(float)

@@ -19,7 +19,8 @@ class ChoiceSettings:
     Attributes:
         n: How many crystals are suggested, such as are measured at a time.
         acquisition: ``improvement``, what a measurement is expected to bring; ``prediction``, the best predicted; or
-            ``thompson``, the best of values drawn at random. For the goal uncertainty it is the standard deviation.
+            ``thompson``, the best of values drawn at random. For the goal uncertainty it is the standard deviation,
+            and for goals of classes what they say.
         batch: ``diverse``, each as if those before it were measured already; or ``best``, the best one by one, however
             alike. Thompson sampling draws for each anew.
         without: Elements that are not wanted, as ``Pb,Cd``.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.class_runs import class_run  # noqa: F401
 from cli.own_runs import Run, write_parquet
 from moe_mat.cli.main import main
 

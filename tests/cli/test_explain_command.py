@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from cli.class_runs import ClassRun
 from cli.own_runs import N_CRYSTALS, Run, checkpoint, small
 from moe_mat.mixture.checkpoints import DIGEST, LEARNED, RunCheckpoints, read_run_checkpoint
 
@@ -43,3 +45,17 @@ def test_a_prediction_is_explained(
 
     assert run("explain", own[1], *options, "--output", "told.txt") == 1
     assert "a .json, .csv or .parquet file is written" in capsys.readouterr().err
+
+
+def test_a_class_is_explained(run: Run, class_run: ClassRun, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--ckpt_path", class_run.checkpoint, class_run.data, "--neighbours", 2]
+    assert run("explain", *options, "--output", "told.csv") == 0
+    out = capsys.readouterr().out
+    assert "kind: soft, with a probability of" in out
+    told, neighbours = pd.read_csv("told.csv"), pd.read_csv("told_neighbours.csv")
+    written = class_run.run.report.predictions.set_index("material_id")
+    test = told[~told["in_sample"]].set_index("material_id")
+    assert len(test)
+    assert test["kind_predicted"].tolist() == written.loc[test.index, "kind_predicted"].tolist()
+    known = pd.read_json(class_run.data).set_index("material_id")["kind"]
+    assert neighbours["value"].tolist() == known[neighbours["neighbour"]].tolist()

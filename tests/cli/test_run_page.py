@@ -106,7 +106,7 @@ def test_names_are_text_and_nothing_else(made: Made) -> None:
 def test_the_nearest_are_others_that_were_learned_from(made: Made) -> None:
     model, data = made.run.model, made.run.data
     rows = torch.cat([data.rows["test"][:2], data.rows["val"][:1], data.rows["train"][:1]])
-    found = nearest_training(model, data, rows.numpy(), column=0, k=3)
+    found = nearest_training(model, data, rows.numpy(), target=0, k=3)
     every = data.part("train", "val", "test")
     with torch.no_grad():
         positions = dict(zip(every.ids, model.head.positions(every, 0), strict=True))
@@ -121,7 +121,7 @@ def test_the_nearest_are_others_that_were_learned_from(made: Made) -> None:
         assert found.values[numbers].tolist() == [values[name] for name in expected]
     strange = CrystalDataModule.__new__(CrystalDataModule)
     strange.__dict__ |= data.__dict__ | {"targets": data.targets + 1}
-    again = nearest_training(model, strange, data.rows["train"][:1].numpy(), column=0)
+    again = nearest_training(model, strange, data.rows["train"][:1].numpy(), target=0)
     assert again.distances[0, 0] == 0
 
 
@@ -177,10 +177,10 @@ def test_errors_by_element_system_and_size() -> None:
     assert {len(row.split()) for row in PERIODIC_TABLE} == {18}
     elements = {one.name: one for row in by_element(said) for one in row if one}
     assert len(elements) == 103
-    assert (elements["Cl"].n, elements["Cl"].mae, elements["Cl"].ratio, elements["Cl"].n_train) == (3, 2.0, 1.0, 1)
-    assert (elements["Na"].mae, elements["Li"].n, elements["Fe"].n) == (1.5, 1, 0)
+    assert (elements["Cl"].n, elements["Cl"].error, elements["Cl"].ratio, elements["Cl"].n_train) == (3, 2.0, 1.0, 1)
+    assert (elements["Na"].error, elements["Li"].n, elements["Fe"].n) == (1.5, 1, 0)
     assert [(one.name, one.n) for one in by_system(said)] == [("Cl-Li", 1), ("Cl-Na", 2)]
-    assert [(one.name, one.n, one.mae) for one in by_size(said)] == [("2", 2, 2.0), ("5 to 8", 1, 2.0)]
+    assert [(one.name, one.n, one.error) for one in by_size(said)] == [("2", 2, 2.0), ("5 to 8", 1, 2.0)]
 
 
 def test_every_expert_is_of_a_kind_in_words() -> None:
@@ -220,9 +220,9 @@ def test_the_page_in_a_browser(browser: Browser, made: Made, tmp_path: Path) -> 
     hardest = made.drawn[0]["parts"]["train"]
     place = int(np.argmax(hardest["true"]))  # alone in its corner
     x, y = browser.run_async(
-        """const [place, done] = arguments, parity = parities[0], part = parity.target.parts.train;
+        """const [place, done] = arguments, plot = crystals[0], part = plot.target.parts.train;
         document.getElementById("parity-0").scrollIntoView({behavior: "instant"});
-        parity.view.then((view) => setTimeout(() => {
+        plot.view.then((view) => setTimeout(() => {
           const {x, y} = view.el.getBoundingClientRect(), {x_scale, y_scale} = view.frame;
           done([x + x_scale.compute(part.true[place]), y + y_scale.compute(part.predicted[place])]);
         }, 200));""",
@@ -247,7 +247,7 @@ def test_the_page_in_a_browser(browser: Browser, made: Made, tmp_path: Path) -> 
         part, place = next(
             (part, of["id"].index(name)) for part, of in made.drawn[0]["parts"].items() if name in of["id"]
         )
-        browser.run("document.body.append(parities[0].tip(...arguments)); parities[0].show(...arguments)", part, place)
+        browser.run("document.body.append(crystals[0].tip(...arguments)); crystals[0].show(...arguments)", part, place)
         assert browser.run(panel) == name
     browser.run("document.querySelector('#where-0 [data-element]').click()")
     assert "stand out in the parity plot" in browser.run("return document.querySelector('[data-told]').textContent")

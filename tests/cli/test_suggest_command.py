@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from cli.class_runs import N_CRYSTALS, ClassRun
 from cli.own_runs import Run, checkpoint, small
 from moe_mat.crystals import load_quickstart
 
@@ -42,3 +43,19 @@ def test_suggest_reads_run_and_candidates(run: Run, own: list[str], capsys: pyte
     said = capsys.readouterr().out
     assert "measured already" in said
     shutil.rmtree("runs")
+
+
+def test_suggestions_of_a_class(run: Run, class_run: ClassRun, capsys: pytest.CaptureFixture[str]) -> None:
+    structures, table = load_quickstart()
+    candidates = pd.DataFrame({"material_id": table["material_id"], "structure": [one.as_dict() for one in structures]})
+    candidates.to_json("candidates.json", orient="records")
+    given = ["suggest", "--ckpt_path", class_run.checkpoint, "candidates.json", "--n", 5]
+    assert run(*given, "--goal", "class=soft", "--batch", "best") == 0
+    assert "probability of soft" in "".join(capsys.readouterr().out.split("\n"))
+    found = pd.read_csv("suggestions.csv")
+    assert found["acquisition"].tolist() == pytest.approx(found["kind_p_soft"].tolist(), rel=1e-5)
+    assert set(found["material_id"]) <= set(table["material_id"][N_CRYSTALS:])
+    assert run(*given, "--goal", "uncertainty", "--measured", class_run.data, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["considered"] == len(structures) - N_CRYSTALS
+    assert run(*given, "--goal", "class=sfot") == 1
+    assert "its classes are " in capsys.readouterr().err
