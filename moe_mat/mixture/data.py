@@ -186,7 +186,7 @@ class CrystalDataModule(EmbeddingDataModule):
         self.divide(rows)
         if stage == "fit":
             names = column_names(self.target_columns, self.classes)
-            found = check_data(structures, self.ids, self.targets, self.rows, names)
+            found = check_data(structures, self.ids, self.targets, self.rows, names, of_classes=bool(self.classes))
             weightless = weightless_rows(rows, self.rows)
             self.checks = replace(found, warnings=(*self._experts_left_out, *weightless, *found.warnings))
         self._loaded = True

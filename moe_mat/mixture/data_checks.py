@@ -44,6 +44,8 @@ def check_data(
     targets: Tensor,
     rows: Mapping[str, Tensor],
     names: Sequence[str],
+    *,
+    of_classes: bool = False,
 ) -> DataChecks:
     """Look for constant targets, too few test rows, and crystals that are in several parts.
 
@@ -53,6 +55,7 @@ def check_data(
         targets: ``[n, n_targets]``, NaN where there is no value.
         rows: Row numbers of each part.
         names: Of the targets.
+        of_classes: Whether targets are indicators of classes.
     """
     same = same_crystals(structures)
     part_of_row = np.full(len(ids), "", dtype=object)
@@ -68,7 +71,11 @@ def check_data(
     for column, name in enumerate(names):
         crystals[name] = targets[:, column].numpy()
     warnings = [*_about_targets(targets[rows["train"]], names), *_about_size(len(rows["test"]))]
-    warnings += _about_repeats(repeated, int(contradicting.sum()), {part: len(of) for part, of in rows.items()})
+    far = f"with values which differ by more than {CONTRADICTION:.0%} of the training rows' standard deviation"
+    differ = "of other classes" if of_classes else far
+    warnings += _about_repeats(repeated, {part: len(of) for part, of in rows.items()})
+    if contradicting.any():
+        warnings.append(f"{contradicting.sum()} rows are crystals that occur more than once {differ}")
     return DataChecks(tuple(warnings), repeated, int(contradicting.sum()), crystals[often].sort_values("same_as"))
 
 
@@ -105,7 +112,7 @@ def _about_size(n_test: int) -> list[str]:
     return []
 
 
-def _about_repeats(repeated: Mapping[str, int], contradicting: int, n_rows: Mapping[str, int]) -> list[str]:
+def _about_repeats(repeated: Mapping[str, int], n_rows: Mapping[str, int]) -> list[str]:
     warnings = []
     if any(repeated.values()):
         counts = " and ".join(
@@ -116,10 +123,5 @@ def _about_repeats(repeated: Mapping[str, int], contradicting: int, n_rows: Mapp
         warnings.append(
             f"{counts} are crystals, by structure, that the model learns from in other rows, which flatters it: "
             "--data.group structure keeps them together"
-        )
-    if contradicting:
-        warnings.append(
-            f"{contradicting} rows are crystals that occur more than once with values which differ by more than "
-            f"{CONTRADICTION:.0%} of the training rows' standard deviation"
         )
     return warnings
