@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import select
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -37,6 +38,13 @@ class PartlyFailedError(ValueError):
 # Of a table that goes to a file or a pipe: one line a row.
 FILE_WIDTH = 220
 STDOUT = Path("standard output")
+
+
+class _Console(Console):
+    """One that leaves it to others what becomes of a command whose reader has ended."""
+
+    def on_broken_pipe(self) -> None:
+        raise
 
 
 class Screen:
@@ -74,6 +82,15 @@ class Screen:
         """Where people read."""
         return sys.stderr if self._beside else sys.stdout
 
+    def nobody_reads(self) -> bool:
+        """Whether standard output is a pipe whose reader has ended."""
+        try:
+            pipe = select.poll()
+            pipe.register(sys.stdout, 0)
+            return any(what & select.POLLERR for _, what in pipe.poll(0))
+        except (OSError, ValueError, AttributeError):  # no such system call, or no standard output
+            return False
+
     @property
     def _silent(self) -> bool:
         return self.manner in ("quiet", "json")
@@ -81,7 +98,7 @@ class Screen:
     def print(self, *what: RenderableType, **style: Any) -> None:
         """Print by rich, as `rich.console.Console.print`."""
         with naming(STDOUT):
-            Console(file=self.stream, quiet=self._silent).print(*what, **style)
+            _Console(file=self.stream, quiet=self._silent).print(*what, **style)
 
     def text(self, text: str) -> None:
         """Write a line as it is."""
@@ -91,10 +108,10 @@ class Screen:
 
     def table(self, table: Table) -> None:
         """Print a table as wide as the terminal, and without broken lines where there is none."""
-        console = Console(file=self.stream, quiet=self._silent)
+        console = _Console(file=self.stream, quiet=self._silent)
         width = None if console.is_terminal else max(console.width, FILE_WIDTH)
         with naming(STDOUT):
-            Console(file=self.stream, quiet=self._silent, width=width).print(table)
+            _Console(file=self.stream, quiet=self._silent, width=width).print(table)
 
     def facts(self, facts: Facts) -> None:
         """Write what was done as JSON, where that is wanted, and all that is not written yet."""

@@ -18,7 +18,7 @@ from moe_mat.cli.imports import allow_imports, class_problem
 from moe_mat.cli.messages import configure_log, counted_warnings
 from moe_mat.cli.options import ALLOW_IMPORT, MANNERS
 from moe_mat.cli.run_options import TRAINER_HELP, show_help, show_trainer_help
-from moe_mat.cli.screen import STDOUT, Facts, Manner, PartlyFailedError, screen
+from moe_mat.cli.screen import Facts, Manner, PartlyFailedError, screen
 from moe_mat.cli.signals import Stopped, signal_that_came, stopped_behind, tell_no_other
 from moe_mat.crystals.errors import FetchError
 
@@ -39,6 +39,19 @@ def _usage() -> str:
 def run_session(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit status."""
     try:
+        status = _session(arguments)
+        sys.stdout.flush()
+        return status
+    except OSError as error:  # of standard output: all else has been caught
+        status, problem = _explain(error)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        if problem:
+            sys.stderr.write(f"moe-mat: {problem}\n")
+        return status
+
+
+def _session(arguments: Sequence[str]) -> int:
+    try:
         words, manner, modules = _take_session_options(arguments)
     except UsageError as error:
         sys.stderr.write(f"moe-mat: {error}\n")
@@ -55,8 +68,8 @@ def run_session(arguments: Sequence[str]) -> int:
         try:
             screen.facts({"command": words[0], "status": status, **facts})
         except OSError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
             failed, reason = _explain(error)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
             status, problem = status or failed, problem or reason
     if problem:
         sys.stderr.write(f"moe-mat {words[0]}: {problem}\n")
@@ -122,7 +135,7 @@ def _explain(error: BaseException) -> tuple[int, str]:
         return stopped.status, str(stopped)
     if isinstance(error, ArgumentError | UsageError):
         return USAGE, class_problem(str(error)) or str(error)
-    if isinstance(error, BrokenPipeError) and error.filename == str(STDOUT):  # who reads it has seen enough, as head
+    if isinstance(error, BrokenPipeError) and screen.nobody_reads():  # who read it has seen enough, as head
         return CLOSED_PIPE, ""
     if isinstance(error, KeyError):
         return 1, str(error.args[0])

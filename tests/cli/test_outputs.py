@@ -126,3 +126,23 @@ def test_standard_output_that_is_full_is_an_error(own: list[str]) -> None:
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith("moe-mat experts: standard output: cannot be written (No space left on device)")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["experts", "list"], ["data", "list"]])
+def test_a_reader_that_has_seen_enough_is_no_error(words: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run([sys.executable, "-m", "moe_mat", *words], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert ended.returncode == 141
+    assert ended.stderr == ""
+
+
+def test_help_onto_a_full_disk_says_so() -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "moe_mat", "--help"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("moe-mat: ")
+    assert "No space left" in ended.stderr or "no space left" in ended.stderr
