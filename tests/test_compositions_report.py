@@ -38,6 +38,14 @@ def test_errors_stand_beside_the_forest_and_structures(tmp_path: Path, capsys: p
     assert "| `formula-magpie` | The same with Magpie statistics alone | +19.7% | +19.7% |" in text
 
 
+def test_the_tables_of_the_docs_are_those_of_the_command() -> None:
+    written = (compositions.COMPOSITIONS / "compositions.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "compositions.md").read_text(encoding="utf-8")
+    rows = [line for line in written.splitlines() if line.startswith("| `")]
+    assert len(rows) > 5
+    assert all(row in page for row in rows)
+
+
 def test_the_errors_of_the_networks_in_the_docs_are_those_of_their_cards() -> None:
     page = (Path(__file__).parents[1] / "docs" / "compositions.md").read_text(encoding="utf-8")
     tags = ("formation_energy", "band_gap", "bulk_modulus", "shear_modulus", "hull_distance", "dielectric")
