@@ -32,7 +32,7 @@ class ModelSettings:
         classes: Of the target, where it is a class and no number; set by the data.
         units: Target to its unit, where it is known; set by the data.
         head: ``kernel`` (Gaussian process and support vector machines on the gated distance and on descriptors),
-            ``inducing`` (the same kernels by landmarks, for many labels), ``auto`` (``kernel`` up to 5,000 training and
+            ``inducing`` (the same kernels by landmarks, for many labels), ``auto`` (``kernel`` up to 6,000 training and
             validation rows, and ``inducing`` beyond), ``mlp`` (multilayer perceptron on the mixed embedding), or one of
             another package.
         target_transform: What the head learns of the target: ``auto``, ``none``, ``standardise``, ``log`` or ``asinh``.

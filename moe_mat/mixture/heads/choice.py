@@ -8,7 +8,7 @@ from moe_mat.mixture.settings import MixtureSettings
 
 AUTO = "auto"
 # Training and validation rows up to which the exact kernel is affordable, and better.
-EXACT_ROWS = 5000
+EXACT_ROWS = 6000
 
 
 def settled(settings: MixtureSettings, *, n_rows: int = 0) -> MixtureSettings:
