@@ -11,11 +11,11 @@ from pymatgen.core import Lattice, Structure
 from test_families import result
 
 from benchmarks import compositions
-from benchmarks.cells.results import write_result
+from benchmarks.cells.results import RESULTS, read_result, read_results, write_result
 from benchmarks.methods import mixtures
 from benchmarks.methods.cards import CARDS, load_method
 from benchmarks.methods.problem import Problem
-from benchmarks.reports.compositions import OURS
+from benchmarks.reports.compositions import OURS, WITH_STRUCTURES, build
 from moe_mat.crystals import as_formula
 from moe_mat.zoo import find_cards
 
@@ -38,10 +38,14 @@ def test_errors_stand_beside_the_forest_and_structures(tmp_path: Path, capsys: p
     assert "| `formula-magpie` | The same with Magpie statistics alone | +19.7% | +19.7% |" in text
 
 
-def test_the_tables_of_the_docs_are_those_of_the_command() -> None:
-    written = (compositions.COMPOSITIONS / "compositions.md").read_text(encoding="utf-8")
+def test_the_tables_of_the_docs_are_those_of_the_cells() -> None:
+    results, errors = read_results(compositions.COMPOSITIONS)
+    assert not errors
+    paths = [path for method in WITH_STRUCTURES for path in (RESULTS / method).glob("expt_*.json")]
+    made = build(results, [read_result(path) for path in paths]).markdown(compositions.COMPOSITIONS)
+    assert made == (compositions.COMPOSITIONS / "compositions.md").read_text(encoding="utf-8")
     page = (Path(__file__).parents[1] / "docs" / "compositions.md").read_text(encoding="utf-8")
-    rows = [line for line in written.splitlines() if line.startswith("| `")]
+    rows = [line for line in made.splitlines() if line.startswith("| `")]
     assert len(rows) > 5
     assert all(row in page for row in rows)
 

@@ -161,6 +161,20 @@ def test_the_page_in_a_browser(browser: Browser, page: Path) -> None:  # noqa: F
     browser.run("document.querySelectorAll('#task-worst tr[data-shown]')[1].click()")
     assert browser.run(panel) == second
     assert "ln 1/cm" in browser.run("return document.getElementById('task-told').textContent")
+    x, y = browser.run_async(
+        """const [done] = arguments, of = state.task.crystals;
+        document.getElementById("task").scrollIntoView({behavior: "instant"});
+        plots.at(-1).then((view) => setTimeout(() => {
+          const {x, y} = view.el.getBoundingClientRect(), {x_scale, y_scale} = view.frame;
+          done([x + x_scale.compute(of.true[0]), y + y_scale.compute(of.predicted.moe[0])]);
+        }, 200));"""
+    )
+    browser.mouse("mouseMoved", x, y)
+    tip = browser.tip()
+    assert tip.startswith("a ")
+    assert "90 % interval" in tip
+    browser.click(x, y)
+    browser.wait_for(f"{panel.removesuffix(';')} === 'a';")
     browser.run("location.hash = '#rows'")
     assert browser.wait_for("return document.getElementById('rows').closest('details').open")
     assert not browser.problems

@@ -27,14 +27,14 @@ LEVEL = "90"
 SMALL_WEIGHT = 0.003
 
 
-def drawn(found: Findings, *, shown: Sequence[str], most: int, data: Path | None) -> dict[str, Any]:
+def drawn(found: Findings, *, shown: Sequence[str], most: int, data: Path) -> dict[str, Any]:
     """Everything that is drawn.
 
     Args:
         found: What the report is made from.
         shown: Methods that are shown at first.
         most: Crystals that may be drawn of a task.
-        data: Folder of prepared data, which knows the formulas; without it none are told.
+        data: Folder of prepared data, which knows the formulas; of tasks that are not there none are told.
     """
     weights = {method: gate_weights(found.results, method) for method in found.methods}
     methods = [
@@ -72,9 +72,7 @@ def _errors(found: Findings, task: str) -> dict[str, Any]:
     }
 
 
-def _crystals(
-    found: Findings, task: str, methods: Sequence[str], *, most: int, data: Path | None
-) -> dict[str, Any] | None:
+def _crystals(found: Findings, task: str, methods: Sequence[str], *, most: int, data: Path) -> dict[str, Any] | None:
     """The test crystals of a task, as columns; ``None`` where the reference method left no predictions.
 
     ``predicted`` has a column a method: the mean over the splits that test a crystal, and over seeds.
@@ -87,7 +85,7 @@ def _crystals(
     kept = _chosen(list(same.values()), most=most)
     ids = [reference.ids[row] for row in kept]
     bounds = _bounds(found, task)
-    formulas = {} if data is None else _formulas(prepared_path(data, found.cards.of(task).name), ids)
+    formulas = _formulas(prepared_path(data, found.cards.of(task).name), ids)
     return {
         "n_all": len(reference.ids),
         "id": ids,

@@ -15,6 +15,12 @@ FLAGS = ["--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{one}" fo
 # On a busy machine a slow page is no defect.
 PATIENCE = 300.0
 
+# Tips stand in trees of their own, within each other.
+TIP = """const texts = [], walk = (root) => { for (const one of root.querySelectorAll("*")) {
+  if (one.className === "bk-tooltip-content") texts.push(one.textContent);
+  if (one.shadowRoot) walk(one.shadowRoot); } };
+walk(document); return texts.join(" ");"""
+
 
 class Browser:
     """Chromium, and what it complains about."""
@@ -71,6 +77,10 @@ class Browser:
         """Press and release the left button."""
         for kind, held in (("mousePressed", 1), ("mouseReleased", 0)):
             self.mouse(kind, x, y, button="left", clickCount=1, buttons=held)
+
+    def tip(self) -> str:
+        """What is said beside the mouse, when something is."""
+        return str(self.wait_for(TIP))
 
     def _command(self, name: str, **settings: object) -> None:
         self.driver.execute_cdp_cmd(name, settings)

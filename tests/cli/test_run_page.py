@@ -229,12 +229,7 @@ def test_the_page_in_a_browser(browser: Browser, made: Made, tmp_path: Path) -> 
         place,
     )
     browser.mouse("mouseMoved", x, y)
-    tip = browser.wait_for(
-        """const texts = [], walk = (root) => { for (const one of root.querySelectorAll("*")) {
-          if (one.className === "bk-tooltip-content") texts.push(one.textContent);
-          if (one.shadowRoot) walk(one.shadowRoot); } };
-        walk(document); return texts.join(" ");"""
-    )
+    tip = browser.tip()
     assert hardest["id"][place] in tip
     assert "90 % interval" in tip
     panel = """return document.querySelector('[data-panel="0"] h3').textContent;"""
