@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,15 @@ from moe_mat import MoERegressor
 from moe_mat.crystals.datasets import load_quickstart
 from moe_mat.crystals.errors import LeftOut
 from moe_mat.crystals.structures import Crystal
+from moe_mat.encoders import get_encoder
+from moe_mat.encoders.cgcnn import CGCNNEncoder
 from moe_mat.mixture import crystal_inputs
 from moe_mat.zoo import embeddings
 from moe_mat.zoo.cache import EmbeddingCache
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.embeddings import embed, embed_stream
+from moe_mat.zoo.experts import ExpertLoader
+from moe_mat.zoo.find import find_cards
 
 CRYSTALS = list(reference_crystals().values())
 OGANESSON = Structure(Lattice.cubic(4), ["Og"], [[0, 0, 0]])
@@ -86,6 +90,35 @@ def test_two_processes_give_the_same_bits(
     assert len(ids) == len(structures) - 2
     for tag in values:
         np.testing.assert_array_equal(values[tag], values_of_two[tag])
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_processes_prepare_crystals_for_encoders_on_a_gpu_and_do_the_rest_themselves(
+    cards: list[ExpertCard], stretched: list[Structure], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The CPU takes the place of the GPU, which this process alone would have."""
+    cards += find_cards("magpie")
+    monkeypatch.setattr(embeddings, "MOST_CRYSTALS", 4)
+    structures = [*stretched, OGANESSON]
+    one = embed(cards, structures)
+    calls: list[str] = []
+    for encoder in (CGCNNEncoder, get_encoder("descriptors")):
+        for name in ("prepare", "forward"):
+            monkeypatch.setattr(encoder, name, told(getattr(encoder, name), f"{encoder.name} {name}", calls))
+    monkeypatch.setattr(ExpertLoader, "on_gpu", property(lambda loader: True))
+    several = embed(cards, structures, workers=2)
+    assert set(calls) == {"cgcnn forward"}
+    assert several.refused == one.refused
+    for tag, values in one.values.items():
+        np.testing.assert_array_equal(several.values[tag], values)
+
+
+def told(function: Callable[..., Any], name: str, calls: list[str]) -> Callable[..., Any]:
+    def telling(*arguments: Any) -> Any:
+        calls.append(name)
+        return function(*arguments)
+
+    return telling
 
 
 def test_no_process_is_too_few(cards: list[ExpertCard]) -> None:

@@ -57,7 +57,8 @@ def embed(
         cache: Where embeddings are kept.
         advance: Called with the number of crystals that have been dealt with since the last call.
         workers: Processes that compute. More than one take some seconds to start, and each its own copy of the experts;
-            with as many threads in a process, the numbers are the same to the bit.
+            with as many threads in a process, the numbers are the same to the bit. Beside a GPU they prepare crystals
+            and compute what stays on the CPU, and this process has the GPU.
         device: Where encoders compute that know a GPU, see `moe_mat.encoders.choose_device`; crystals are prepared on
             the CPU.
 

@@ -160,17 +160,18 @@ class ExpertLoader:
 
     Args:
         device: Where encoders compute that know a GPU; networks, which take no time, are on the CPU.
-
-    Attributes:
-        device: As it was given.
     """
 
     def __init__(self, device: Device = "cpu") -> None:
-        self.device: Device = device
         self._device = choose_device(device)
         self._encoders: dict[str, Encoder] = {}
         self._experts: dict[str, EncoderExpert] = {}
         self._networks: dict[str, PropertyNetwork] = {}
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether encoders that know a GPU are on one."""
+        return self._device.type != "cpu"
 
     def expert(self, card: ExpertCard) -> Expert:
         """The frozen expert of a card.

@@ -29,7 +29,8 @@ def passes(cards: Mapping[str, Sequence[EncoderCard]], loader: ExpertLoader, *, 
     Args:
         cards: Encoder's digest to its experts.
         loader: Where they come from.
-        workers: Processes. With one, this process does it, when it is asked for the result.
+        workers: Processes. With one, this process does it, when it is asked for the result. Where encoders are on a
+            GPU, several prepare crystals for this one, which alone has the GPU.
 
     Raises:
         ValueError: When there are none.
@@ -37,19 +38,19 @@ def passes(cards: Mapping[str, Sequence[EncoderCard]], loader: ExpertLoader, *, 
     """
     if workers < 1:
         raise ValueError(f"workers is {workers}: at least 1 is needed")
-    own = CrystalPasses(cards, loader)
+    own = CrystalPasses(cards, loader, gpu=loader.on_gpu)
     if workers == 1:
         yield lambda structures, spaces: lambda: own(structures, spaces)
         return
     threads = max(1, torch.get_num_threads() // workers)
     lost = "a process that embeds crystals has ended, perhaps for want of memory: take fewer workers"
-    with process_pool(workers, _begin, pickle.dumps((dict(cards), threads, loader.device)), lost=lost) as pool:
-        yield _Submitting(pool)
+    with process_pool(workers, _begin, pickle.dumps((dict(cards), threads, loader.on_gpu)), lost=lost) as pool:
+        yield _Submitting(pool, own)
 
 
 class _Submitting:
-    def __init__(self, pool: ProcessPoolExecutor) -> None:
-        self._pool = pool
+    def __init__(self, pool: ProcessPoolExecutor, own: CrystalPasses) -> None:
+        self._pool, self._own = pool, own
 
     def __call__(self, structures: Mapping[bytes, Structure], spaces: Sequence[str]) -> Callable[[], Passed]:
         with without_interrupts():
@@ -61,15 +62,19 @@ class _Submitting:
                 logging.getLogger(record.name).handle(record)
             for message, category in answer.warnings:
                 warnings.warn(message, category, stacklevel=2)
-            return answer.passed
+            return self._own.finish(answer.passed, pickle.loads(answer.batches), spaces)
 
         return wait
 
 
 class _Answer(NamedTuple):
-    """What a worker gives back; what it has to tell is told by the process that started it."""
+    """What a worker gives back; what it has to tell is told by the process that started it.
+
+    The batches are pickled here: by the pool, their tensors would fill /dev/shm.
+    """
 
     passed: Passed
+    batches: bytes
     records: list[logging.LogRecord]
     warnings: list[tuple[str, type[Warning]]]
 
@@ -89,16 +94,16 @@ class _Overhear(logging.Handler):
 def _begin(pickled: bytes) -> None:
     """Make this process a worker."""
     global _passes
-    cards, threads, device = pickle.loads(pickled)
+    cards, threads, beside_gpu = pickle.loads(pickled)
     torch.set_num_threads(threads)
     logging.getLogger().addHandler(_Overhear(logging.WARNING))
-    _passes = CrystalPasses(cards, ExpertLoader(device))
+    _passes = CrystalPasses(cards, ExpertLoader("cpu"), gpu=beside_gpu)
 
 
 def _pass_over(structures: Mapping[bytes, Structure], spaces: Sequence[str]) -> _Answer:
     assert _passes is not None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", append=True)
-        passed = _passes(structures, spaces)
+        passed, batches = _passes.begin(structures, spaces)
     records, _overheard[:] = list(_overheard), []
-    return _Answer(passed, records, [(str(one.message), one.category) for one in caught])
+    return _Answer(passed, pickle.dumps(batches), records, [(str(one.message), one.category) for one in caught])
