@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from toy_benchmark import numbers, toy_sweep, write_method
 
-from moe_mat.engines import ProcessEngine, WorkerDiedError, answers
+from moe_mat.engines import ProcessEngine, WorkerDiedError, WorkerNeeds, answers
 from moe_mat.engines.base import WORKER_ENVIRONMENT
+from moe_mat.engines.ray_cluster import worker_requests
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -98,3 +99,16 @@ def test_worker_that_dies_takes_only_its_own_job_down(tmp_path, monkeypatch):
     assert (found["a"], found["d"], found["e"]) == (4, 9, 16)
     assert isinstance(found["b"], WorkerDiedError)
     assert isinstance(found["c"], KeyError)
+
+
+def test_a_worker_with_a_gpu_asks_ray_for_its_share_of_the_cores(caplog):
+    plain, small, large = {"CPU": 64.0}, {"CPU": 16.0, "GPU": 1.0}, {"CPU": 64.0, "GPU": 8.0}
+    plain, small, large = ({**node, "memory": 2.0**39} for node in (plain, small, large))
+    assert worker_requests(WorkerNeeds(gpus=1), [plain, small]) == {"num_cpus": 16, "num_gpus": 1}
+    asked = worker_requests(WorkerNeeds(memory=1000, gpus=1), [plain, small, large])
+    assert asked == {"num_cpus": 8, "memory": 8000, "num_gpus": 1}
+    assert worker_requests(WorkerNeeds(memory=1000), [plain, large]) == {"num_cpus": 1, "memory": 1000}
+    assert worker_requests(WorkerNeeds(gpus=1), [plain]) == {"num_cpus": 1}  # no node has one: the CPU does it
+    assert not caplog.messages
+    worker_requests(WorkerNeeds(memory=2**37, gpus=1), [large])
+    assert "8 cores, 1024.0 GiB of memory and 1 GPUs" in caplog.text

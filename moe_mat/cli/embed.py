@@ -30,7 +30,7 @@ def embed(
         output: Parquet file to write; with --shards or --engine, folder of parts.
         experts: A tag, pattern, tier or folder of cards, or several as ``[a,b]``.
         workers: Processes that embed, each with its own copy of the experts, which changes no number; with --shards or
-            --engine, parts at a time.
+            --engine, parts at a time. Beside a GPU, they prepare crystals for the process that has it.
         device: Where encoders compute: cpu, cuda, or auto, a GPU where there is one.
         reading: How crystals are read.
         sharding: Which parts of a long list are computed, and where.
@@ -55,8 +55,13 @@ def embed(
         left_out.append(problem)
 
     found = crystals.iter_crystals(path, **vars(reading), left_out=left_out, columns=())
-    maker, rows = Embedder(cards, workers=workers, device=device), 0
-    with Progress(what) as progress, whole_file(output) as part, parquet_writer(part, maker.schema) as writer:
+    rows = 0
+    with (
+        Embedder(cards, workers=workers, device=device) as maker,
+        Progress(what) as progress,
+        whole_file(output) as part,
+        parquet_writer(part, maker.schema) as writer,
+    ):
         for some in maker.tables(found, refuse=refuse):
             writer.write_table(some)
             rows += len(some)

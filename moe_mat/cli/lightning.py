@@ -99,7 +99,8 @@ class MoeMatCLI(LightningCLI):
         data, model, trainer = config["data"], config["model"], config["trainer"]
         if not 0 < config["level"] < 1:
             raise ValueError(f"--level is {config['level']}: it is a share between 0 and 1, such as 0.9")
-        choose_device(config["device"])
+        if config.get("engine") != "ray":  # whose workers are elsewhere
+            choose_device(config["device"])
         if self.subcommand != "fit" and not config.get("ckpt_path"):
             raise ValueError("a trained model is needed: name its checkpoint with --ckpt_path")
         if data["path"] is None and data["dataset"] is None:

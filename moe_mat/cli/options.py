@@ -51,7 +51,8 @@ class CrystalOptions:
 class ShardOptions:
     """Long lists of crystals, in numbered parts.
 
-    With either option, ``--workers`` is the number of parts at a time, each by one process and one thread.
+    With either option, ``--workers`` is the number of parts at a time, each by one process and one thread; beside a GPU
+    of this machine, of processes that prepare crystals for it.
 
     Attributes:
         shards: ``3/64``, the third of 64 shares of the parts, as for the jobs of an array; all parts where it is left

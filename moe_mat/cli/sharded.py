@@ -76,7 +76,7 @@ def run_in_parts(
     Args:
         work: What is made of crystals.
         options: Which parts, and where they are computed.
-        workers: Parts at a time.
+        workers: Parts at a time; beside a GPU of this machine, processes that prepare crystals.
         device: Where a worker computes; one that is to have a GPU asks the cluster for it.
         source: The crystals.
         output: Folder of parts.
@@ -100,8 +100,8 @@ def run_in_parts(
         on_error=reading.on_error,
     )
     numbers = plan.share(shard.number, shard.of)
-    task = PartTask(work, path, folder, plan.digest, reading.on_error)
-    engine = _engine(options, workers, device)
+    engine, of_a_part = _engine(options, workers, device)
+    task = PartTask(work, path, folder, plan.digest, reading.on_error, of_a_part)
     try:
         records = compute_parts(task, plan, numbers, engine, what=what)
     except BaseException as error:
@@ -154,13 +154,18 @@ def _folder_of_parts(output: str, source: str) -> Path:
     return folder.resolve()
 
 
-def _engine(options: ShardOptions, workers: int, device: Device) -> Engine:
+def _engine(options: ShardOptions, workers: int, device: Device) -> tuple[Engine, int]:
+    """Where parts are computed, and the number of processes that embed the crystals of one."""
+    from moe_mat.encoders import choose_device
     from moe_mat.engines import InlineEngine, WorkerNeeds, start_engine
 
-    if options.engine is None and workers == 1:
-        return InlineEngine()
+    if options.engine != "ray":
+        on_gpu = choose_device(device).type != "cpu"
+        if on_gpu or (options.engine is None and workers == 1):
+            return InlineEngine(), workers
     needs = WorkerNeeds(memory=WORKER_MEMORY, gpus=1 if device == "cuda" else 0)
-    return start_engine(options.engine or "processes", workers, needs)
+    engine = start_engine(options.engine or "processes", workers, needs)
+    return engine, engine.cores
 
 
 def _tell(records: Mapping[int, PartRecord], plan: Plan, *, output: str, shard: Shard, complete: bool) -> Facts:

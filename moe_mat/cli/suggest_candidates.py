@@ -15,12 +15,11 @@ from moe_mat.cli.options import CrystalOptions
 from moe_mat.crystals import Crystal, CrystalError, LeftOut, iter_crystals, read_structures
 from moe_mat.encoders import Device
 from moe_mat.files.progress import Progress
-from moe_mat.mixture.checkpoints import check_run_checkpoint
 from moe_mat.mixture.crystal_batches import crystal_batches
 from moe_mat.mixture.data import CrystalDataModule
+from moe_mat.mixture.finished import load_finished
 from moe_mat.mixture.module import MixtureOfExperts
-from moe_mat.mixture.settings import DEFAULT_LEVEL, DataSettings
-from moe_mat.shards import Prediction
+from moe_mat.mixture.settings import DataSettings
 from moe_mat.suggest import Measured, Screening
 
 
@@ -43,8 +42,7 @@ class FinishedModel:
         Raises:
             WeightsError: When it is none, or not finished; names the file and the remedy.
         """
-        check_run_checkpoint(checkpoint, resumes=False, given={})
-        return cls(Prediction.by(checkpoint, level=DEFAULT_LEVEL, device=device).start().model, device)
+        return cls(load_finished(checkpoint), device)
 
     @property
     def targets(self) -> list[str]:

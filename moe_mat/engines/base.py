@@ -20,10 +20,10 @@ class WorkerDiedError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class WorkerNeeds:
-    """What a cluster sets aside for a worker, beside one core.
+    """What a cluster sets aside for a worker: one core, or beside a GPU its share of the cores of a node.
 
     Attributes:
-        memory: In bytes; 0 for no request.
+        memory: For each core, in bytes; 0 for no request.
         gpus: A GPU, or a part of one, where the cluster has any.
     """
 
@@ -39,10 +39,12 @@ class Engine(ABC):
     Attributes:
         workers: Number of jobs that run at once.
         shares_cache: Whether all workers see this machine's embedding cache.
+        cores: Of each worker.
     """
 
     workers: int
     shares_cache: bool
+    cores: int = 1
 
     @abstractmethod
     def submit(self, name: Any, function: Callable[..., Any], *arguments: Any, keep: bool = False) -> None:

@@ -56,7 +56,8 @@ class RayEngine(Engine):
                     advice = "start one by ray start --head, or name it by RAY_ADDRESS"
                     raise ConnectionError(f"there is no Ray cluster: {advice} ({error})") from error
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        requests = _requests(needs or WorkerNeeds(), nodes)
+        requests = worker_requests(needs or WorkerNeeds(), nodes)
+        self.cores = int(requests["num_cpus"])
         self._new_actor = _actor_class(ray, requests)
         self._waiting: deque[_Job] = deque()
         self._starting: dict[Any, Any] = {}  # reference -> actor
@@ -158,11 +159,22 @@ class _Worker:
         return answer, kept
 
 
-def _requests(needs: WorkerNeeds, nodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """What each worker asks a cluster of such nodes for; warns where none of them has it."""
-    wanted = {"CPU": 1.0, "memory": float(needs.memory), "GPU": needs.gpus if any("GPU" in one for one in nodes) else 0}
+def worker_requests(needs: WorkerNeeds, nodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """What each worker asks a cluster of such nodes for; warns where none of them has it.
+
+    Args:
+        needs: Of a worker.
+        nodes: What each has, by Ray's names.
+
+    Returns:
+        Options of Ray's actors.
+    """
+    # The least share of all nodes with a GPU, so that a worker finds room on each.
+    shares = [int(node.get("CPU", 0) * needs.gpus / node["GPU"]) for node in nodes if needs.gpus and node.get("GPU")]
+    cores = max(1, min(shares, default=1))
+    wanted = {"CPU": float(cores), "memory": float(needs.memory * cores), "GPU": needs.gpus if shares else 0.0}
     if not any(all(node.get(name, 0.0) >= amount for name, amount in wanted.items()) for node in nodes):
-        asked = f"1 core, {needs.memory / 2**30:.1f} GiB of memory and {wanted['GPU']:g} GPUs"
+        asked = f"{cores} cores, {wanted['memory'] / 2**30:.1f} GiB of memory and {wanted['GPU']:g} GPUs"
         logger.warning("no node of the Ray cluster has what a worker asks for (%s): waiting for one", asked)
     names = {"CPU": "num_cpus", "memory": "memory", "GPU": "num_gpus"}
     return {names[name]: amount for name, amount in wanted.items() if amount}

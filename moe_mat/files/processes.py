@@ -14,6 +14,10 @@ from contextlib import contextmanager
 from moe_mat.files.allocator import keep_freed_memory
 
 
+class LostProcessError(OSError):
+    """A process has ended without an answer."""
+
+
 @contextmanager
 def process_pool(
     workers: int, begin: Callable[[bytes], None], given: bytes, *, lost: str
@@ -30,7 +34,7 @@ def process_pool(
         lost: What to say when a process has ended without an answer.
 
     Raises:
-        OSError: When one has.
+        LostProcessError: When one has.
     """
     before = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
@@ -40,7 +44,7 @@ def process_pool(
         yield pool
         finished = True
     except BrokenProcessPool as error:
-        raise OSError(lost) from error
+        raise LostProcessError(lost) from error
     finally:
         if not finished:
             for process in set(multiprocessing.active_children()) - before:

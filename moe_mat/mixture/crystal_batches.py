@@ -13,6 +13,7 @@ from moe_mat.mixture.settings import Trainable
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.embeddings import embed_stream
 from moe_mat.zoo.experts import ExpertLoader
+from moe_mat.zoo.pass_workers import PassOver
 
 
 def crystal_batches(
@@ -24,6 +25,7 @@ def crystal_batches(
     device: Device,
     loader: ExpertLoader | None = None,
     workers: int = 1,
+    pass_over: PassOver | None = None,
 ) -> Iterator[Batch]:
     """Embed and batch crystals in their order, in bounded memory.
 
@@ -35,9 +37,13 @@ def crystal_batches(
         device: Where encoders compute.
         loader: Keeps the experts that it has loaded for other streams.
         workers: Processes that embed.
+        pass_over: These processes, where they are kept for other streams.
     """
     inputs = CrystalInputs(trainable, cards, device)
-    for chunk, values in embed_stream(cards, crystals, refuse=refuse, device=device, loader=loader, workers=workers):
+    embedded = embed_stream(
+        cards, crystals, refuse=refuse, device=device, loader=loader, workers=workers, pass_over=pass_over
+    )
+    for chunk, values in embedded:
         items = inputs([crystal.structure for crystal in chunk])
         partial = None if items is None else inputs.collate(items)
         ids, keys = zip(*((one.material_id, structure_key(one.structure)) for one in chunk), strict=True)

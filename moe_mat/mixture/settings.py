@@ -159,6 +159,7 @@ class DataSettings:
         on_unknown_element: ``refuse`` takes a crystal with an element that some expert does not know for one that
             cannot be used; ``drop_expert`` fits without that expert, and says so. A fitted model needs all its experts.
         workers: Processes that embed crystals; each has its own copy of the experts. The numbers do not depend on it.
+            Beside a GPU, they prepare crystals for the process that has it.
     """
 
     path: str | None = None

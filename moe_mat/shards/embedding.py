@@ -14,7 +14,6 @@ from moe_mat.encoders import Device
 from moe_mat.shards.work import Identity, Maker, Work, absolute_reference
 from moe_mat.zoo.cards import ExpertCard
 from moe_mat.zoo.embeddings import embed_stream
-from moe_mat.zoo.experts import ExpertLoader
 from moe_mat.zoo.find import find_cards
 
 
@@ -39,8 +38,8 @@ class Embedding(Work):
     def identity(self) -> Identity:  # noqa: D102
         return {"command": "embed", "experts": {card.tag: card.digest for card in find_cards(self.experts)}}
 
-    def start(self) -> Embedder:  # noqa: D102
-        return Embedder(find_cards(self.experts), device=self.device)
+    def start(self, workers: int) -> Embedder:  # noqa: D102
+        return Embedder(find_cards(self.experts), workers=workers, device=self.device)
 
 
 class Embedder(Maker):
@@ -52,14 +51,14 @@ class Embedder(Maker):
         device: Where encoders compute.
     """
 
-    def __init__(self, cards: Sequence[ExpertCard], *, workers: int = 1, device: Device) -> None:
-        self.cards, self.loader, self.workers = list(cards), ExpertLoader(device), workers
+    def __init__(self, cards: Sequence[ExpertCard], *, workers: int, device: Device) -> None:
+        super().__init__(cards, workers=workers, device=device)
         vectors = {card.tag: pa.list_(pa.float32(), card.dim) for card in cards}
         self.schema = pa.schema({"material_id": pa.string(), **vectors})
 
     def tables(self, crystals: Iterable[Crystal], *, refuse: Callable[[LeftOut], None]) -> Iterator[pa.Table]:  # noqa: D102
         for chunk, values in embed_stream(
-            self.cards, crystals, refuse=refuse, loader=self.loader, workers=self.workers
+            self.cards, crystals, refuse=refuse, loader=self.loader, workers=self.workers, pass_over=self.pass_over
         ):
             columns: list[Any] = [pa.array([crystal.material_id for crystal in chunk])]
             columns += [pa.FixedSizeListArray.from_arrays(v.ravel(), v.shape[1]) for v in values.values()]

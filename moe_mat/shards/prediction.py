@@ -19,7 +19,6 @@ from moe_mat.mixture.finished import load_finished
 from moe_mat.mixture.module import MixtureOfExperts
 from moe_mat.mixture.prediction_table import PredictionTable
 from moe_mat.shards.work import Identity, Maker, Work, absolute_reference
-from moe_mat.zoo.experts import ExpertLoader
 from moe_mat.zoo.find import find_cards
 
 
@@ -54,9 +53,9 @@ class Prediction(Work):
             "level": self.level,
         }
 
-    def start(self) -> Predictor:  # noqa: D102
+    def start(self, workers: int) -> Predictor:  # noqa: D102
         model = load_finished(Path(self.checkpoint), experts=self.experts)
-        return Predictor(model, self.level, self.device)
+        return Predictor(model, self.level, workers=workers, device=self.device)
 
 
 class Predictor(Maker):
@@ -65,17 +64,27 @@ class Predictor(Maker):
     Args:
         model: A finished model.
         level: Of the intervals.
+        workers: Processes that embed.
         device: Where encoders compute.
     """
 
-    def __init__(self, model: MixtureOfExperts, level: float, device: Device) -> None:
-        self.model, self.table = model.eval(), PredictionTable(model, level)
-        self.device, self.loader = device, ExpertLoader(device)
+    def __init__(self, model: MixtureOfExperts, level: float, *, workers: int, device: Device) -> None:
+        super().__init__(model.cards, workers=workers, device=device)
+        self.model, self.table, self.device = model.eval(), PredictionTable(model, level), device
         self.schema = self.table.schema
 
     def tables(self, crystals: Iterable[Crystal], *, refuse: Callable[[LeftOut], None]) -> Iterator[pa.Table]:  # noqa: D102
-        cards, trainable = self.model.cards, self.model.hparams["trainable"]
-        for batch in crystal_batches(cards, trainable, crystals, refuse=refuse, device=self.device, loader=self.loader):
+        batches = crystal_batches(
+            self.cards,
+            self.model.hparams["trainable"],
+            crystals,
+            refuse=refuse,
+            device=self.device,
+            loader=self.loader,
+            workers=self.workers,
+            pass_over=self.pass_over,
+        )
+        for batch in batches:
             with torch.inference_mode():
                 said = self.model.say(batch)
             yield self.table.to_arrow(self.table.of_batch(batch, said))

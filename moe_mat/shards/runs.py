@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from moe_mat.crystals.errors import CrystalError, LeftOut, OnError
@@ -14,6 +13,7 @@ from moe_mat.crystals.readers import crystals_of_rows, open_table
 from moe_mat.crystals.tables import Table
 from moe_mat.engines import Engine, WorkerDiedError, answers
 from moe_mat.files.checksum import file_sha256
+from moe_mat.files.processes import LostProcessError
 from moe_mat.files.progress import Progress
 from moe_mat.files.whole import whole_file
 from moe_mat.shards.parts import PartRecord, finished_part, parquet_writer, part_path
@@ -37,6 +37,7 @@ class PartTask:
         folder: Of parts and plan.
         plan: Its digest.
         on_error: What a bad crystal does.
+        workers: Processes that embed, of one that computes parts.
     """
 
     work: Work
@@ -44,6 +45,7 @@ class PartTask:
     folder: Path
     plan: str
     on_error: OnError
+    workers: int = 1
 
 
 def compute_parts(
@@ -63,7 +65,7 @@ def compute_parts(
 
     Raises:
         ValueError: A part is of another plan, or a crystal cannot be used; names it.
-        PartsFailedError: Workers have died of some; names them.
+        PartsFailedError: Workers, or processes of theirs, have died of some; names them.
     """
     kept = {number: finished_part(task.folder, plan, number) for number in numbers}
     finished = {number: record for number, record in kept.items() if record is not None}
@@ -72,20 +74,23 @@ def compute_parts(
     to_do = [number for number in numbers if number not in finished]
     failed: dict[int, BaseException] = {}
     told: set[str] = set()
-    with Progress(what, total=sum(len(plan.rows(number)) for number in to_do)) as progress:
-        for number, answer in answers(engine, ((number, compute_part, (task, number)) for number in to_do)):
-            if isinstance(answer, WorkerDiedError):
-                failed[number] = answer
-                logger.warning("%s: %s", part_path(task.folder, number), answer)
-                continue
-            if isinstance(answer, BaseException):
-                raise answer
-            finished[number], warnings = answer
-            for warning in warnings:
-                if warning not in told:
-                    logger.warning("%s", warning)
-            told.update(warnings)
-            progress.advance(len(plan.rows(number)))
+    try:
+        with Progress(what, total=sum(len(plan.rows(number)) for number in to_do)) as progress:
+            for number, answer in answers(engine, ((number, compute_part, (task, number)) for number in to_do)):
+                if isinstance(answer, WorkerDiedError | LostProcessError):
+                    failed[number] = answer
+                    logger.warning("%s: %s", part_path(task.folder, number), answer)
+                    continue
+                if isinstance(answer, BaseException):
+                    raise answer
+                finished[number], warnings = answer
+                for warning in warnings:
+                    if warning not in told:
+                        logger.warning("%s", warning)
+                told.update(warnings)
+                progress.advance(len(plan.rows(number)))
+    finally:
+        _forget()
     if failed:
         names = ", ".join(part_path(task.folder, number).name for number in failed)
         raise PartsFailedError(
@@ -97,8 +102,7 @@ def compute_parts(
 
 def compute_part(task: PartTask, number: int) -> tuple[PartRecord, list[str]]:
     """Compute one part, in a worker; returns its record, and warnings meanwhile."""
-    with _gathered_warnings() as warnings:
-        maker, table, plan = _loaded(task)
+    with _gathered_warnings() as warnings, _loaded(task) as (maker, table, plan):
         rows, left_out, written = plan.rows(number), list[LeftOut](), 0
 
         def refuse(problem: LeftOut) -> None:
@@ -134,11 +138,31 @@ def compute_part(task: PartTask, number: int) -> tuple[PartRecord, list[str]]:
     return record, warnings
 
 
-@lru_cache(maxsize=1)
-def _loaded(task: PartTask) -> tuple[Maker, Table, Plan]:
-    """What a worker needs for all parts."""
-    plan = Plan.read(task.folder)
-    return task.work.start(), open_table(task.source, structure_column=plan.structure_column), plan
+_kept: dict[PartTask, tuple[Maker, Table, Plan]] = {}
+"""What this process needs for all parts of a task, if it has computed one."""
+
+
+@contextmanager
+def _loaded(task: PartTask) -> Iterator[tuple[Maker, Table, Plan]]:
+    """What a worker needs for a part, and keeps for the next one, if this one succeeds."""
+    if task not in _kept:
+        _forget()
+        plan = Plan.read(task.folder)
+        table = open_table(task.source, structure_column=plan.structure_column)
+        _kept[task] = task.work.start(task.workers), table, plan
+    with ExitStack() as stack:
+        stack.push(_kept[task][0])
+        stack.callback(_kept.clear)
+        yield _kept[task]
+        stack.pop_all()
+
+
+def _forget() -> None:
+    """End what is kept, with its processes."""
+    while _kept:
+        maker, _, _ = _kept.popitem()[1]
+        with maker:
+            pass
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 
 import numpy as np
@@ -109,6 +109,7 @@ def embed_stream(
     device: Device = "auto",
     loader: ExpertLoader | None = None,
     workers: int = 1,
+    pass_over: PassOver | None = None,
 ) -> Iterator[tuple[list[Crystal], dict[str, np.ndarray]]]:
     """Embed any number of crystals in bounded memory.
 
@@ -119,6 +120,7 @@ def embed_stream(
         device: As in `embed`.
         loader: Keeps what it has loaded for other streams; on the same device.
         workers: Processes that compute, see `embed`. With several, crystals are read while others are embedded.
+        pass_over: These processes, where they are kept for other streams, see `stream_processes`.
 
     Yields:
         Some crystals in their order, and their embeddings by expert tag.
@@ -130,7 +132,7 @@ def embed_stream(
     with (
         EmbeddingCache() as cache,
         WriteBuffer(cache) as buffer,
-        _embedding(cards, buffer, loader or ExpertLoader(device), workers=workers) as embedding,
+        _embedding(cards, buffer, loader or ExpertLoader(device), workers=workers, pass_over=pass_over) as embedding,
     ):
         begun: deque[tuple[list[Crystal], _Begun]] = deque()
         while (chunk := list(islice(remaining, STREAM_CHUNK))) or begun:
@@ -145,6 +147,13 @@ def embed_stream(
             kept = [row for row in range(len(chunk)) if row not in embedded.refused]
             if kept:
                 yield [chunk[row] for row in kept], {tag: v[kept] for tag, v in embedded.values.items()}
+
+
+def stream_processes(
+    cards: Sequence[ExpertCard], loader: ExpertLoader, *, workers: int
+) -> AbstractContextManager[PassOver]:
+    """Processes for any number of streams by the same experts, which end with the block, see `embed_stream`."""
+    return passes(EmbeddingOrder.of(cards).passes, loader, workers=workers)
 
 
 class _Embedding:
@@ -193,10 +202,12 @@ def _embedding(
     *,
     workers: int,
     advance: Callable[[int], None] | None = None,
+    pass_over: PassOver | None = None,
 ) -> Iterator[_Embedding]:
     order = EmbeddingOrder.of(cards)
-    with passes(order.passes, loader, workers=workers) as pass_over:
-        yield _Embedding(cards, order, loader, buffer, pass_over, advance)
+    processes = nullcontext(pass_over) if pass_over else passes(order.passes, loader, workers=workers)
+    with processes as passing:
+        yield _Embedding(cards, order, loader, buffer, passing, advance)
 
 
 class _Begun:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from toy_experts import cgcnn_expert
 
 from cli.own_runs import WRITERS, Run, checkpoint, small, write_parquet
 from moe_mat.engines import processes
-from moe_mat.shards import runs
+from moe_mat.shards import Embedder, runs
+from moe_mat.zoo import pass_workers
+from moe_mat.zoo.experts import ExpertLoader
 
 EXPERTS = ("--experts", "[magpie,structure_features]")
 
@@ -169,3 +175,45 @@ def test_processes_do_all_parts_and_one_may_be_killed(
     assert not list(Path("parts").glob("*.part"))
     assert run(*command, "--output", "one.parquet") == 0
     assert parts_of("parts") == pq.read_table("one.parquet")
+
+
+def test_beside_a_gpu_processes_prepare_crystals_for_all_parts_and_one_may_be_killed(
+    run: Run, own: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The CPU takes the place of the GPU, which this process alone would have."""
+    cgcnn_expert(tmp_path / "zoo", "toy")
+    command = ["embed", own[1], "--experts", f"[{tmp_path}/zoo,magpie]", "--id_column", "name"]
+    assert run(*command, "--output", "one.parquet") == 0
+    monkeypatch.setenv("MOE_MAT_CACHE", str(tmp_path / "another cache"))
+    monkeypatch.setattr("moe_mat.shards.plan.MOST_ROWS", 4)
+    monkeypatch.setattr("moe_mat.encoders.choose_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(ExpertLoader, "on_gpu", property(lambda loader: True))
+    pools, parts = [], []
+    process_pool, tables = pass_workers.process_pool, Embedder.tables
+
+    def counted(*arguments, **others):
+        pools.append(arguments[0])
+        return process_pool(*arguments, **others)
+
+    def with_death(maker, crystals, **others):
+        parts.append(maker)
+        if len(parts) == 2:
+            for process in multiprocessing.active_children():
+                process.kill()
+        return tables(maker, crystals, **others)
+
+    monkeypatch.setattr(pass_workers, "process_pool", counted)
+    monkeypatch.setattr(Embedder, "tables", with_death)
+    command += ["--output", "parts", "--shards", "1/1", "--workers", "2"]
+    assert run(*command) == 1
+    assert "1 of 7 parts failed (part-00001.parquet)" in capsys.readouterr().err
+    assert pools == [2, 2]
+    assert not multiprocessing.active_children()
+    assert run(*command) == 0
+    assert len(parts) == 8
+    one, several = pq.read_table("one.parquet"), parts_of("parts")
+    assert one["material_id"] == several["material_id"]
+    for tag in ("toy", "magpie"):  # other batches, other last digits
+        np.testing.assert_allclose(
+            np.stack(several[tag].to_numpy()), np.stack(one[tag].to_numpy()), rtol=1e-4, atol=1e-5
+        )
