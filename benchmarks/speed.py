@@ -18,6 +18,7 @@ from benchmarks.cells.worker import provenance
 from benchmarks.measurements.embedding import experts, stream
 from benchmarks.measurements.encoder import encoder
 from benchmarks.measurements.mixed_folder import mixed
+from benchmarks.measurements.parts import parts
 from benchmarks.measurements.tools import say
 from benchmarks.measurements.training import head, scaling, training
 from benchmarks.measurements.versions import versions
@@ -33,11 +34,12 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "scaling": scaling,
     "stream": stream,
     "mixed": mixed,
+    "parts": parts,
     "versions": versions,
 }
 
 # Where they are not 1,000.
-N_CRYSTALS = {"stream": 100_000, "mixed": 2000, "versions": 300}
+N_CRYSTALS = {"stream": 100_000, "mixed": 2000, "parts": 200_000, "versions": 300}
 
 
 def _processor() -> str:
@@ -71,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     options["stream"].add_argument("--what", choices=["embed", "predict"], default="embed")
     options["stream"].add_argument("--path", type=Path, help="crystals; by default pretrain/materials_project.parquet")
     options["stream"].add_argument("--window", type=int, default=10_000, help="crystals at start and end to compare")
+    options["parts"].add_argument("--folder", type=Path, help="where lists and outputs may lie meanwhile; 40 GB")
     options["versions"].add_argument("--against", type=Path, help="checkout of another version")
     options["versions"].add_argument("--against-name", help="what the result calls it")
     options["versions"].add_argument("--against-experts", nargs="+", default=["default"], help="those of that version")

@@ -76,7 +76,7 @@ def mixed(options: argparse.Namespace) -> dict[str, Any]:
             _write(structure, crystals / f"c{number}{('.cif', '.vasp', '.json', '.extxyz')[number % 4]}")
         for file, content in HOSTILE_FILES.items():
             (crystals / file).write_bytes(content())
-        checkpoint = _trained(options, folder)
+        checkpoint = trained(options, folder)
         command = ["predict", "--ckpt_path", checkpoint, "--data.path", "crystals", "--data.on_error", "skip"]
         seconds, (said, memory) = timed(_run, command, folder)
         table = pd.read_csv(folder / "predictions.csv")
@@ -92,7 +92,7 @@ def mixed(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _trained(options: argparse.Namespace, folder: Path) -> str:
+def trained(options: argparse.Namespace, folder: Path) -> str:
     """The checkpoint of a fit on some crystals of the task, in a process of its own."""
     work = assignment(options)
     rows = range(min(N_TRAINING, len(work.target)))
