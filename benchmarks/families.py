@@ -1,7 +1,7 @@
 """What each family of experts adds, and how errors fall as the hub grows: ``python -m benchmarks.families --help``.
 
-The methods are the cards in benchmarks/methods/families, run by the sweep into benchmarks/families. Each is compared
-with ``moe`` on the cells that both have.
+The methods are the cards in benchmarks/methods/families, run by the sweep into benchmarks/families, and the tier
+``light`` of the benchmark itself. Each is compared with ``moe`` on the cells that both have.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from benchmarks.reports.families import REFERENCE, build, compare
 from moe_mat.files import write_text
 
 FAMILIES = Path(__file__).parent / "families"
+TIER = "moe-light"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,8 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for error in [*errors, *more]:
         sys.stderr.write(f"not used: {error}\n")
     # Titles alone: the experts of a card need not all be there to read what they gave.
-    cards = sorted((CARDS / "families").glob("*.yaml"))
+    cards = [CARDS / f"{TIER}.yaml", *sorted((CARDS / "families").glob("*.yaml"))]
     titles = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))["title"] for path in cards}
+    results += [result for result in reference if result["method"] == TIER]
     of_method = {name: [r for r in results if r["method"] == name and is_finished(r)] for name in titles}
     reference = [result for result in reference if result["method"] == REFERENCE]
     try:
