@@ -2,60 +2,29 @@
 
 from __future__ import annotations
 
-import functools
-import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
-from PIL import Image
 
 from benchmarks.cells.results import Result
 from benchmarks.reports.bootstrap import Interval
 from benchmarks.reports.scores import Key, Scores
-from moe_mat.files import whole_file
+from benchmarks.reports.style import COLOURS, GRID, INK, colour, drawn
 from moe_mat.tasks import TaskCards
 
-COLOURS = ("#1f5f8b", "#e0a458", "#5a9e6f", "#b5515c", "#7a6fae", "#6b7885", "#c9789b", "#3aa6a6", "#8c6d46")
-INK, GRID = "#1c2733", "#e3e8ed"
 WEIGHTS = LinearSegmentedColormap.from_list("weights", ["#ffffff", "#cfe3f0", "#5b9dc9", "#1f5f8b", "#0d2f49"])
 # Experts that no task gives more than this share one column.
 SMALL_WEIGHT = 0.03
 
-P = ParamSpec("P")
 
-
-def _drawn(draw: Callable[P, tuple[Figure, Path]]) -> Callable[P, None]:
-    """Draw with one set of fonts and colours, whatever the user's own, and write the file."""
-    style: dict[Any, Any] = {
-        "font.size": 9,
-        "axes.labelcolor": INK,
-        "text.color": INK,
-        "axes.edgecolor": "#8a97a3",
-        "axes.titlesize": 9,
-    }
-
-    @functools.wraps(draw)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        with mpl.rc_context(style):
-            figure, path = draw(*args, **kwargs)
-            drawn = io.BytesIO()
-            figure.savefig(drawn, dpi=150)
-        # A palette of 256 colours, enough for these, makes a file of a third of the size.
-        with Image.open(drawn) as image, whole_file(path) as part:
-            image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(part, format="png", optimize=True)
-
-    return wrapped
-
-
-@_drawn
+@drawn
 def relative(
     scores: Scores,
     spans: Mapping[Key, Interval],
@@ -97,7 +66,7 @@ def relative(
                 "alpha": 1 if last else 0.8,
                 "zorder": 4 + number,
             }
-            axes.errorbar(mean / unit, position, xerr=error, fmt="o", color=_colour(number), **style)
+            axes.errorbar(mean / unit, position, xerr=error, fmt="o", color=colour(number), **style)
     axes.axvline(1, color=INK, linewidth=1)
     axes.set_yticks(range(len(tasks)), [cards.of(task).title for task in tasks])
     axes.set_ylim(len(tasks) - 0.4, -0.6)
@@ -112,7 +81,7 @@ def relative(
     return figure, path
 
 
-@_drawn
+@drawn
 def heat_map(
     weights: Mapping[str, Mapping[str, float]], *, title: str, cards: TaskCards, path: Path
 ) -> tuple[Figure, Path]:
@@ -152,7 +121,7 @@ def heat_map(
     return figure, path
 
 
-@_drawn
+@drawn
 def overlap_map(
     shares: Mapping[str, np.ndarray], *, tasks: Sequence[str], names: Sequence[str], cards: TaskCards, path: Path
 ) -> tuple[Figure, Path]:
@@ -186,7 +155,7 @@ def overlap_map(
     return figure, path
 
 
-@_drawn
+@drawn
 def parity(results: Mapping[str, Sequence[Result]], *, cards: TaskCards, path: Path) -> tuple[Figure, Path]:
     """Predicted against true test values, one panel a task, all its splits.
 
@@ -213,7 +182,7 @@ def parity(results: Mapping[str, Sequence[Result]], *, cards: TaskCards, path: P
     return figure, path
 
 
-@_drawn
+@drawn
 def learning_curves(
     curves: Mapping[str, Mapping[str, Mapping[int, tuple[float, float]]]], *, cards: TaskCards, path: Path
 ) -> tuple[Figure, Path]:
@@ -231,7 +200,7 @@ def learning_curves(
             labels = sorted(points)
             means, sds = np.nan_to_num(np.array([points[n] for n in labels])).T
             style: dict[str, Any] = {"marker": "o", "markersize": 4, "linewidth": 1.4, "capsize": 2, "elinewidth": 0.9}
-            axes.errorbar(labels, means, sds, color=_colour(methods.index(method)), **style)
+            axes.errorbar(labels, means, sds, color=colour(methods.index(method)), **style)
         axes.set(xscale="log", yscale="log", xlabel="labels")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if axis is axes.yaxis else (1, 3)))
@@ -248,7 +217,7 @@ def learning_curves(
     return figure, path
 
 
-@_drawn
+@drawn
 def growth(counts: Sequence[int], errors: Mapping[str, Sequence[float]], *, path: Path) -> tuple[Figure, Path]:
     """Relative MAE against number of experts.
 
@@ -260,7 +229,7 @@ def growth(counts: Sequence[int], errors: Mapping[str, Sequence[float]], *, path
     figure = Figure(figsize=(4.2, 3.0), layout="constrained")
     axes = figure.subplots()
     for number, (part, values) in enumerate(errors.items()):
-        axes.plot(counts, values, color=_colour(number), marker="o", markersize=4, linewidth=1.4, label=part)
+        axes.plot(counts, values, color=colour(number), marker="o", markersize=4, linewidth=1.4, label=part)
     axes.set(xlabel="experts", ylabel="MAE / MAE of all", xticks=list(counts))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color=GRID, linewidth=0.8)
@@ -293,8 +262,4 @@ def _wrapped(text: str, *, width: int = 30) -> str:
 
 
 def _dot(number: int, label: str) -> Line2D:
-    return Line2D([], [], color=_colour(number), marker="o", markersize=5, linestyle="", label=label)
-
-
-def _colour(number: int) -> str:
-    return COLOURS[number % len(COLOURS)]
+    return Line2D([], [], color=colour(number), marker="o", markersize=5, linestyle="", label=label)
