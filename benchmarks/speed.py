@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from benchmarks.cells.worker import provenance
+from benchmarks.measurements.atoms import atoms
 from benchmarks.measurements.embedding import experts, stream
 from benchmarks.measurements.encoder import encoder
 from benchmarks.measurements.mixed_folder import mixed
@@ -30,6 +31,7 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "encoder": encoder,
     "head": head,
     "experts": experts,
+    "atoms": atoms,
     "training": training,
     "scaling": scaling,
     "stream": stream,
@@ -39,7 +41,7 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
 }
 
 # Where they are not 1,000.
-N_CRYSTALS = {"stream": 100_000, "mixed": 2000, "parts": 200_000, "versions": 300}
+N_CRYSTALS = {"atoms": 20, "stream": 100_000, "mixed": 2000, "parts": 200_000, "versions": 300}
 
 
 def _processor() -> str:

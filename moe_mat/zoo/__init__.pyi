@@ -4,9 +4,10 @@ from .card_parts import ModuleOrigin, NetworkShape, PackageWeights, Readout, Wei
 from .cards import EncoderCard, ExpertCard, ModuleCard, NetworkCard, find_backbone, find_trunk, read_card, write_card
 from .clusters import cluster_groups, cluster_labels
 from .compositions import are_formulas, check_formulas, experts_of_formulas
+from .crystal_passes import CrystalPasses
 from .embedded import Embedded
 from .embeddings import embed, embed_stream
-from .experts import EncoderExpert, Expert, NetworkExpert, build_expert, load_expert
+from .experts import EncoderExpert, Expert, ExpertLoader, NetworkExpert, build_expert, load_expert
 from .find import find_cards, list_experts
 from .pooled_layers import Block, PooledLayers, layout_of
 from .trunks import EmbeddingOrder
@@ -15,6 +16,7 @@ from .weights import WeightsError, write_weights
 __all__ = [
     "Block",
     "CardError",
+    "CrystalPasses",
     "Embedded",
     "EmbeddingCache",
     "EmbeddingOrder",
@@ -22,6 +24,7 @@ __all__ = [
     "EncoderExpert",
     "Expert",
     "ExpertCard",
+    "ExpertLoader",
     "ModuleCard",
     "ModuleOrigin",
     "NetworkCard",
