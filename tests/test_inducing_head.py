@@ -19,7 +19,7 @@ from moe_mat.crystals.datasets import load_quickstart
 from moe_mat.mixture import memory
 from moe_mat.mixture.heads import choice, inducing
 from moe_mat.mixture.heads.base import HEADS
-from moe_mat.mixture.heads.inducing import InducingHead
+from moe_mat.mixture.heads.inducing import InducingHead, n_landmarks
 from moe_mat.mixture.heads.learners import EPSILON, Learner
 from moe_mat.mixture.heads.linear_machines import FeatureExamples, support_vector_regression
 from moe_mat.mixture.memory import affordable, needed_memory
@@ -71,8 +71,18 @@ def test_with_all_crystals_as_landmarks_it_is_the_exact_head(
 
 def test_fewer_landmarks_still_tell(cards: list[ExpertCard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inducing, "LANDMARKS", 25)
+    monkeypatch.setattr(inducing, "CHOICE_LANDMARKS", 15)
+    chosen_by: list[int] = []
+    choose = InducingHead._choose_learners
+
+    def noted(head: InducingHead, column: int, *arguments: Any) -> None:
+        choose(head, column, *arguments)
+        chosen_by.append(len(head.processes[column].support))
+
+    monkeypatch.setattr(InducingHead, "_choose_learners", noted)
     model = trained(cards, tmp_path, "inducing")
     report = finish(model, synthetic(), ["y"])
+    assert chosen_by == [15]
     assert len(model.head.processes[0].support) == 25
     test = report.metrics[report.metrics["part"] == "test"].iloc[0]
     assert test["mae"] < 0.7 * test["median_mae"]
@@ -140,7 +150,8 @@ def test_auto_is_exact_for_few_rows_and_inducing_for_many(monkeypatch: pytest.Mo
     few = fitted()
     assert type(few.members_[0].head).name == "kernel"
     np.testing.assert_array_equal(few.predict(structures), fitted(head="kernel").predict(structures))
-    monkeypatch.setattr(choice, "EXACT_ROWS", 50)
+    for most in ("EXACT_ROWS", "EXACT_ROWS_OF_ALL"):
+        monkeypatch.setattr(choice, most, 50)
     many = fitted()
     assert isinstance(many.members_[0].head, InducingHead)
     mean, lower, upper = many.predict(structures, interval=0.9)
@@ -148,13 +159,25 @@ def test_auto_is_exact_for_few_rows_and_inducing_for_many(monkeypatch: pytest.Mo
     assert np.abs(mean - table["bulk_modulus"]).mean() < 0.5 * np.abs(table["bulk_modulus"] - mean.mean()).mean()
 
 
+def test_many_columns_have_fewer_landmarks_and_take_memory_each() -> None:
+    assert [n_landmarks(n, 1) for n in (1000, 10_000, 50_000, 100_000, 10**6)] == [1000, 5000, 5000, 2500, 2000]
+    assert [n_landmarks(10_000, columns) for columns in (2, 4, 23)] == [3535, 2500, 2000]
+    classes = MixtureSettings(classes=["a", "b", "c"])
+    assert (classes.n_columns, MixtureSettings(targets=["x", "y"]).n_columns) == (3, 2)
+    assert choice.settled(MixtureSettings(), n_rows=10_000).head == "kernel"
+    assert [choice.settled(classes, n_rows=n).head for n in (6000, 6001)] == ["kernel", "inducing"]
+    by_columns, by_models = (needed_memory("kernel", 6000, width=100, **n) for n in ({"n_columns": 3}, {"n_models": 3}))
+    assert by_columns == by_models
+    assert needed_memory("kernel", 6000, width=100, n_columns=10) > 8 * 10 * 6000**2
+
+
 def test_what_cannot_fit_is_refused_before_anything_is_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_memory", lambda: 8 * memory.GIB)
     cards = find_cards("magpie")
     assert affordable(MixtureSettings(), cards, n_rows=100_000).head == "inducing"
-    with pytest.raises(ValueError, match=r"head kernel needs about 6\d\.\d GiB .* 50000 rows, and 8.0 GiB .* take the"):
+    with pytest.raises(ValueError, match=r"head kernel needs about 9\d\.\d GiB .* 50000 rows, and 8.0 GiB .* take the"):
         affordable(MixtureSettings(head="kernel"), cards, n_rows=50_000)
-    with pytest.raises(ValueError, match=r"learn from \d+000 rows, or take fewer workers$"):
+    with pytest.raises(ValueError, match=r"learn from \d+00 rows, or take fewer workers$"):
         affordable(MixtureSettings(head="kernel"), cards, n_rows=16_000, n_processes=2)
     with pytest.raises(ValueError, match="or take fewer experts"):
         affordable(MixtureSettings(), find_cards("light"), n_rows=3_000_000)

@@ -42,7 +42,7 @@ def available_memory() -> float:
     return left
 
 
-def needed_memory(head: str, n_rows: int, *, width: int, n_models: int = 1) -> float:
+def needed_memory(head: str, n_rows: int, *, width: int, n_models: int = 1, n_columns: int = 1) -> float:
     """Bytes that a training takes at most.
 
     Args:
@@ -50,11 +50,12 @@ def needed_memory(head: str, n_rows: int, *, width: int, n_models: int = 1) -> f
         n_rows: Training and validation rows.
         width: Of the experts' embeddings side by side.
         n_models: Mixtures that are trained one after the other, and kept.
+        n_columns: What each learns.
     """
     kind = get_head(head)
     copies = 1 if kind.by_rows else COPIES
     crystals = copies * n_rows + SCALED * min(n_rows, AT_ONCE)
-    return PROGRAM + 4.0 * crystals * width + kind.memory(n_rows, n_models=n_models)
+    return PROGRAM + 4.0 * crystals * width + kind.memory(n_rows, n_models=n_models, n_columns=n_columns)
 
 
 def needed_to_embed(n_rows: int, *, width: int, workers: int) -> float:
@@ -94,7 +95,7 @@ def affordable(
     settings, available = settled(settings, n_rows=n_rows), free / n_processes
 
     def needs(head: str, n: int = n_rows) -> float:
-        return needed_memory(head, n, width=width, n_models=n_models)
+        return needed_memory(head, n, width=width, n_models=n_models, n_columns=settings.n_columns)
 
     if needs(settings.head) <= available:
         if workers > 1 and (to_embed := needed_to_embed(n_rows, width=width, workers=workers)) > free:

@@ -51,6 +51,11 @@ class ModelSettings:
         if self.classes and self.target_transform != "auto":
             raise ValueError(f"target_transform is {self.target_transform!r}: classes have none, leave it out")
 
+    @property
+    def n_columns(self) -> int:
+        """How many columns a head learns."""
+        return len(column_names(self.targets, self.classes))
+
 
 def column_names(targets: Sequence[str], classes: Sequence[str] | None) -> list[str]:
     """What a head learns: the targets; of a class, whether a crystal is of each, or of two, of the second.

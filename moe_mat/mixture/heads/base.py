@@ -76,12 +76,13 @@ class Head(nn.Module, ABC):
         return nullcontext() if self.tuned is None else self.tuned.on(device)
 
     @classmethod
-    def memory(cls, n_rows: int, *, n_models: int = 1) -> float:
+    def memory(cls, n_rows: int, *, n_models: int = 1, n_columns: int = 1) -> float:
         """Bytes that training and predicting take beside the embeddings, so that what cannot fit is refused early.
 
         Args:
             n_rows: Training and validation rows.
             n_models: Heads that are trained one after the other, and kept.
+            n_columns: What each learns.
         """
         return 0.0
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from moe_mat.mixture.settings import MixtureSettings
 
 AUTO = "auto"
 # Training and validation rows up to which the exact kernel is affordable, and better.
-EXACT_ROWS = 6000
+EXACT_ROWS = 10_000
+# The same for any number of columns, which cost as much each.
+EXACT_ROWS_OF_ALL = 6000
 
 
 def settled(settings: MixtureSettings, *, n_rows: int = 0) -> MixtureSettings:
@@ -24,4 +27,5 @@ def settled(settings: MixtureSettings, *, n_rows: int = 0) -> MixtureSettings:
     """
     if settings.head != AUTO:
         return settings
-    return replace(settings, head="kernel" if n_rows <= EXACT_ROWS else "inducing")
+    exact_rows = max(EXACT_ROWS_OF_ALL, EXACT_ROWS / math.sqrt(settings.n_columns))
+    return replace(settings, head="kernel" if n_rows <= exact_rows else "inducing")

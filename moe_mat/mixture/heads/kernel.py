@@ -69,12 +69,12 @@ class KernelHead(GatedHead):
         self._held: HeldOut | None = None
 
     @classmethod
-    def memory(cls, n_rows: int, *, n_models: int = 1) -> float:
-        """Covariances and what solving for their factor takes, or those of crystals that are predicted at once.
+    def memory(cls, n_rows: int, *, n_models: int = 1, n_columns: int = 1) -> float:
+        """Covariances of two kernels and what learners take, or covariances of crystals that are predicted at once.
 
-        A factor stays in memory for each model.
+        A factor stays in memory for each column of each model.
         """
-        return max(20.0 * n_rows**2, PREDICTED * n_rows * AT_ONCE) + 8.0 * n_models * n_rows**2
+        return max(32.0 * n_rows**2, PREDICTED * n_rows * AT_ONCE) + 8.0 * n_models * n_columns * n_rows**2
 
     def fit_constants(self, train: Batch) -> None:
         """Set the scales from the training rows, and choose those that the marginal likelihood sees."""
