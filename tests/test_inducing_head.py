@@ -16,7 +16,7 @@ from toy_mixture import ROWS, finish, fit, new_model, predictions, synthetic
 
 from moe_mat import MoERegressor
 from moe_mat.crystals.datasets import load_quickstart
-from moe_mat.mixture import memory
+from moe_mat.mixture import distances, memory
 from moe_mat.mixture.heads import choice, inducing
 from moe_mat.mixture.heads.base import HEADS
 from moe_mat.mixture.heads.inducing import InducingHead, n_landmarks
@@ -205,6 +205,17 @@ def test_a_hundred_thousand_labels_need_less_than_six_gib() -> None:
     width = sum(card.dim for card in find_cards("default"))
     assert needed_memory("inducing", 100_000, width=width, n_models=3) < 6 * memory.GIB
     assert needed_memory("kernel", 100_000, width=width) > 200 * memory.GIB
+
+
+def test_distances_take_as_much_memory_however_many_they_are_measured_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert distances.distances_memory(10**6) == distances.distances_memory(10_000) == 12 * distances.MOST_DISTANCES
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(n, 3, generator=generator) for n in (20, 30))
+    expected = torch.cdist(a, b).min(1).values, (torch.cdist(b, b) + 9 * torch.eye(30)).min(1).values
+    for most in (distances.MOST_DISTANCES, 90, 1):  # all at once, three at a time, and one by one
+        monkeypatch.setattr(distances, "MOST_DISTANCES", most)
+        torch.testing.assert_close(distances.nearest(a, b), expected[0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(distances.nearest_other(b), expected[1], rtol=1e-4, atol=1e-4)
 
 
 def test_embeddings_left_where_they_are_make_the_same_model() -> None:

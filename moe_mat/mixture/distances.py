@@ -7,8 +7,8 @@ from torch import Tensor
 
 from moe_mat.mixture.growing import GrowingModule
 
-# Crystals whose distances are in memory at once.
-CHUNK = 2000
+# Crystals whose distances to others are in memory at once, and the most distances.
+CHUNK, MOST_DISTANCES = 2000, 20_000_000
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
@@ -18,17 +18,26 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
 
 def nearest(a: Tensor, b: Tensor) -> Tensor:
     """Distance of each crystal to the nearest of others ``[n]``, from mixed embeddings ``[n, d]`` and ``[m, d]``."""
-    return torch.cat([squared_distances(chunk, b).min(1).values.sqrt() for chunk in a.split(CHUNK)])
+    return torch.cat([squared_distances(chunk, b).min(1).values.sqrt() for chunk in a.split(_chunk(len(b)))])
 
 
 def nearest_other(a: Tensor) -> Tensor:
     """Distance of each crystal to the nearest other ``[n]``, from mixed embeddings ``[n, d]``; infinite if alone."""
-    found = []
-    for start, chunk in enumerate(a.split(CHUNK)):
+    found, size = [], _chunk(len(a))
+    for number, chunk in enumerate(a.split(size)):
         squared = squared_distances(chunk, a)
-        squared.diagonal(start * CHUNK).fill_(torch.inf)
+        squared.diagonal(number * size).fill_(torch.inf)
         found.append(squared.min(1).values.sqrt())
     return torch.cat(found)
+
+
+def distances_memory(n_others: int) -> float:
+    """Bytes that distances to so many crystals take at once, with what they are made of."""
+    return 12.0 * n_others * _chunk(n_others)
+
+
+def _chunk(n_others: int) -> int:
+    return min(CHUNK, max(1, MOST_DISTANCES // max(1, n_others)))
 
 
 class Reference(GrowingModule):
