@@ -25,7 +25,7 @@ from moe_mat.mixture.heads.linear_machines import FeatureExamples, learn_linear
 from moe_mat.mixture.heads.nystroem import NystroemMap
 from moe_mat.mixture.predicted import HeldOut
 
-# Time is quadratic in them. Of 10,000 crystals, 2,000 landmarks cost 13 % of accuracy and 5,000 cost 4 %.
+# Time is quadratic in them. What they cost of accuracy, docs/training.md says.
 LANDMARKS = 5000
 # Features of all crystals together: of very many crystals, fewer landmarks.
 MOST_FEATURES = 250_000_000
