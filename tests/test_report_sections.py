@@ -1,5 +1,6 @@
-"""The sections on few labels and on modules."""
+"""The sections on few labels, on modules and on seeds."""
 
+import numpy as np
 import pytest
 from toy_results import result, table_row
 
@@ -52,3 +53,27 @@ def test_modules_are_compared_with_their_backbone_and_with_other_weights(written
     assert "`moma-full` against `finetune`: lower on 1 of 1 tasks, mean relative change -20.0%" in text
     assert table_row(text, "## Other weights", "`moma-uniform-all`")[1:4] == ["`moma-full`", "1/1", "-50.0%"]
     assert table_row(text, "## Do AMC", "Last phonon")[1:] == ["0.20", "`a`", "`c`"]
+
+
+def test_seeds_are_told_apart_and_together(written):
+    def cells(method, offsets):
+        """Off by so much for each seed, everywhere; the targets are 0."""
+        rows = {"ids": ["a", "b"], "targets": [0.0, 0.0]}
+        return [
+            result("mp_phonons", method, split, abs(off), seed=seed, predictions=[off, off], **rows)
+            for seed, off in enumerate(offsets)
+            for split in range(5)
+        ]
+
+    off = [0.05, 0.04, -0.03]
+    text = written(cells("moe", off) + cells("rf-magpie", [0.1]))["seeds"]
+    deviation = np.std(np.abs(off), ddof=1) / 0.04
+    assert table_row(text, "## `moe`", "Last phonon")[1:] == [
+        "3",
+        "0.0400",
+        "0.0300 to 0.0500",
+        f"{deviation:.1%}",
+        "0.0200 (-50.0%)",
+    ]
+    assert "error -50.0% from the mean of theirs, lower on 1." in text
+    assert "rf-magpie" not in text

@@ -17,6 +17,7 @@ from benchmarks.reports.matbench import matbench
 from benchmarks.reports.modules import modular
 from benchmarks.reports.predictions import gates, parity
 from benchmarks.reports.provenance import cost, fidelity, gaps
+from benchmarks.reports.seeds import seeds
 from benchmarks.reports.uncertainty import uncertainty
 
 
@@ -64,6 +65,7 @@ APPENDICES = (
         "intervals, median errors, R², and MAEs without the largest errors",
         (error_tables,),
     ),
+    Appendix("seeds", "Seeds", "how far errors depend on the seed, and what a mean over seeds is worth", (seeds,)),
     Appendix("labels", "Errors that all methods share", "suspect labels, which are kept", (suspect_labels,)),
     Appendix("modules", "Modules", "what composed modules add to their backbone, by task", (modular,)),
     Appendix(
