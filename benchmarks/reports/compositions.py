@@ -63,10 +63,11 @@ def build(results: Sequence[Result], reference: Sequence[Result]) -> Document:
 
 
 def _cells(results: Sequence[Result], method: str) -> dict[str, dict[int, Result]]:
-    """Task to split to cell."""
+    """Task to split to cell of the first seed, the only one that methods on formulas have."""
     cells: dict[str, dict[int, Result]] = {}
     for result in results:
-        if result["method"] == method and is_finished(result) and not result.get("n_labels"):
+        whole = is_finished(result) and not result.get("n_labels")
+        if result["method"] == method and whole and result["seed"] == 0:
             cells.setdefault(result["task"], {})[result["split"]] = result
     return cells
 
