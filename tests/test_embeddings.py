@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 from strategies import reference_crystals
+from threadpoolctl import threadpool_info, threadpool_limits
 from toy_experts import cgcnn_expert, network_expert
 
 from moe_mat import load_expert
@@ -182,6 +183,24 @@ def test_batches_are_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     for samples in sizes:
         assert len(samples) <= 4
         assert len(samples) == 1 or sum(sample.n_atoms for sample in samples) <= 9
+
+
+def test_one_thread_of_the_blas_computes_and_the_others_come_back(
+    cards: list[ExpertCard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def threads() -> set[int]:
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    seen: list[set[int]] = []
+    for name in ("prepare", "forward"):
+        plain = getattr(CGCNNEncoder, name)
+        monkeypatch.setattr(CGCNNEncoder, name, lambda self, one, of=plain: seen.append(threads()) or of(self, one))
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = threads()
+        embed(cards, CRYSTALS[:3])
+        assert threads() == before
+    assert seen
+    assert all(found == {1} for found in seen)
 
 
 # Streams

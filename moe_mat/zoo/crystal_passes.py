@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from pymatgen.core import Structure
+from threadpoolctl import threadpool_limits
 
 from moe_mat.crystals.errors import UnsupportedCrystalError
 from moe_mat.crystals.once import one_crystal
@@ -50,6 +51,10 @@ Batches = dict[Hashable, list[Batch]]
 """By `Encoder.prepare_key`."""
 
 
+# Matrices of one crystal are too small for the threads of numpy's BLAS, which wait for each other instead of working.
+one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
+
+
 class CrystalPasses:
     """The encoders of some experts.
 
@@ -88,6 +93,7 @@ class CrystalPasses:
         """
         return self.finish(*self.begin(structures, spaces), spaces)
 
+    @one_blas_thread
     def begin(self, structures: Mapping[bytes, Structure], spaces: Sequence[str]) -> tuple[Passed, Batches]:
         """Do what a GPU is not needed for.
 
@@ -106,6 +112,7 @@ class CrystalPasses:
         rows = self._compute(samples, dict(batches), [space for space in spaces if space not in waiting])
         return Passed(rows, refused), batches
 
+    @one_blas_thread
     def finish(self, passed: Passed, batches: Batches, spaces: Sequence[str]) -> Passed:
         """Do the rest of what `begin` has begun, here or in another process."""
         remaining = [space for space in spaces if space not in passed.rows]
