@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     options["stream"].add_argument("--what", choices=["embed", "predict"], default="embed")
     options["stream"].add_argument("--path", type=Path, help="crystals; by default pretrain/materials_project.parquet")
     options["stream"].add_argument("--window", type=int, default=10_000, help="crystals at start and end to compare")
-    options["parts"].add_argument("--folder", type=Path, help="where lists and outputs may lie meanwhile; 40 GB")
+    options["parts"].add_argument("--folder", type=Path, help="where lists and outputs lie, 40 GB; goes on there")
     options["versions"].add_argument("--against", type=Path, help="checkout of another version")
     options["versions"].add_argument("--against-name", help="what the result calls it")
     options["versions"].add_argument("--against-experts", nargs="+", default=["default"], help="those of that version")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.cells.worker import provenance
 from benchmarks.measurements.mixed_folder import trained
 from benchmarks.measurements.tools import say
 from moe_mat.crystals import Crystal, iter_crystals
-from moe_mat.files import CACHE_VARIABLE, data_folder
+from moe_mat.files import CACHE_VARIABLE, data_folder, write_text
 
 SOURCES = ("materials_project", "jarvis_dft_3d", "perovskites", "boltztrap_mp")
 SHARDS = 8
@@ -35,32 +37,55 @@ ROW_GROUP = 10_000
 
 def parts(options: argparse.Namespace) -> dict[str, Any]:
     """A long list in parts, by 8 shards and by a Ray cluster: kills, memory of a worker, throughput, equal outputs."""
-    with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        folder = Path(name)
-        _write_list(_crystals(options.n), folder / "list")
-        checkpoint = trained(options, folder)
-        found = {}
-        for way, run in {"shards": _by_shards, "ray": _by_ray}.items():
-            environment = {**os.environ, CACHE_VARIABLE: str(folder / f"cache of {way}"), "PYTHONPATH": os.getcwd()}
-            environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-            with run(environment) as in_parts:
-                for what, command in {
-                    "embed": ["embed", "list", f"--experts=[{','.join(options.experts or ['default'])}]"],
-                    "predict": ["predict", "list", "--ckpt_path", checkpoint],
-                }.items():
-                    found[f"{what} by {way}"] = in_parts(command, folder, f"{what} by {way}")
-                    say(f"{what} by {way}: {json.dumps(found[f'{what} by {way}'])}")
-        differences = {
-            what: _differences(folder / f"{what} by shards", folder / f"{what} by ray") for what in ("embed", "predict")
+    of = {"crystals": options.n, "experts": options.experts or ["default"]}
+    with nullcontext(options.folder) if options.folder else tempfile.TemporaryDirectory() as place:
+        folder = Path(place).resolve()
+        commands = {
+            "embed": ["embed", "list", f"--experts=[{','.join(of['experts'])}]"],
+            "predict": ["predict", "list", "--ckpt_path", _prepare(options, folder, of)],
         }
-    return {
-        "crystals": options.n,
-        "experts": options.experts or ["default"],
-        "shards": SHARDS,
-        "workers": WORKERS,
-        "runs": found,
-        "shards_against_ray": differences,
-    }
+        found = {
+            f"{what} by {way}": _once(folder, way, what, command) for way in WAYS for what, command in commands.items()
+        }
+        differences = {
+            what: _differences(*(folder / f"{what} by {way}" for way in WAYS)) for what in ("embed", "predict")
+        }
+    return {**of, "shards": SHARDS, "workers": WORKERS, "runs": found, "shards_against_ray": differences}
+
+
+def _prepare(options: argparse.Namespace, folder: Path, of: dict[str, Any]) -> str:
+    """Write the list and train a mixture, where an earlier run has not; returns the checkpoint.
+
+    Raises:
+        ValueError: When the earlier run was another one.
+    """
+    path = folder / "prepared.json"
+    if not path.exists():
+        for name in ("list", "training", "runs"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_list(_crystals(options.n), folder / "list")
+        write_text(path, json.dumps({"of": of, "checkpoint": trained(options, folder)}))
+    prepared = json.loads(path.read_text())
+    if prepared["of"] != of:
+        raise ValueError(f"{folder} is of {prepared['of']} and not of {of}: take another --folder")
+    return str(prepared["checkpoint"])
+
+
+def _once(folder: Path, way: str, what: str, command: Sequence[str]) -> dict[str, Any]:
+    """Run a command unless an earlier run has done so; what it left unfinished is begun again."""
+    name, cache = f"{what} by {way}", folder / f"cache of {way}"
+    path = folder / f"{name}.json"
+    if not path.exists():
+        for left in (folder / name, *([cache] if what == "embed" else [])):
+            shutil.rmtree(left, ignore_errors=True)
+        environment = {**os.environ, CACHE_VARIABLE: str(cache), "PYTHONPATH": os.getcwd()}
+        environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        with WAYS[way](environment) as in_parts:
+            found = in_parts(command, folder, name)
+        write_text(path, json.dumps(found | {"commit": provenance()["commit"]}))
+        say(f"{name}: {json.dumps(found)}")
+    return dict(json.loads(path.read_text()))
 
 
 def _crystals(n: int) -> Iterator[Crystal]:
@@ -157,6 +182,9 @@ def _by_ray(environment: dict[str, str]) -> Iterator[InParts]:
         ray.shutdown()
         os.environ.clear()
         os.environ.update(before)
+
+
+WAYS = {"shards": _by_shards, "ray": _by_ray}
 
 
 class _Watch:
