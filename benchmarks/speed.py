@@ -16,6 +16,7 @@ import torch
 
 from benchmarks.cells.worker import provenance
 from benchmarks.measurements.atoms import atoms
+from benchmarks.measurements.cold_sweep import cold_sweep
 from benchmarks.measurements.embedding import experts, stream
 from benchmarks.measurements.encoder import encoder
 from benchmarks.measurements.mixed_folder import mixed
@@ -38,6 +39,7 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "mixed": mixed,
     "parts": parts,
     "versions": versions,
+    "cold-sweep": cold_sweep,
 }
 
 # Where they are not 1,000.
@@ -62,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--split", type=int, default=0)
         one.add_argument("--threads", type=int, default=1)
         one.add_argument("--output", type=Path, default=RESULTS, help="folder of the JSON files")
-        if name != "training":
+        if name not in ("training", "cold-sweep"):
             one.add_argument("-n", type=int, default=N_CRYSTALS.get(name, 1000), help="number of crystals")
         of_measurement = {"encoder": "CGCNNs with random weights", "versions": "such as version 0.1 had"}
         default = of_measurement.get(name, "the default ones")
@@ -76,8 +78,13 @@ def _parser() -> argparse.ArgumentParser:
     options["stream"].add_argument("--path", type=Path, help="crystals; by default pretrain/materials_project.parquet")
     options["stream"].add_argument("--window", type=int, default=10_000, help="crystals at start and end to compare")
     options["parts"].add_argument("--folder", type=Path, help="where lists and outputs lie, 40 GB; goes on there")
-    options["versions"].add_argument("--against", type=Path, help="checkout of another version")
-    options["versions"].add_argument("--against-name", help="what the result calls it")
+    for name, what in {"versions": "to compare with", "cold-sweep": "to measure in place of this one"}.items():
+        options[name].add_argument("--against", type=Path, help=f"checkout of another version {what}")
+        options[name].add_argument("--against-name", help="what the result calls it")
+    options["cold-sweep"].add_argument("--methods", nargs="+", default=["moe"])
+    options["cold-sweep"].add_argument("--tasks", nargs="+", default=["all"])
+    options["cold-sweep"].add_argument("--workers", type=int, default=2)
+    options["cold-sweep"].add_argument("--folder", type=Path, help="where cache and cells lie meanwhile")
     options["versions"].add_argument("--against-experts", nargs="+", default=["default"], help="those of that version")
     options["versions"].add_argument("--workers", type=int, default=1, help="processes to compare with one")
     options["versions"].add_argument("--repeats", type=int, default=3)
