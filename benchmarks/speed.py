@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, what in {"versions": "to compare with", "cold-sweep": "to measure in place of this one"}.items():
         options[name].add_argument("--against", type=Path, help=f"checkout of another version {what}")
         options[name].add_argument("--against-name", help="what the result calls it")
+    options["cold-sweep"].add_argument("--python", default=sys.executable, help="interpreter that has that version")
     options["cold-sweep"].add_argument("--methods", nargs="+", default=["moe"])
     options["cold-sweep"].add_argument("--tasks", nargs="+", default=["all"])
     options["cold-sweep"].add_argument("--workers", type=int, default=2)

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -30,9 +29,9 @@ def cold_sweep(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         place = Path(name)
         shutil.copytree(checkout / COMMITTED / AUDITS, place / "results" / AUDITS)
-        environment = {**os.environ, CACHE_VARIABLE: str(place / "cache"), "PYTHONPATH": str(checkout)}
+        environment = {**os.environ, CACHE_VARIABLE: str(place / "cache")}
         environment[DATA_VARIABLE] = str((options.data or data_folder()).resolve())
-        command = [sys.executable, "-m", "benchmarks.sweep", "--tasks", *options.tasks, "--methods", *options.methods]
+        command = [options.python, "-m", "benchmarks.sweep", "--tasks", *options.tasks, "--methods", *options.methods]
         command += ["--workers", str(options.workers), "--output", str(place / "results")]
         say(" ".join(command[1:]))
         start = time.perf_counter()
