@@ -90,6 +90,18 @@ def build(
             ]
         )
     document.add(Table(header, rows))
+    document.add((2, "By number of atoms"))
+    document.add(
+        "Supercells of the same small crystals on one core; where the time an atom rises, it is not linear any more."
+    )
+    header = [
+        f"{name}: {what}" for name in tiers for what in ("s a crystal", "ms an atom", f"a million on {NODE} cores")
+    ]
+    sizes = zip(*(tier.atoms["points"] for tier in tiers.values()), strict=True)
+    of_sizes = [
+        [f"{points[0]['atoms']:.0f}", *(cell for point in points for cell in _by_atoms(point))] for points in sizes
+    ]
+    document.add(Table(["atoms", *header], of_sizes))
     draw(tiers, scaling=scaling, labels=labels, path=figure)
     document.add(Picture(figure, "Seconds a crystal by its atoms; crystals a second of experts; seconds of a fit."))
     document.add((2, "Each expert alone"))
@@ -102,6 +114,11 @@ def build(
         )
     )
     return document
+
+
+def _by_atoms(point: Mapping[str, Any]) -> tuple[str, str, str]:
+    seconds = point["seconds_of_networks"] + point["seconds_of_the_rest"]
+    return f"{seconds:.3f}", f"{1000 * seconds / point['atoms']:.1f}", _hours(seconds * MILLION / NODE)
 
 
 def _hours(seconds: float) -> str:
