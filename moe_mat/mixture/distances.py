@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import torch
 from torch import Tensor
 
@@ -9,11 +11,43 @@ from moe_mat.mixture.growing import GrowingModule
 
 # Crystals whose distances to others are in memory at once, and the most distances.
 CHUNK, MOST_DISTANCES = 2000, 20_000_000
+# Crystals whose pairs are compared at once, of those that are compared with each other.
+BLOCK = 1024
+
+
+def of_pairs(compare: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor:
+    """What a symmetric comparison says of pairs: ``[n, d]`` and ``[m, d]`` to ``[n, m]``.
+
+    Where both are the same tensor, each pair is compared once.
+
+    Args:
+        compare: Does the same for rows of both.
+        a: Rows.
+        b: Rows.
+    """
+    if a is not b or len(a) <= BLOCK:
+        return compare(a, b)
+    found = a.new_empty(len(a), len(a))
+    for one, other in _blocks(len(a)):
+        found[one, other] = block = compare(a[one], a[other])
+        if one != other:
+            found[other, one] = block.T
+    return found
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """Squared Euclidean distances: ``[n, d]`` and ``[m, d]`` to ``[n, m]``."""
+    return of_pairs(_squared_distances, a, b)
+
+
+def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
     return (a.square().sum(1)[:, None] + b.square().sum(1)[None] - 2 * a @ b.T).clamp_min(0)
+
+
+def _blocks(n: int) -> Iterator[tuple[slice, slice]]:
+    """Pairs of ranges of rows, each pair once."""
+    ranges = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+    return ((one, other) for i, one in enumerate(ranges) for other in ranges[i:])
 
 
 def nearest(a: Tensor, b: Tensor) -> Tensor:
@@ -23,12 +57,15 @@ def nearest(a: Tensor, b: Tensor) -> Tensor:
 
 def nearest_other(a: Tensor) -> Tensor:
     """Distance of each crystal to the nearest other ``[n]``, from mixed embeddings ``[n, d]``; infinite if alone."""
-    found, size = [], _chunk(len(a))
-    for number, chunk in enumerate(a.split(size)):
-        squared = squared_distances(chunk, a)
-        squared.diagonal(number * size).fill_(torch.inf)
-        found.append(squared.min(1).values.sqrt())
-    return torch.cat(found)
+    least = a.new_full((len(a),), torch.inf)
+    for one, other in _blocks(len(a)):
+        squared = _squared_distances(a[one], a[other])
+        if one == other:
+            squared.fill_diagonal_(torch.inf)
+        else:
+            least[other] = least[other].minimum(squared.min(0).values)
+        least[one] = least[one].minimum(squared.min(1).values)
+    return least.sqrt()
 
 
 def distances_memory(n_others: int) -> float:

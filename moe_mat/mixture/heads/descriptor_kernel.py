@@ -9,17 +9,22 @@ on standardised columns.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from moe_mat.encoders import get_encoder
+from moe_mat.mixture.distances import of_pairs
 from moe_mat.zoo.cards import EncoderCard, ExpertCard, NetworkCard
 
 # The linear kernel's share of the variance.
 LINEAR = 0.5
 # Standard deviations at which columns are cut: a line must not run away along a single one.
 FARTHEST = 3.0
+
+
+city_block = partial(torch.cdist, p=1)
 
 
 def has_quantities(card: ExpertCard) -> bool:
@@ -47,7 +52,7 @@ class DescriptorKernel(nn.Module):
 
     def fit(self, columns: Tensor) -> None:
         """Set the scales from training crystals ``[n, width]``."""
-        distances = torch.cdist(columns, columns, p=1)
+        distances = of_pairs(city_block, columns, columns)
         self.scales.copy_(torch.stack([columns.square().sum(1).mean(), distances.median()]).clamp_min(1e-6))
 
     def columns(self, standardised: Tensor) -> Tensor:
@@ -58,5 +63,5 @@ class DescriptorKernel(nn.Module):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Covariance ``[n, m]`` of the columns of crystals ``[n, width]`` and ``[m, width]``."""
         squared_length, distance = self.scales
-        laplacian = (-torch.cdist(a, b, p=1) / distance).exp()
+        laplacian = (-of_pairs(city_block, a, b) / distance).exp()
         return LINEAR * (a @ b.T) / squared_length + (1 - LINEAR) * laplacian
