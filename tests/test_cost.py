@@ -33,9 +33,9 @@ def test_a_million_crystals_by_tier(tmp_path: Path, capsys: pytest.CaptureFixtur
     write(tmp_path)
     assert cost.main(["--results", str(tmp_path)]) == 0
     text = (tmp_path / "cost.md").read_text()
-    # A million seconds over 100: 2.8 h, by cores; a quarter of them is not of networks, shared by 128 cores.
-    assert "| `light` | 1 | 100 | 1.4 h | 3 min | 75% | 0 min |" in text
-    assert "| `default` | 1 | 10 | 13.9 h | 26 min | 75% | 3 min |" in text
+    # A million times 0.04 s: 11.1 h, by cores; a quarter of them is not of networks, shared by 128 cores.
+    assert "| `light` | 1 | 25 | 5.6 h | 10 min | 75% | 1 min |" in text
+    assert "| `default` | 1 | 25 | 5.6 h | 10 min | 75% | 1 min |" in text
     # 40 ms a crystal of 8 atoms, 110 ms of 64.
     assert "| 8 | 0.040 | 5.0 | 10 min | 0.040 | 5.0 | 10 min |" in text
     assert "| 64 | 0.110 | 1.7 | 29 min | 0.110 | 1.7 | 29 min |" in text
