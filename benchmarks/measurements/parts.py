@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import count, islice
 from pathlib import Path
@@ -53,8 +53,13 @@ def parts(options: argparse.Namespace) -> dict[str, Any]:
     return {**of, "shards": SHARDS, "workers": WORKERS, "runs": found, "shards_against_ray": differences}
 
 
-def _prepare(options: argparse.Namespace, folder: Path, of: dict[str, Any]) -> str:
+def _prepare(options: argparse.Namespace, folder: Path, of: Mapping[str, Any]) -> str:
     """Write the list and train a mixture, where an earlier run has not; returns the checkpoint.
+
+    Args:
+        options: Of the command line.
+        folder: Where they lie.
+        of: What the measurement is of, by which an earlier run is known.
 
     Raises:
         ValueError: When the earlier run was another one.

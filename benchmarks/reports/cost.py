@@ -69,6 +69,27 @@ def build(
         "share nothing but the disk. With GPUs, what stays on the CPU is taken for all there is, which no network can "
         f"be faster than: {GPUS} GPUs with {CORES_OF_A_GPU} cores each, calculated and never run."
     )
+    document.add(_by_tier(tiers))
+    document.add((2, "By number of atoms"))
+    document.add(
+        "Supercells of the same small crystals on one core; where the time an atom rises, it is not linear any more."
+    )
+    document.add(_by_size(tiers))
+    draw(tiers, scaling=scaling, labels=labels, path=figure)
+    document.add(Picture(figure, "Seconds a crystal by its atoms; crystals a second of experts; seconds of a fit."))
+    document.add((2, "Each expert alone"))
+    rates = {tag: one for tier in tiers.values() for tag, one in tier.experts["experts"].items()}
+    alone = sorted(rates.items(), key=lambda item: item[1]["crystals_per_second"])
+    document.add(
+        Table(
+            ["expert", "crystals/s", "peak memory, MiB"],
+            [[f"`{tag}`", f"{one['crystals_per_second']:.0f}", str(one["peak_memory_mib"])] for tag, one in alone],
+        )
+    )
+    return document
+
+
+def _by_tier(tiers: Mapping[str, Tier]) -> Table:
     header = [
         "tier",
         "experts",
@@ -93,36 +114,18 @@ def build(
                 _hours(on_gpus),
             ]
         )
-    document.add(Table(header, rows))
-    document.add((2, "By number of atoms"))
-    document.add(
-        "Supercells of the same small crystals on one core; where the time an atom rises, it is not linear any more."
-    )
-    header = [
-        f"{name}: {what}" for name in tiers for what in ("s a crystal", "ms an atom", f"a million on {NODE} cores")
-    ]
-    sizes = zip(*(tier.atoms["points"] for tier in tiers.values()), strict=True)
-    of_sizes = [
-        [f"{points[0]['atoms']:.0f}", *(cell for point in points for cell in _by_atoms(point))] for points in sizes
-    ]
-    document.add(Table(["atoms", *header], of_sizes))
-    draw(tiers, scaling=scaling, labels=labels, path=figure)
-    document.add(Picture(figure, "Seconds a crystal by its atoms; crystals a second of experts; seconds of a fit."))
-    document.add((2, "Each expert alone"))
-    rates = {tag: one for tier in tiers.values() for tag, one in tier.experts["experts"].items()}
-    alone = sorted(rates.items(), key=lambda item: item[1]["crystals_per_second"])
-    document.add(
-        Table(
-            ["expert", "crystals/s", "peak memory, MiB"],
-            [[f"`{tag}`", f"{one['crystals_per_second']:.0f}", str(one["peak_memory_mib"])] for tag, one in alone],
-        )
-    )
-    return document
+    return Table(header, rows)
 
 
-def _by_atoms(point: Mapping[str, Any]) -> tuple[str, str, str]:
-    seconds = point["seconds_of_networks"] + point["seconds_of_the_rest"]
-    return f"{seconds:.3f}", f"{1000 * seconds / point['atoms']:.1f}", _hours(seconds * MILLION / NODE)
+def _by_size(tiers: Mapping[str, Tier]) -> Table:
+    names = ("s a crystal", "ms an atom", f"a million on {NODE} cores")
+    rows = []
+    for points in zip(*(tier.atoms["points"] for tier in tiers.values()), strict=True):
+        rows.append([f"{points[0]['atoms']:.0f}"])
+        for point in points:
+            seconds = point["seconds_of_networks"] + point["seconds_of_the_rest"]
+            rows[-1] += [f"{seconds:.3f}", f"{1000 * seconds / point['atoms']:.1f}", _hours(seconds * MILLION / NODE)]
+    return Table(["atoms", *(f"{tier}: {name}" for tier in tiers for name in names)], rows)
 
 
 def _hours(seconds: float) -> str:

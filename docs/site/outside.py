@@ -18,6 +18,7 @@ PLACES = {
     "benchmarks/results/report": "benchmark/report",
     "benchmarks/results/report.md": "benchmark/report.md",
     "benchmarks/families": "benchmark/families",
+    "benchmarks/speed": "benchmark/speed",
     "docs": "",
 }
 LINK = re.compile(r"(\]\()([^)\s#]+)")
