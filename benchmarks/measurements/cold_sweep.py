@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.cells.results import AUDITS, RESULTS
 from benchmarks.measurements.tools import say
-from moe_mat.files import CACHE_VARIABLE, DATA_VARIABLE, data_folder
+from moe_mat.files import CACHE_VARIABLE, DATA_VARIABLE, commit, data_folder
 
 COMMITTED = Path("benchmarks", "results")
 
@@ -43,6 +43,7 @@ def cold_sweep(options: argparse.Namespace) -> dict[str, Any]:
         committed = {path: checkout / COMMITTED / path.parent.name / path.name for path in finished}
         return {
             "version": options.against_name if options.against else "this",
+            "checkout": commit(checkout),
             "methods": options.methods,
             "tasks": options.tasks,
             "workers": options.workers,

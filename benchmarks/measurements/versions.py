@@ -21,7 +21,7 @@ from pymatgen.core import Structure
 import moe_mat
 from benchmarks.measurements.tools import say
 from moe_mat.crystals import iter_crystals
-from moe_mat.files import data_folder
+from moe_mat.files import commit, data_folder
 from moe_mat.zoo import EncoderCard, find_cards
 
 SIZES = {"7 atoms": (5, 9), "27 atoms": (25, 29)}
@@ -71,6 +71,7 @@ def versions(options: argparse.Namespace) -> dict[str, Any]:
         return {
             "crystals": options.n,
             "against": None if options.against is None else options.against_name,
+            "against_commit": None if options.against is None else commit(options.against.resolve()),
             "experts": names,
             "sizes": found,
         }

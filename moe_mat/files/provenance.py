@@ -5,10 +5,15 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 
-def commit() -> str | None:
-    """The commit of the checkout that this package runs from, ``-dirty`` where files differ; None outside of one."""
-    root = Path(__file__).resolve().parents[2]
+
+def commit(root: Path = CHECKOUT) -> str | None:
+    """The commit of a checkout, ``-dirty`` where files differ; None outside of one.
+
+    Args:
+        root: Its folder; by default that of the checkout that this package runs from.
+    """
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]

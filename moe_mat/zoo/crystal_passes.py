@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 
 import torch
 from pymatgen.core import Structure
-from threadpoolctl import threadpool_limits
 
 from moe_mat.crystals.errors import UnsupportedCrystalError
 from moe_mat.crystals.once import one_crystal
 from moe_mat.encoders import Encoder, beside, prepare_checked
 from moe_mat.zoo.cards import EncoderCard
 from moe_mat.zoo.encoder_pass import pool_layers
-from moe_mat.zoo.experts import EncoderExpert, ExpertLoader
+from moe_mat.zoo.experts import EncoderExpert, ExpertLoader, one_blas_thread
 from moe_mat.zoo.pooled_layers import PooledLayers
 
 # Bytes of crystals that go through an encoder at once: few enough for the cache of a CPU.
@@ -49,10 +48,6 @@ class Batch(NamedTuple):
 
 Batches = dict[Hashable, list[Batch]]
 """By `Encoder.prepare_key`."""
-
-
-# Matrices of one crystal are too small for the threads of numpy's BLAS, which wait for each other instead of working.
-one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
 class CrystalPasses:

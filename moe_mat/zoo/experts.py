@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from moe_mat.crystals.errors import UnsupportedCrystalError
@@ -21,6 +22,9 @@ from moe_mat.zoo.find import find_cards
 from moe_mat.zoo.property_network import PropertyNetwork, load_network
 from moe_mat.zoo.readout import blocks_of, read_out
 from moe_mat.zoo.trunks import EmbeddingOrder
+
+# Matrices of one crystal are too small for the threads of numpy's BLAS, which wait for each other instead of working.
+one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
 class Expert(nn.Module, ABC):
@@ -105,6 +109,7 @@ class EncoderExpert(Expert):
         """Read the encoder's features out into the embedding ``[n_crystals, dim]``."""
         return read_out(features, self.card.readout)
 
+    @one_blas_thread
     def embed(  # noqa: D102
         self, structures: Crystals, *, batch_size: int = 64, device: Device = "auto"
     ) -> np.ndarray:

@@ -52,7 +52,7 @@ class DescriptorKernel(nn.Module):
 
     def fit(self, columns: Tensor) -> None:
         """Set the scales from training crystals ``[n, width]``."""
-        distances = of_pairs(city_block, columns, columns)
+        distances = city_block(columns, columns)
         self.scales.copy_(torch.stack([columns.square().sum(1).mean(), distances.median()]).clamp_min(1e-6))
 
     def columns(self, standardised: Tensor) -> Tensor:
