@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +21,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.cells.worker import provenance
+from benchmarks.measurements.long_list import write_long_list
 from benchmarks.measurements.mixed_folder import trained
 from benchmarks.measurements.tools import say
-from moe_mat.crystals import Crystal, iter_crystals
-from moe_mat.files import CACHE_VARIABLE, data_folder, write_text
+from moe_mat.files import CACHE_VARIABLE, write_text
 
-SOURCES = ("materials_project", "jarvis_dft_3d", "perovskites", "boltztrap_mp")
 SHARDS = 8
 WORKERS = 2
-# Of the lattice, from one round through the sources to the next: another crystal, which no cache knows.
-STRAIN = 1e-3
-ROW_GROUP = 10_000
 
 
 def parts(options: argparse.Namespace) -> dict[str, Any]:
@@ -69,7 +64,7 @@ def _prepare(options: argparse.Namespace, folder: Path, of: Mapping[str, Any]) -
         for name in ("list", "training", "runs"):
             shutil.rmtree(folder / name, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
-        _write_list(_crystals(options.n), folder / "list")
+        write_long_list(folder / "list", options.n)
         write_text(path, json.dumps({"of": of, "checkpoint": trained(options, folder)}))
     prepared = json.loads(path.read_text())
     if prepared["of"] != of:
@@ -91,41 +86,6 @@ def _once(folder: Path, way: str, what: str, command: Sequence[str]) -> dict[str
         write_text(path, json.dumps(found | {"commit": provenance()["commit"]}))
         say(f"{name}: {json.dumps(found)}")
     return dict(json.loads(path.read_text()))
-
-
-def _crystals(n: int) -> Iterator[Crystal]:
-    """The sources, and after the last one all of them again, a little larger each time."""
-
-    def all_of_them() -> Iterator[Crystal]:
-        for round_ in count():
-            for source in SOURCES:
-                for crystal in iter_crystals(data_folder() / "pretrain" / f"{source}.parquet", on_error="skip"):
-                    structure = crystal.structure
-                    if round_:
-                        structure = structure.copy()
-                        structure.scale_lattice(structure.volume * (1 + STRAIN * round_) ** 3)
-                    yield Crystal(f"{source}-{crystal.material_id}-{round_}", structure, {}, source)
-
-    return islice(all_of_them(), n)
-
-
-def _write_list(crystals: Iterator[Crystal], folder: Path) -> None:
-    """A folder of Parquet files with OPTIMADE columns, as such lists come."""
-    folder.mkdir()
-    kinds = {"material_id": pa.string(), "lattice_vectors": pa.list_(pa.list_(pa.float64()))}
-    kinds |= {"cartesian_site_positions": pa.list_(pa.list_(pa.float64())), "species_at_sites": pa.list_(pa.string())}
-    schema = pa.schema(kinds)
-    number = 0
-    while rows := [_row(crystal) for crystal in islice(crystals, ROW_GROUP)]:
-        table = pa.Table.from_pylist([dict(zip(kinds, row, strict=True)) for row in rows], schema)
-        pq.write_table(table, folder / f"crystals-{number:03}.parquet", write_page_checksum=True)
-        number += 1
-
-
-def _row(crystal: Crystal) -> tuple[Any, ...]:
-    structure = crystal.structure
-    symbols = [site.specie.symbol for site in structure]
-    return crystal.material_id, structure.lattice.matrix.tolist(), structure.cart_coords.tolist(), symbols
 
 
 InParts = Callable[[Sequence[str], Path, str], dict[str, Any]]
