@@ -1,6 +1,6 @@
 """The symmetry of a crystal: space group, point group, and how symmetric its sites are.
 
-All of it is read off one search by spglib in the primitive cell, which has the symmetry of any larger one.
+All of it is read off one search in the primitive cell, which has the symmetry of any larger one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pymatgen.core import Structure
 
 from moe_mat.crystals.once import once_a_crystal
 from moe_mat.crystals.sites import sites_of
+from moe_mat.encoders.descriptors.cubic import find_cubic_symmetry
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ CHIRAL = frozenset({"1", "2", "222", "4", "422", "3", "32", "6", "622", "23", "4
 
 @dataclass(frozen=True, slots=True)
 class Symmetry:
-    """What spglib finds.
+    """What is found of a crystal.
 
     Attributes:
         space_group: Its number.
@@ -64,6 +65,9 @@ class Symmetry:
 def find_symmetry(structure: Structure) -> Symmetry | None:
     """Search for all symmetry within 0.1 Å; None, which is logged, when spglib finds none at all."""
     sites = sites_of(structure)
+    if cubic := find_cubic_symmetry(sites, TOLERANCE):
+        sizes, orbits = _orbits(cubic.orbits)
+        return Symmetry(cubic.space_group, cubic.point_group, len(orbits), sizes, orbits)
     cell: Any = (sites.lattice, sites.fractional, sites.atomic_numbers)
     try:
         found = spglib.get_symmetry_dataset(cell, symprec=TOLERANCE)
@@ -72,7 +76,7 @@ def find_symmetry(structure: Structure) -> Symmetry | None:
     if found is None:
         logger.warning("spglib finds no space group for %s; its symmetry features are missing", structure.formula)
         return None
-    _, orbits, sizes = np.unique(found.crystallographic_orbits, return_inverse=True, return_counts=True)
+    sizes, orbits = _orbits(found.crystallographic_orbits)
     return Symmetry(
         space_group=found.number,
         point_group=found.pointgroup.strip(),
@@ -80,6 +84,12 @@ def find_symmetry(structure: Structure) -> Symmetry | None:
         orbit_sizes=sizes,
         orbits=orbits,
     )
+
+
+def _orbits(representatives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Size of each orbit, and orbit of each atom, from an equivalent atom of each."""
+    _, orbits, sizes = np.unique(representatives, return_inverse=True, return_counts=True)
+    return sizes, orbits
 
 
 def space_group_features(symmetry: Symmetry | None) -> dict[str, float]:
