@@ -72,7 +72,7 @@ def build(
     document.add(_by_tier(tiers))
     document.add((2, "By number of atoms"))
     document.add(
-        "Supercells of the same small crystals on one core; where the time an atom rises, it is not linear any more."
+        "Crystals of the Materials Project on one core; where the time an atom rises, it is not linear any more."
     )
     document.add(_by_size(tiers))
     draw(tiers, scaling=scaling, labels=labels, path=figure)
