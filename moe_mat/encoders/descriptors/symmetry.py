@@ -6,6 +6,7 @@ All of it is read off one search in the primitive cell, which has the symmetry o
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,9 @@ from moe_mat.crystals.sites import sites_of
 from moe_mat.encoders.descriptors.cubic import find_cubic_symmetry
 
 logger = logging.getLogger(__name__)
+
+# Its C code writes lines to the terminal that name no crystal; where it finds nothing, a line below does.
+os.environ.setdefault("SPGLIB_WARNING", "OFF")
 
 TOLERANCE = 0.1  # Å, as the Materials Project uses for relaxed crystals
 
