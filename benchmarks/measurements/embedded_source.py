@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pymatgen.core import Structure
 
-from benchmarks.measurements.tools import say, timed
-from moe_mat import load_expert, read_structures
+from benchmarks.measurements.tools import say
+from moe_mat import read_structures
 from moe_mat.files import whole_file
+from moe_mat.zoo import find_cards
+from moe_mat.zoo.embeddings import embed_parts
 
 PART = 1000
 
 
-def embed_source(path: Path, target: str, experts: Sequence[str], folder: Path, *, n: int) -> None:
+def embed_source(path: Path, target: str, experts: Sequence[str], folder: Path, *, n: int, workers: int = 1) -> None:
     """Embed the first rows of a shuffled source that have a target.
 
     Args:
@@ -24,28 +28,40 @@ def embed_source(path: Path, target: str, experts: Sequence[str], folder: Path, 
         experts: Tags of those that embed.
         folder: Of the parts, one file for each and expert; those that are there are not made again.
         n: Number of rows; those of a part that is begun are all embedded.
+        workers: Processes.
+
+    Raises:
+        ValueError: When an expert refuses a crystal.
     """
-    n_parts = -(-n // PART)
-    if all((folder / f"{tag}-{number:04d}.npy").exists() for tag in experts for number in range(n_parts)):
+
+    def file_of(name: str, number: int) -> Path:
+        return folder / f"{name}-{number:04d}.npy"
+
+    numbers = range(-(-n // PART))
+    missing = [one for one in numbers if not all(file_of(name, one).exists() for name in (target, *experts))]
+    if not missing:
         return
     table = pd.read_parquet(path)
     table = table[table[target].notna()]
-    table = table.iloc[np.random.default_rng(0).permutation(len(table))[: n_parts * PART]].reset_index(drop=True)
+    table = table.iloc[np.random.default_rng(0).permutation(len(table))[: len(numbers) * PART]].reset_index(drop=True)
     folder.mkdir(parents=True, exist_ok=True)
-    loaded = {tag: load_expert(tag) for tag in experts}
-    for number, start in enumerate(range(0, len(table), PART)):
-        files = {tag: folder / f"{tag}-{number:04d}.npy" for tag in experts}
-        if all(file.exists() for file in files.values()):
-            continue
-        with whole_file(folder / "crystals.parquet") as file:
-            table.iloc[start : start + PART].to_parquet(file)
-        structures, read = read_structures(folder / "crystals.parquet", targets=[target])
-        _save(folder / f"{target}-{number:04d}.npy", read[target].to_numpy(dtype=np.float32))
-        for tag, file in files.items():
-            if not file.exists():
-                seconds, values = timed(loaded[tag].embed, structures)
-                _save(file, values)
-                say(f"{file.name}: {len(values) / seconds:.0f} crystals/s")
+
+    def parts() -> Iterator[list[Structure]]:
+        for number in missing:
+            with whole_file(folder / "crystals.parquet") as file:
+                table.iloc[number * PART : (number + 1) * PART].to_parquet(file)
+            structures, read = read_structures(folder / "crystals.parquet", targets=[target])
+            _save(file_of(target, number), read[target].to_numpy(dtype=np.float32))
+            yield structures
+
+    start = time.perf_counter()
+    embedded = embed_parts(find_cards(experts), parts(), workers=workers)
+    for done, (number, of_part) in enumerate(zip(missing, embedded, strict=True), start=1):
+        if of_part.refused:
+            raise ValueError(f"part {number} of {path}: {next(iter(of_part.refused.values()))}")
+        for tag, values in of_part.values.items():
+            _save(file_of(tag, number), values)
+        say(f"part {number}: {done * PART / (time.perf_counter() - start):.0f} crystals/s so far")
 
 
 def read_embedded(folder: Path, name: str, *, n: int) -> np.ndarray:

@@ -167,7 +167,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     source = (options.data or data_folder()) / SOURCE
-    embed_source(source, TARGET, EXPERTS, options.work, n=TESTED + max(options.labels))
+    n = TESTED + max(options.labels)
+    embed_source(source, TARGET, EXPERTS, options.work, n=n, workers=options.threads)
     points = [Point(method, n, options.work, options.threads) for n in options.labels for method in options.methods]
     measure_all(points, options.output)
     return 0
