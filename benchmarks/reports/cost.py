@@ -129,6 +129,8 @@ def _by_size(tiers: Mapping[str, Tier]) -> Table:
 
 
 def _hours(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
     hours = seconds / 3600
     return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min"
 
