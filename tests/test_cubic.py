@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 from scipy.spatial.transform import Rotation
 from strategies import rotated
 
+from moe_mat.crystals import iter_crystals
 from moe_mat.crystals.sites import sites_of
 from moe_mat.encoders.descriptors import symmetry
 from moe_mat.encoders.descriptors.cubic import find_cubic_symmetry
 from moe_mat.encoders.descriptors.primitive import primitive_cell
 from moe_mat.encoders.descriptors.symmetry import TOLERANCE, find_symmetry, site_symmetry_features, space_group_features
+from moe_mat.files import data_folder
 
 # One of each point group and lattice, and those with the most operations.
 SPACE_GROUPS = [195, 196, 197, 198, 200, 202, 205, 206, 207, 209, 212, 214, 215, 216, 217, 220, 221, 223, 225, 227, 229]
@@ -100,3 +104,16 @@ def test_cells_that_are_not_primitive_and_atoms_on_each_other_are_given_up(caplo
     assert find_cubic_symmetry(sites_of(twice), TOLERANCE) is None
     assert find_cubic_symmetry(sites_of(on_each_other), TOLERANCE) is None
     assert not caplog.records
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("MOE_MAT_DATA" not in os.environ, reason="MOE_MAT_DATA names no prepared data")
+def test_every_cubic_crystal_of_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = 0
+    for path in sorted((data_folder() / "benchmark").glob("*.parquet")):
+        for given in iter_crystals(path, on_error="skip"):
+            structure = primitive_cell(given.structure)
+            if find_cubic_symmetry(sites_of(structure), TOLERANCE):
+                n += 1
+                assert_as_spglib_says(structure, monkeypatch)
+    assert n == 6078

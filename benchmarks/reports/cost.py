@@ -108,10 +108,10 @@ def _by_tier(tiers: Mapping[str, Tier]) -> Table:
                 f"`{name}`",
                 str(len(tier.experts["experts"])),
                 f"{1 / tier.seconds:.0f}",
-                _hours(seconds / LAPTOP),
-                _hours(seconds / NODE),
+                _clock(seconds / LAPTOP),
+                _clock(seconds / NODE),
                 f"{share:.0%}",
-                _hours(on_gpus),
+                _clock(on_gpus),
             ]
         )
     return Table(header, rows)
@@ -124,11 +124,11 @@ def _by_size(tiers: Mapping[str, Tier]) -> Table:
         rows.append([f"{points[0]['atoms']:.0f}"])
         for point in points:
             seconds = point["seconds_of_networks"] + point["seconds_of_the_rest"]
-            rows[-1] += [f"{seconds:.3f}", f"{1000 * seconds / point['atoms']:.1f}", _hours(seconds * MILLION / NODE)]
+            rows[-1] += [f"{seconds:.3f}", f"{1000 * seconds / point['atoms']:.1f}", _clock(seconds * MILLION / NODE)]
     return Table(["atoms", *(f"{tier}: {name}" for tier in tiers for name in names)], rows)
 
 
-def _hours(seconds: float) -> str:
+def _clock(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
     hours = seconds / 3600
