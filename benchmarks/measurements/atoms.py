@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.cells.worker import peak_memory, reset_peak_memory
 from benchmarks.measurements.tools import names_of, say, timed
-from moe_mat.crystals import structure_key
-from moe_mat.crystals.optimade import structure_from_attributes
+from moe_mat.crystals import as_structure, structure_key
 from moe_mat.files import data_folder
 from moe_mat.zoo import CrystalPasses, EmbeddingOrder, ExpertLoader, find_cards
 
@@ -34,7 +33,7 @@ def atoms(options: argparse.Namespace) -> dict[str, Any]:
     points: list[dict[str, Any]] = []
     for size in (ATOMS[0], *ATOMS):  # first calls compile and allocate
         rows = np.random.default_rng(0).permutation(np.flatnonzero(sizes == size))[: options.n]
-        crystals = {structure_key(one): one for one in map(structure_from_attributes, table.take(rows).to_pylist())}
+        crystals = {structure_key(one): one for one in map(as_structure, table.take(rows).to_pylist())}
         reset_peak_memory()
         preparing, begun = timed(passes.begin, crystals, spaces)
         networks, _ = timed(passes.finish, *begun, spaces)

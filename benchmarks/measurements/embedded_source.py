@@ -13,8 +13,7 @@ from pymatgen.core import Structure
 from benchmarks.measurements.tools import say
 from moe_mat import read_structures
 from moe_mat.files import whole_file
-from moe_mat.zoo import find_cards
-from moe_mat.zoo.embeddings import embed_parts
+from moe_mat.zoo import embed_parts, find_cards
 
 PART = 1000
 

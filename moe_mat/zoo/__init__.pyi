@@ -6,7 +6,7 @@ from .clusters import cluster_groups, cluster_labels
 from .compositions import are_formulas, check_formulas, experts_of_formulas
 from .crystal_passes import CrystalPasses
 from .embedded import Embedded
-from .embeddings import embed, embed_stream
+from .embeddings import embed, embed_parts, embed_stream
 from .experts import EncoderExpert, Expert, ExpertLoader, NetworkExpert, build_expert, load_expert
 from .find import find_cards, list_experts
 from .pooled_layers import Block, PooledLayers, layout_of
@@ -41,6 +41,7 @@ __all__ = [
     "cluster_groups",
     "cluster_labels",
     "embed",
+    "embed_parts",
     "embed_stream",
     "experts_of_formulas",
     "find_backbone",
