@@ -27,8 +27,8 @@ from moe_mat.mixture.predicted import HeldOut
 
 # Time is quadratic in them. What they cost of accuracy, docs/training.md says.
 LANDMARKS = 5000
-# Features of all crystals together: of very many crystals, fewer landmarks.
-MOST_FEATURES = 250_000_000
+# Features of all crystals together, 2 GB: of very many crystals, fewer landmarks.
+MOST_FEATURES = 500_000_000
 # Landmarks while learners are chosen, and at least.
 CHOICE_LANDMARKS = 2000
 # Training crystals that set the scales.
@@ -135,6 +135,7 @@ class InducingHead(KernelHead):
                 if learner.kernel == kernel:
                     weights, constants = learn_linear(learner, examples, target)
                     predicted[number] = Solution(weights.float(), constants).predict(of_judges, target)
+            del examples  # the features of two kernels would be in memory at once
         assert train.targets is not None
         values = train.targets[judges, column]
         judged = None if train.weights is None else train.weights[judges]
@@ -163,6 +164,7 @@ class InducingHead(KernelHead):
                     if learner.kernel == kernel:
                         weights, constants = learn_linear(learner, examples, target)
                         solutions[learner] = Solution(features.weights_of_landmarks(weights), constants)
+                del examples
             ensemble.keep([solutions[learner] for learner in ensemble.learners])
 
     def known_rows(self, targets: Tensor) -> list[Tensor]:
