@@ -76,7 +76,7 @@ def build(
     )
     document.add(_by_size(tiers))
     draw(tiers, scaling=scaling, labels=labels, path=figure)
-    document.add(Picture(figure, "Seconds a crystal by its atoms; crystals a second of experts; seconds of a fit."))
+    document.add(Picture(figure, "Seconds a crystal by its atoms, and of a fit by its labels and experts."))
     document.add((2, "Each expert alone"))
     rates = {tag: one for tier in tiers.values() for tag, one in tier.experts["experts"].items()}
     alone = sorted(rates.items(), key=lambda item: item[1]["crystals_per_second"])
@@ -151,13 +151,13 @@ def draw(
         by_atoms.plot(sizes, rest, color=colour(number), linestyle=":", label=f"{name}, without networks")
     heads = groupby(sorted(labels["points"], key=lambda one: (one["method"], one["labels"])), lambda one: one["method"])
     for number, (head, of_head) in enumerate(heads):
-        points = [one for one in of_head if "seconds" in one]
-        _line(by_labels, [(one["labels"], one["seconds"]) for one in points], number, head)
+        points = [one for one in of_head if "processor_seconds" in one]
+        _line(by_labels, [(one["labels"], one["processor_seconds"]) for one in points], number, head)
     n_most = max(one["crystals"] for one in scaling["points"])
     of_most = sorted((one["experts"], one["seconds"]) for one in scaling["points"] if one["crystals"] == n_most)
     _line(by_experts, of_most, 0, f"kernel head, {n_most} labels")
     by_atoms.set(xscale="log", yscale="log", xlabel="atoms", ylabel="seconds a crystal, one core")
-    by_labels.set(xscale="log", yscale="log", xlabel="labels", ylabel="seconds of a fit")
+    by_labels.set(xscale="log", yscale="log", xlabel="labels", ylabel="processor seconds of a fit")
     by_experts.set(xscale="log", xlabel="experts", ylabel="seconds of a fit", ylim=(0, None))
     for axes in (by_atoms, by_labels, by_experts):
         axes.spines[["top", "right"]].set_visible(False)
