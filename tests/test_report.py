@@ -72,6 +72,8 @@ def test_full_report_has_all_figures_and_html_needs_nothing_else(results, tmp_pa
         (tmp_path / "report" / "few-labels.md").read_text(), "## Learning curves", "Last phonon DOS peak | moe"
     )
     assert curve[2:] == ["0.140 ± 0.032", "0.070 ± 0.016"]
+    cost = table_row((tmp_path / "report" / "cost.md").read_text(), "# Cost", "moe")
+    assert int(cost[1]) == sum(one["method"] == "moe" for one in results)  # and not those with few labels
 
 
 def test_nothing_to_report_is_said(tmp_path, capsys):

@@ -19,7 +19,9 @@ def cost(found: Findings, document: Document) -> None:
 
 def cost_of(found: Findings, method: str) -> list[str]:
     """Number of cells, seconds of the median and of the longest, minutes of all, and peak memory where it is known."""
-    seconds = [s for key, one in found.scores.items() if key.method == method for s in one.seconds]
+    scores = {key: one for key, one in found.scores.items() if key.method == method}
+    whole = [one for key, one in scores.items() if not key.n_labels]  # few labels cost next to nothing
+    seconds = [s for one in whole or scores.values() for s in one.seconds]
     memory = [r["peak_memory_mib"] for r in found.results if r["method"] == method and r.get("peak_memory_mib")]
     numbers = [f"{value:.3g}" for value in (median(seconds), max(seconds), sum(seconds) / 60)]
     return [str(len(seconds)), *numbers, f"{max(memory)}" if memory else ""]
