@@ -103,7 +103,8 @@ class ProcessEngine(Engine):
     def close(self) -> None:  # noqa: D102
         for process in list((getattr(self._pool, "_processes", None) or {}).values()):
             process.terminate()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        # Waited for, as the interpreter's end would otherwise wake a pool whose pipes are being closed.
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 @dataclass(frozen=True, eq=False)
