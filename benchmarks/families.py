@@ -1,12 +1,14 @@
 """What each family of experts adds, and how errors fall as the hub grows: ``python -m benchmarks.families --help``.
 
 The methods are the cards in benchmarks/methods/families, run by the sweep into benchmarks/families, and the tier
-``light`` of the benchmark itself. Each is compared with ``moe`` on the cells that both have.
+``light`` of the benchmark itself. Each is compared with ``moe`` on the cells that both have, and by the time that
+``python -m benchmarks.speed sets`` has measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ from benchmarks.reports.families import REFERENCE, build, compare
 from moe_mat.files import write_text
 
 FAMILIES = Path(__file__).parent / "families"
+SPEED = Path(__file__).parent / "speed" / "sets.json"
 TIER = "moe-light"
 
 
@@ -28,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.families", description=description)
     parser.add_argument("--results", type=Path, default=FAMILIES, help="folder with the results of the sets of experts")
     parser.add_argument("--reference", type=Path, default=RESULTS, help=f"folder with the results of {REFERENCE}")
+    parser.add_argument("--speed", type=Path, default=SPEED, help="what `benchmarks.speed sets` has measured")
     options = parser.parse_args(arguments)
     results, errors = read_results(options.results)
     reference, more = read_results(options.reference)
@@ -46,8 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         sys.stderr.write(f"{options.results}: {error}\n")
         return 1
+    seconds = json.loads(options.speed.read_text(encoding="utf-8"))["seconds"] if options.speed.exists() else {}
     path = options.results / "families.md"
-    write_text(path, build(found, figure=options.results / "growth.png").markdown(path.parent))
+    write_text(path, build(found, seconds=seconds, folder=options.results).markdown(path.parent))
     sys.stdout.write(f"{path}\n")
     return 0
 

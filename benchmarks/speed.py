@@ -21,6 +21,7 @@ from benchmarks.measurements.embedding import experts, stream
 from benchmarks.measurements.encoder import encoder
 from benchmarks.measurements.mixed_folder import mixed
 from benchmarks.measurements.parts import parts
+from benchmarks.measurements.sets import sets
 from benchmarks.measurements.tools import say
 from benchmarks.measurements.training import head, scaling, training
 from benchmarks.measurements.versions import versions
@@ -33,6 +34,7 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "head": head,
     "experts": experts,
     "atoms": atoms,
+    "sets": sets,
     "training": training,
     "scaling": scaling,
     "stream": stream,
@@ -43,7 +45,7 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
 }
 
 # Where they are not 1,000.
-N_CRYSTALS = {"atoms": 50, "stream": 100_000, "mixed": 2000, "parts": 200_000, "versions": 300}
+N_CRYSTALS = {"atoms": 50, "sets": 50, "stream": 100_000, "mixed": 2000, "parts": 200_000, "versions": 300}
 
 
 def _processor() -> str:
@@ -68,7 +70,10 @@ def _parser() -> argparse.ArgumentParser:
             one.add_argument("-n", type=int, default=N_CRYSTALS.get(name, 1000), help="number of crystals")
         of_measurement = {"encoder": "CGCNNs with random weights", "versions": "such as version 0.1 had"}
         default = of_measurement.get(name, "the default ones")
-        one.add_argument("--experts", nargs="+", default=[], help=f"tags, patterns or folders; by default {default}")
+        if name != "sets":
+            one.add_argument(
+                "--experts", nargs="+", default=[], help=f"tags, patterns or folders; by default {default}"
+            )
     options = measurements.choices
     options["encoder"].add_argument("--encoders", type=int, default=18, help="number of random CGCNNs")
     options["encoder"].add_argument("--repeats", type=int, default=5)

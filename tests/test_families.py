@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,18 @@ def test_tables_and_curve_are_written(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "run the sweep with --methods" in capsys.readouterr().err
     write_result(result("moe", "mp_phonons", 0, 1.0, 1.0), tmp_path / "results")
     write_result(result("hub-5", "mp_phonons", 0, 1.1, 1.2), tmp_path / "families")
-    assert families.main(arguments) == 0
+    speed = tmp_path / "sets.json"
+    assert families.main([*arguments, "--speed", str(speed)]) == 0
     text = (tmp_path / "families" / "families.md").read_text()
-    assert "| `hub-5` | The first 5 of the default experts in a random order | 2 | 1 | +10.0% | +20.0% | 1/1 |" in text
+    assert "`hub-5` | The first 5 of the default experts in a random order | 2 |  | 1 | +10.0% | +20.0% | 1/1 |" in text
     assert (tmp_path / "families" / "growth.png").stat().st_size > 1000
+    assert "Error against time" not in text
+    speed.write_text(json.dumps({"seconds": {"moe": 0.05, "hub-5": 0.041}}))
+    assert families.main([*arguments, "--speed", str(speed)]) == 0
+    text = (tmp_path / "families" / "families.md").read_text()
+    assert "in a random order | 2 | 41 | 1 |" in text
+    assert "`moe` has 50." in text
+    assert (tmp_path / "families" / "seconds.png").stat().st_size > 1000
 
 
 def test_the_hub_grows_by_adding_default_experts() -> None:

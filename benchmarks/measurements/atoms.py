@@ -5,17 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import numpy as np
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from benchmarks.cells.worker import peak_memory, reset_peak_memory
+from benchmarks.measurements.source_crystals import SOURCE, SourceCrystals
 from benchmarks.measurements.tools import names_of, say, timed
-from moe_mat.crystals import as_structure, structure_key
-from moe_mat.files import data_folder
 from moe_mat.zoo import CrystalPasses, EmbeddingOrder, ExpertLoader, find_cards
 
-SOURCE = "pretrain/materials_project.parquet"
 ATOMS = (2, 4, 8, 16, 32, 64, 128)
 
 
@@ -28,12 +22,10 @@ def atoms(options: argparse.Namespace) -> dict[str, Any]:
     order = EmbeddingOrder.of(cards)
     spaces = list(order.passes)
     passes = CrystalPasses(order.passes, ExpertLoader("cpu"), gpu=True)
-    table = pq.read_table((options.data or data_folder()) / SOURCE)
-    sizes = pc.list_value_length(table["species_at_sites"]).to_numpy()
+    source = SourceCrystals(options.data)
     points: list[dict[str, Any]] = []
     for size in (ATOMS[0], *ATOMS):  # first calls compile and allocate
-        rows = np.random.default_rng(0).permutation(np.flatnonzero(sizes == size))[: options.n]
-        crystals = {structure_key(one): one for one in map(as_structure, table.take(rows).to_pylist())}
+        crystals = source.of_size(size, options.n)
         reset_peak_memory()
         preparing, begun = timed(passes.begin, crystals, spaces)
         networks, _ = timed(passes.finish, *begun, spaces)

@@ -56,12 +56,13 @@ def compare(results: Sequence[Result], reference: Sequence[Result], *, title: st
     return Comparison(title, len(results[0]["experts"]), n_cells, val, test)
 
 
-def build(found: Mapping[str, Comparison], *, figure: Path) -> Document:
-    """The tables, and the curve of the hub's growth where there is one.
+def build(found: Mapping[str, Comparison], *, seconds: Mapping[str, float], folder: Path) -> Document:
+    """The tables, errors against seconds, and the curve of the hub's growth, where there are any.
 
     Args:
         found: method -> comparison.
-        figure: PNG file of the curve.
+        seconds: method -> seconds a crystal, the reference's too; empty where it was not measured.
+        folder: of the figures.
     """
     document = Document("Families of experts")
     document.add(
@@ -72,14 +73,26 @@ def build(found: Mapping[str, Comparison], *, figure: Path) -> Document:
     for name, one in found.items():
         better = f"{sum(change > 0 for change in one.test.values())}/{len(one.test)}"
         changes = _percent(one.val), _percent(one.test)
-        rows.append([f"`{name}`", one.title, str(one.n_experts), str(one.n_cells), *changes, better])
-    header = ["experts", "what", "number", "cells", "validation", "test", "default better on"]
+        cost = f"{1000 * seconds[name]:.0f}" if name in seconds else ""
+        rows.append([f"`{name}`", one.title, str(one.n_experts), cost, str(one.n_cells), *changes, better])
+    header = ["experts", "what", "number", "ms a crystal", "cells", "validation", "test", "default better on"]
     document.add(Table(header, rows, text=["what"]))
+    if {REFERENCE, *found} <= {*seconds}:
+        figure = folder / "seconds.png"
+        known = {REFERENCE: (seconds[REFERENCE], 0.0)}
+        known |= {name: (seconds[name], fmean(one.val.values())) for name, one in found.items()}
+        figures.errors_by_seconds(known, reference=REFERENCE, path=figure)
+        caption = (
+            f"Change of the validation MAE, and milliseconds a crystal of eight atoms on one core; `{REFERENCE}` has "
+            f"{1000 * seconds[REFERENCE]:.0f}."
+        )
+        document.add((2, "Error against time"), Picture(figure, caption))
     tasks = sorted({task for one in found.values() for task in one.test})
     by_task = [[f"`{t}`", *(f"{one.test[t]:+.1%}" if t in one.test else "" for one in found.values())] for t in tasks]
     document.add((2, "Test MAE by task"), Table(["task", *found], by_task))
     growing = sorted((one for name, one in found.items() if name.startswith("hub-")), key=lambda one: one.n_experts)
     if growing:
+        figure = folder / "growth.png"
         n_all = len(load_method(REFERENCE).experts)
         counts = [one.n_experts for one in growing] + [n_all]
         figures.growth(
