@@ -17,8 +17,9 @@ import yaml
 
 from benchmarks.cells.results import RESULTS, is_finished, read_results
 from benchmarks.methods.cards import CARDS
-from benchmarks.reports.families import REFERENCE, build, compare
+from benchmarks.reports.families import REFERENCE, build, compare, matbench
 from moe_mat.files import write_text
+from moe_mat.tasks import TaskCards
 
 FAMILIES = Path(__file__).parent / "families"
 SPEED = Path(__file__).parent / "speed" / "sets.json"
@@ -41,8 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cards = [CARDS / f"{TIER}.yaml", *sorted((CARDS / "families").glob("*.yaml"))]
     titles = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))["title"] for path in cards}
     results += [result for result in reference if result["method"] == TIER]
-    of_method = {name: [r for r in results if r["method"] == name and is_finished(r)] for name in titles}
     reference = [result for result in reference if result["method"] == REFERENCE]
+    tasks = TaskCards()
+    of_matbench = matbench([r for r in results if r["method"] in titles], reference, cards=tasks)
+    results = [result for result in results if result["task"] not in tasks.matbench]
+    of_method = {name: [r for r in results if r["method"] == name and is_finished(r)] for name in titles}
     try:
         found = {name: compare(own, reference, title=titles[name]) for name, own in of_method.items() if own}
         if not found:
@@ -52,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     seconds = json.loads(options.speed.read_text(encoding="utf-8"))["seconds"] if options.speed.exists() else {}
     path = options.results / "families.md"
-    write_text(path, build(found, seconds=seconds, folder=options.results).markdown(path.parent))
+    document = build(found, seconds=seconds, of_matbench=of_matbench, folder=options.results)
+    write_text(path, document.markdown(path.parent))
     sys.stdout.write(f"{path}\n")
     return 0
 

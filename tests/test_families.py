@@ -6,7 +6,8 @@ import pytest
 from benchmarks import families
 from benchmarks.cells.results import write_result
 from benchmarks.methods.cards import CARDS, load_method
-from benchmarks.reports.families import compare
+from benchmarks.reports.families import compare, matbench
+from moe_mat.tasks import TaskCards
 from moe_mat.zoo.find import find_cards
 
 
@@ -50,6 +51,14 @@ def test_tables_and_curve_are_written(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "in a random order | 2 | 41 | 1 |" in text
     assert "`moe` has 50." in text
     assert (tmp_path / "families" / "seconds.png").stat().st_size > 1000
+
+
+def test_tasks_of_matbench_stand_apart_with_all_their_folds() -> None:
+    reference = [result("moe", "matbench_phonons", fold, 1.0, 20.0 + fold) for fold in range(5)]
+    own = [result("x", "matbench_phonons", fold, 1.0, 16.5) for fold in range(5)]
+    own += [result("x", "matbench_jdft2d", 0, 1.0, 1.0), result("x", "mp_phonons", 0, 1.0, 1.0)]
+    rows = matbench(own, reference, cards=TaskCards())
+    assert rows == [["`matbench_phonons`, 1/cm", "`x`", "16.5", "22", "-25.0%"]]
 
 
 def test_the_hub_grows_by_adding_default_experts() -> None:

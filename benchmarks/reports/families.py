@@ -11,6 +11,7 @@ from benchmarks.cells.results import Result, is_finished
 from benchmarks.methods.cards import load_method
 from benchmarks.reports import figures
 from benchmarks.reports.document import Document, Picture, Table
+from moe_mat.tasks import N_SPLITS, TaskCards
 
 REFERENCE = "moe"
 
@@ -56,12 +57,45 @@ def compare(results: Sequence[Result], reference: Sequence[Result], *, title: st
     return Comparison(title, len(results[0]["experts"]), n_cells, val, test)
 
 
-def build(found: Mapping[str, Comparison], *, seconds: Mapping[str, float], folder: Path) -> Document:
+def matbench(results: Sequence[Result], reference: Sequence[Result], *, cards: TaskCards) -> list[list[str]]:
+    """Test MAE of Matbench's tasks, mean over all folds, with sets of experts and with the reference.
+
+    Args:
+        results: of sets of experts.
+        reference: of the reference method.
+        cards: say which tasks are Matbench's.
+
+    Returns:
+        Task, set of experts, both MAEs, and the relative change, for all that have each fold.
+    """
+    of_set: dict[tuple[str, str], dict[int, float]] = {}
+    for result in filter(is_finished, [*results, *reference]):
+        if result["task"] in cards.matbench and not result["seed"] and not result.get("n_labels"):
+            of_set.setdefault((result["task"], result["method"]), {})[result["split"]] = result["test_mae"]
+    means = {key: fmean(folds.values()) for key, folds in of_set.items() if len(folds) == N_SPLITS}
+    rows = []
+    for (task, method), mae in sorted(means.items()):
+        other = means.get((task, REFERENCE))
+        if method != REFERENCE and other is not None:
+            unit = cards.unit(task)
+            rows.append([f"`{task}`, {unit}" if unit else f"`{task}`", f"`{method}`", f"{mae:.4g}", f"{other:.4g}"])
+            rows[-1].append(f"{mae / other - 1:+.1%}")
+    return rows
+
+
+def build(
+    found: Mapping[str, Comparison],
+    *,
+    seconds: Mapping[str, float],
+    of_matbench: Sequence[Sequence[str]],
+    folder: Path,
+) -> Document:
     """The tables, errors against seconds, and the curve of the hub's growth, where there are any.
 
     Args:
         found: method -> comparison.
         seconds: method -> seconds a crystal, the reference's too; empty where it was not measured.
+        of_matbench: rows of `matbench`.
         folder: of the figures.
     """
     document = Document("Families of experts")
@@ -90,6 +124,9 @@ def build(found: Mapping[str, Comparison], *, seconds: Mapping[str, float], fold
     tasks = sorted({task for one in found.values() for task in one.test})
     by_task = [[f"`{t}`", *(f"{one.test[t]:+.1%}" if t in one.test else "" for one in found.values())] for t in tasks]
     document.add((2, "Test MAE by task"), Table(["task", *found], by_task))
+    if of_matbench:
+        header = ["task", "experts", "test MAE", f"`{REFERENCE}`", "change"]
+        document.add((2, "Matbench"), Table(header, [list(row) for row in of_matbench], text=["experts"]))
     growing = sorted((one for name, one in found.items() if name.startswith("hub-")), key=lambda one: one.n_experts)
     if growing:
         figure = folder / "growth.png"
