@@ -45,7 +45,7 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
 }
 
 # Where they are not 1,000.
-N_CRYSTALS = {"atoms": 50, "sets": 50, "stream": 100_000, "mixed": 2000, "parts": 200_000, "versions": 300}
+N_CRYSTALS = {"atoms": 50, "sets": 20, "stream": 100_000, "mixed": 2000, "parts": 200_000, "versions": 300}
 
 
 def _processor() -> str:
