@@ -22,7 +22,7 @@ from moe_mat.tasks import TaskCards
 WEIGHTS = LinearSegmentedColormap.from_list("weights", ["#ffffff", "#cfe3f0", "#5b9dc9", "#1f5f8b", "#0d2f49"])
 # Experts that no task gives more than this share one column.
 SMALL_WEIGHT = 0.03
-# A set of experts is named beyond this relative change of its error, or this ratio of times.
+# A set of experts is named beyond this relative change of its error, or this ratio of times, either way.
 NAMED_ERROR, NAMED_TIME = 0.04, 1.5
 
 
@@ -240,23 +240,26 @@ def growth(counts: Sequence[int], errors: Mapping[str, Sequence[float]], *, path
 
 
 @drawn
-def errors_by_seconds(known: Mapping[str, tuple[float, float]], *, reference: str, path: Path) -> tuple[Figure, Path]:
-    """Change of an error against the cost of a crystal. Sets that are close to the reference have no name.
+def errors_by_time(known: Mapping[str, tuple[float, float]], *, reference: str, path: Path) -> tuple[Figure, Path]:
+    """Change of an error against the time that a crystal takes. Sets that are close to the reference have no name.
 
     Args:
-        known: set of experts -> seconds a crystal, and relative change of the error.
+        known: set of experts -> time over that of the reference, and relative change of the error.
         reference: the set that the others are compared with.
         path: PNG file.
     """
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
-    usual = known[reference][0]
-    for name, (seconds, change) in known.items():
-        axes.scatter(1000 * seconds, 100 * change, color=colour(0 if name == reference else 1), s=24, zorder=2)
-        if name == reference or abs(change) > NAMED_ERROR or abs(math.log(seconds / usual)) > math.log(NAMED_TIME):
-            offset = (0, -11) if name == reference else (5, 3)
-            axes.annotate(name, (1000 * seconds, 100 * change), xytext=offset, textcoords="offset points", fontsize=7.5)
-    axes.set(xscale="log", xlabel="ms a crystal of eight atoms, one core", ylabel="change of validation MAE, %")
+    named: list[tuple[float, float]] = []
+    for name, (time, change) in sorted(known.items(), key=lambda item: -item[1][1]):
+        axes.scatter(time, 100 * change, color=colour(0 if name == reference else 1), s=24, zorder=2)
+        if name == reference or abs(change) > NAMED_ERROR or abs(math.log(time)) > math.log(NAMED_TIME):
+            crowded = any(abs(math.log(time / other)) < 0.25 and abs(change - above) < 0.025 for other, above in named)
+            below = crowded or name == reference
+            place = (time, 100 * change)
+            axes.annotate(name, place, xytext=(5, -9 if below else 3), textcoords="offset points", fontsize=7.5)
+            named.append((time, change))
+    axes.set(xscale="log", xlabel=f"time of a crystal / that of {reference}", ylabel="change of validation MAE, %")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.12, y=0.1)
