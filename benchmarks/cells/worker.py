@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ from moe_mat.tasks import Task, TaskCards, read_task
 from moe_mat.zoo import EmbeddingCache, EmbeddingOrder, PooledLayers, embed, find_cards
 
 PACKAGES = ("moe_mat", "torch", "pytorch-lightning", "scikit-learn", "numpy", "pymatgen", "matminer")
+# Of baselines, where they are installed.
+OPTIONAL = ("lightgbm",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +241,9 @@ def peak_memory() -> float:
 
 def provenance() -> dict[str, object]:
     """Versions, machine and commit, for every result."""
+    packages = [*PACKAGES, *(name for name in OPTIONAL if find_spec(name))]
     return {
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "machine": f"{platform.machine()} {platform.system()}",
         "commit": commit(),
     }
