@@ -18,6 +18,17 @@ from moe_mat.engines.ray_cluster import worker_requests
 REPOSITORY = Path(__file__).parent.parent
 
 
+def test_no_worker_is_left_when_a_pool_has_closed():
+    engine = ProcessEngine(2)
+    engine.submit("one", time.sleep, 0)
+    engine.submit("other", time.sleep, 600)  # still busy then
+    assert engine.next_done() == ("one", None)
+    workers = list(engine._pool._processes.values())
+    engine.close()
+    assert workers
+    assert not any(worker.is_alive() for worker in workers)
+
+
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
     return toy_sweep(tmp_path, monkeypatch)

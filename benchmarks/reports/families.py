@@ -11,7 +11,8 @@ from benchmarks.cells.results import Result, is_finished
 from benchmarks.methods.cards import load_method
 from benchmarks.reports import figures
 from benchmarks.reports.document import Document, Picture, Table
-from moe_mat.tasks import N_SPLITS, TaskCards
+from benchmarks.reports.scores import Key, score
+from moe_mat.tasks import TaskCards
 
 REFERENCE = "moe"
 
@@ -68,18 +69,14 @@ def matbench(results: Sequence[Result], reference: Sequence[Result], *, cards: T
     Returns:
         Task, set of experts, both MAEs, and the relative change, for all that have each fold.
     """
-    of_set: dict[tuple[str, str], dict[int, float]] = {}
-    for result in filter(is_finished, [*results, *reference]):
-        if result["task"] in cards.matbench and not result["seed"] and not result.get("n_labels"):
-            of_set.setdefault((result["task"], result["method"]), {})[result["split"]] = result["test_mae"]
-    means = {key: fmean(folds.values()) for key, folds in of_set.items() if len(folds) == N_SPLITS}
+    scores = {key: one for key, one in score([*results, *reference]).items() if one.complete and not key.n_labels}
     rows = []
-    for (task, method), mae in sorted(means.items()):
-        other = means.get((task, REFERENCE))
-        if method != REFERENCE and other is not None:
-            unit = cards.unit(task)
-            rows.append([f"`{task}`, {unit}" if unit else f"`{task}`", f"`{method}`", f"{mae:.4g}", f"{other:.4g}"])
-            rows[-1].append(f"{mae / other - 1:+.1%}")
+    for key in sorted(scores):
+        beside = scores.get(Key(key.task, REFERENCE))
+        if key.task in cards.matbench and key.method != REFERENCE and beside is not None:
+            mae, unit = scores[key].mean, cards.unit(key.task)
+            task = f"`{key.task}`, {unit}" if unit else f"`{key.task}`"
+            rows.append([task, f"`{key.method}`", f"{mae:.4g}", f"{beside.mean:.4g}", f"{mae / beside.mean - 1:+.1%}"])
     return rows
 
 

@@ -37,7 +37,7 @@ Criterion = Literal["validation", "test"]
 # The smaller half has at least this share of the tasks: whole groups can seldom be halved evenly.
 SMALLEST_HALF = 1 / 3
 # With fewer tasks than this share of those of the fullest alternative, one would take too many from all others.
-FEWEST_TASKS = 0.5
+FEWEST_TASKS = 0.9
 # Partitions of few groups are all drawn, of many groups enough.
 N_DRAWN = 10_000
 
@@ -116,8 +116,8 @@ class Redone:
 def collect(results: Sequence[Result], baseline: str) -> Alternatives:
     """The alternatives of some results.
 
-    Cells with few labels and failed ones do not count. An alternative with less than half as many tasks as the fullest
-    (the baseline aside) is left out.
+    Cells with few labels and failed ones do not count. An alternative with less than nine tenths of the tasks of the
+    fullest (the baseline aside) is left out.
 
     Args:
         results: of all alternatives, the baseline among them.
