@@ -157,7 +157,7 @@ DIGESTS = {
         None,
     ),
     "boltztrap_predictions": (
-        "fa25e6f4321542c6e04404ebc7302efd43f659b220df12af9310bd1a70e7720c",
+        "9f9767ac1156922b7066cfef55d1683b99ee799c18563b010133b46d44870907",
         None,
     ),
 }
