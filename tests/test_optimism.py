@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import pi, sqrt
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from toy_results import result, table_row
 
 from benchmarks import optimism
-from benchmarks.cells.results import Result, write_result
+from benchmarks.cells.results import RESULTS, Result, read_results, write_result
+from benchmarks.reports.families import REFERENCE
 from benchmarks.reports.optimism import Alternatives, collect, halve, redo
-from benchmarks.reports.optimism_page import cells_in_words
+from benchmarks.reports.optimism_page import build, cells_in_words
+from moe_mat.tasks import TaskCards
 
 # Of six data sets; that of mp_phonons shares its crystals with that of mp_eps_*.
 TASKS = [
@@ -174,3 +177,15 @@ def test_the_page_says_it_in_one_sentence_and_what_it_rests_on(
     assert "* `worse`: all, by hand" in (tmp_path / "own" / "optimism.md").read_text()
     assert optimism.main([*arguments, "--leave-out", "wrose"]) == 1
     assert "there is no result of wrose to leave out" in capsys.readouterr().err
+
+
+def test_the_committed_figure_is_that_of_the_committed_cells() -> None:
+    repository = RESULTS.parents[1]
+    alternatives, _ = read_results(optimism.FAMILIES)
+    reference = [result for result in read_results(RESULTS)[0] if result["method"] == REFERENCE]
+    _, sentence = build(collect([*alternatives, *reference], REFERENCE), TaskCards(), seed=0, by_hand=[])
+    assert sentence in (optimism.FAMILIES / "optimism.md").read_text(encoding="utf-8")
+    by_validation, by_test = (float(figure) for figure in re.findall(r"\+([\d.]+)%", sentence))
+    assert f"by {by_validation:g} % (`python -m benchmarks.optimism`)" in (repository / "README.md").read_text("utf-8")
+    words = f"{by_validation:g} % by validation errors, {by_test:g} % by test errors"
+    assert words in (repository / "docs" / "benchmark.md").read_text(encoding="utf-8")
