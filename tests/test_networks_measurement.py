@@ -21,8 +21,14 @@ def test_variants_differ_from_the_recipe_by_what_they_are_named_after():
 
 
 def test_changes_are_of_equal_splits():
-    found = {"as it is": [{"mass_n": 0.5}, {"mass_n": 1.0}], "dropout 0.2": [{"mass_n": 0.55}, {"mass_n": 1.3}]}
-    assert networks.table(found).splitlines()[-1] == "| mass n | 0.75 | +20.0 ± 10.0 % |"
+    today = {"0": {"mass_n": 0.5, "mass_p": 1.0}, "1": {"mass_n": 1.0, "mass_p": 1.0}}
+    other = {"1": {"mass_n": 1.3, "mass_p": 1.1}, "0": {"mass_n": 0.55, "mass_p": 1.0}, "7": {"mass_n": 9, "mass_p": 9}}
+    rows = networks.table({"as it is": today, "dropout 0.2": other}, ["mass_n", "mass_p"]).splitlines()[2:]
+    assert rows == [
+        "| mass n | 0.75 | +20.0 ± 10.0 % |",
+        "| mass p | 1 | +5.0 ± 5.0 % |",
+        "| mean |  | +12.5 ± 7.5 % |",
+    ]
 
 
 def test_a_measurement_goes_on_where_it_ended(tmp_path, monkeypatch, capsys):
@@ -36,7 +42,7 @@ def test_a_measurement_goes_on_where_it_ended(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(networks, "measure", measure)
     arguments = ["--recipe", "perovskites", "--seeds", "0", "1", "--output", str(tmp_path)]
-    arguments += ["--variants", "as it is", "dropout 0.2"]
+    arguments += ["--variants", "dropout 0.2"]  # against the recipe itself, which need not be named
     with pytest.raises(KeyboardInterrupt):
         networks.main(arguments)
     assert trained == [(0, 0.05), (0, 0.2), (1, 0.05)]
@@ -45,6 +51,21 @@ def test_a_measurement_goes_on_where_it_ended(tmp_path, monkeypatch, capsys):
     assert trained == [(1, 0.2)]
     assert json.loads((tmp_path / "perovskites.json").read_text())["errors"].keys() == {"as it is", "dropout 0.2"}
     assert "| formation energy | 1.05 | +14.3 ± 0.0 % |" in capsys.readouterr().out
+
+
+def test_other_groups_of_properties_are_measured_too(tmp_path, monkeypatch):
+    trained = []
+
+    def measure(recipe, training, *, data):
+        trained.append(training.targets)
+        return dict.fromkeys(training.targets, 1.0)
+
+    monkeypatch.setattr(networks, "measure", measure)
+    arguments = ["--recipe", "jarvis", "--seeds", "0", "--variants", "as it is", "--output", str(tmp_path)]
+    networks.main([*arguments, "--groups", "energy"])
+    networks.main([*arguments, "--groups", "energy"])
+    networks.main(arguments)
+    assert [len(targets) for targets in trained] == [2, 13]
 
 
 def test_an_unknown_variant_is_named(tmp_path, capsys):

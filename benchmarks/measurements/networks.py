@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -61,22 +62,25 @@ def measure(recipe: SourceRecipe, training: NetworkTraining, *, data: Path) -> E
     return {name: found.get("validation_log_mae", found["validation_mae"]) for name, found in of_target.items()}
 
 
-def table(found: Mapping[str, Sequence[Errors]]) -> str:
-    """Error as it is, and the change by each variant with its standard error over the splits.
+def table(found: Mapping[str, Mapping[str, Errors]], targets: Sequence[str]) -> str:
+    """Error as it is, and the change by each variant with its standard error over the splits that both have.
 
     Args:
-        found: Variant to errors, one a split.
+        found: Variant to seed to errors.
+        targets: Rows; the last one is their mean.
     """
-    others = [name for name in found if name != AS_IT_IS]
+    today, others = found[AS_IT_IS], [name for name in found if name != AS_IT_IS]
+    rows = {target: [f"{fmean(errors[target] for errors in today.values()):.3g}"] for target in targets}
+    rows["mean"] = [""]
+    for name in others:
+        splits = [(errors, today[seed]) for seed, errors in found[name].items() if seed in today]
+        changes = {target: [100 * (new[target] / old[target] - 1) for new, old in splits] for target in targets}
+        changes["mean"] = [fmean(of_split) for of_split in zip(*changes.values(), strict=True)]
+        for row, values in changes.items():
+            error = f" ± {stdev(values) / len(values) ** 0.5:.1f}" if len(values) > 1 else ""
+            rows[row].append(f"{fmean(values):+.1f}{error} %")
     lines = [f"| property | {' | '.join([AS_IT_IS, *others])} |", f"|---|{'---:|' * (1 + len(others))}"]
-    today = found[AS_IT_IS]
-    for target in today[0]:
-        cells = [f"{fmean(errors[target] for errors in today):.3g}"]
-        for name in others:
-            changes = [100 * (new[target] / old[target] - 1) for new, old in zip(found[name], today, strict=False)]
-            error = f" ± {stdev(changes) / len(changes) ** 0.5:.1f}" if len(changes) > 1 else ""
-            cells.append(f"{fmean(changes):+.1f}{error} %")
-        lines.append(f"| {target.replace('_', ' ')} | {' | '.join(cells)} |")
+    lines += [f"| {row.replace('_', ' ')} | {' | '.join(cells)} |" for row, cells in rows.items()]
     return "\n".join(lines)
 
 
@@ -84,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is not there yet, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", required=True, help="name of a file in experts/recipes")
-    parser.add_argument("--variants", nargs="+", help="some of them; by default all")
+    parser.add_argument("--variants", nargs="+", help="to compare with the recipe; by default all")
     parser.add_argument("--groups", nargs="+", help="groups of properties; by default all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of splits and trainings")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
@@ -96,16 +100,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tried = variants(replace(recipe.networks, groups=groups))
     if unknown := {*(options.groups or [])} - {*groups} | {*(options.variants or [])} - {*tried}:
         parser.error(f"recipe {recipe.name} has no {', '.join(sorted(unknown))}")
+    targets = tried[AS_IT_IS].targets
     path = options.output / f"{recipe.name}.json"
     found = json.loads(path.read_text())["errors"] if path.exists() else {}
-    for seed in options.seeds:
-        for name in options.variants or tried:
-            of_seed = found.setdefault(name, {})
-            if str(seed) not in of_seed:
-                of_seed[str(seed)] = measure(replace(recipe, seed=seed), tried[name], data=data_folder() / "pretrain")
-                say(f"{recipe.name}, {name}, seed {seed}: {of_seed[str(seed)]}")
-                write_text(path, json.dumps({"recipe": recipe.name, "errors": found, **provenance()}, indent=1) + "\n")
-    say(table({name: list(of_seed.values()) for name, of_seed in found.items()}))
+    compared = [name for name in tried if name in [AS_IT_IS, *(options.variants or tried)]]
+    for seed, name in product(map(str, options.seeds), compared):
+        of_seed = found.setdefault(name, {})
+        if not {*targets} <= {*of_seed.get(seed, {})}:
+            of_seed[seed] = measure(replace(recipe, seed=int(seed)), tried[name], data=data_folder() / "pretrain")
+            say(f"{recipe.name}, {name}, seed {seed}: {of_seed[seed]}")
+            write_text(path, json.dumps({"recipe": recipe.name, "errors": found, **provenance()}, indent=1) + "\n")
+    say(table({name: {seed: found[name][seed] for seed in map(str, options.seeds)} for name in compared}, targets))
     return 0
 
 
